@@ -1,0 +1,1 @@
+"""Where the world comes in: protocols, pages, the server, the command line."""

@@ -1,0 +1,1 @@
+"""What every station stands on: records, stores, the ledger, governance."""

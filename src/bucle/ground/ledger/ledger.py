@@ -1,0 +1,281 @@
+"""The ledger: every change is one transaction of state, lineage and exactly one event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from bucle.ground.core import Clock, decode, digest_of_value, encode
+from bucle.ground.ledger.anchor import Anchor
+from bucle.ground.ledger.errors import AlreadyDone, RowMissing
+from bucle.ground.ledger.event import Edge, Event, StateChange, entry_of
+from bucle.ground.ledger.merkle import Frontier, leaf_hash
+from bucle.ground.ledger.tables import EDGES, EVENTS, HEAD
+from bucle.ground.store import Database
+
+__all__ = ["Ledger", "Transaction", "event_of_row", "row_digest", "row_key"]
+
+
+class Transaction:
+    """The inside of `Ledger.transaction`: what is written here is kept together or not at all.
+
+    Attributes:
+        connection: for reading within the transaction.
+        data: what the event will say besides; fill it before the block ends.
+    """
+
+    def __init__(self, connection: Connection, data: Mapping[str, Any]) -> None:
+        self.connection = connection
+        self.data: dict[str, Any] = dict(data)
+        self.edges: set[tuple[str, str, str]] = set()
+        self._changes: dict[tuple[str, str], str | None] = {}
+
+    def insert(self, table: sa.Table, row: Mapping[str, Any]) -> None:
+        """Add a row of state."""
+        written = self.connection.execute(sa.insert(table).values(**row).returning(*table.c)).one()
+        self._note(table, written)
+
+    def update(self, table: sa.Table, key: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+        """Change the row with this primary key.
+
+        Raises:
+            RowMissing: there is none.
+        """
+        statement = sa.update(table).where(*_matches(table, key)).values(**changes).returning(*table.c)
+        written = self.connection.execute(statement).one_or_none()
+        if written is None:
+            raise RowMissing(
+                f"Table {table.name} has no row {dict(key)}.", fix="Look whether it was removed meanwhile."
+            )
+        self._note(table, written)
+
+    def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
+        """Insert a row, or replace the one with the same primary key."""
+        key = {column.name: row[column.name] for column in table.primary_key}
+        exists = self.connection.execute(sa.select(sa.literal(1)).where(*_matches(table, key))).first()
+        if exists is None:
+            self.insert(table, row)
+        else:
+            self.update(table, key, {name: value for name, value in row.items() if name not in key})
+
+    def delete(self, table: sa.Table, key: Mapping[str, Any]) -> None:
+        """Remove the row with this primary key.
+
+        Raises:
+            RowMissing: there is none.
+        """
+        gone = self.connection.execute(sa.delete(table).where(*_matches(table, key))).rowcount
+        if gone == 0:
+            raise RowMissing(
+                f"Table {table.name} has no row {dict(key)}.", fix="Look whether it was removed meanwhile."
+            )
+        self._changes[str(table.name), _key_text(table, key)] = None
+
+    def edge(self, source: str, target: str, kind: str) -> None:
+        """Note that `target` came from `source`."""
+        self.edges.add((source, target, kind))
+
+    def changes(self) -> tuple[StateChange, ...]:
+        """The rows written so far with their digests."""
+        return tuple(StateChange(table=t, key=k, digest=d) for (t, k), d in sorted(self._changes.items()))
+
+    def _note(self, table: sa.Table, written: Row[Any]) -> None:
+        self._changes[str(table.name), row_key(table, written)] = row_digest(written)
+
+
+class Ledger:
+    """The log of everything that happened and the lineage of everything there is.
+
+    Args:
+        database: migrated.
+        clock: tells when an event happened.
+        anchor: where the roots are kept a second time, outside the database.
+    """
+
+    def __init__(self, database: Database, clock: Clock, anchor: Anchor) -> None:
+        self._database = database
+        self._clock = clock
+        self._anchor = anchor
+
+    @contextmanager
+    def transaction(
+        self,
+        kind: str,
+        *,
+        subject: str,
+        actor: str,
+        reason: str = "",
+        key: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Iterator[Transaction]:
+        """Make a change: state, edges and one event, all or nothing.
+
+        Args:
+            kind: `room.verb_in_the_past`.
+            subject: the ref the event is about.
+            actor: who does it.
+            reason: why, for people.
+            key: an idempotency key; give one wherever a crash may lead to a second attempt.
+            data: plain values the event carries; more can be added to `Transaction.data`.
+        Raises:
+            AlreadyDone: an event with this key exists; the block did not run.
+            DatabaseFailed: nothing was kept.
+        """
+        with self._database.writing() as connection:
+            head = connection.execute(sa.select(HEAD).with_for_update()).one()
+            if key is not None and connection.execute(sa.select(EVENTS.c.seq).where(EVENTS.c.key == key)).first():
+                raise AlreadyDone(f"{key!r} was done before.", why="The ledger holds its event.", fix="Nothing to do.")
+            transaction = Transaction(connection, data or {})
+            yield transaction
+            frontier = Frontier(head.size, (bytes.fromhex(peak) for peak in decode(head.peaks, list[str])))
+            event = _append(
+                connection,
+                frontier,
+                transaction,
+                {
+                    "seq": head.size,
+                    "at": self._clock.now(),
+                    "actor": actor,
+                    "kind": kind,
+                    "subject": subject,
+                    "reason": reason,
+                    "key": key,
+                },
+            )
+        self._anchor.note(event.seq, bytes.fromhex(event.root))
+
+    def record(self, kind: str, **kwargs: Any) -> None:
+        """An event that changes no state; arguments as for `transaction`."""
+        with self.transaction(kind, **kwargs):
+            pass
+
+    def find(self, key: str) -> Event | None:
+        """The event with an idempotency key, or None."""
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(EVENTS).where(EVENTS.c.key == key)).one_or_none()
+        return None if row is None else event_of_row(row)
+
+    def events(
+        self,
+        *,
+        kinds: Sequence[str] = (),
+        subject: str | None = None,
+        after: int = -1,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Event]:
+        """Events in order.
+
+        Args:
+            kinds: only these; `data.*` means all of a room; empty means every kind.
+            subject: only about this ref.
+            after: only with a greater `seq`.
+            limit: at most so many.
+            newest_first: from the end.
+        """
+        query = sa.select(EVENTS).where(EVENTS.c.seq > after)
+        if kinds:
+            query = query.where(sa.or_(*(_of_kind(kind) for kind in kinds)))
+        if subject is not None:
+            query = query.where(EVENTS.c.subject == subject)
+        query = query.order_by(EVENTS.c.seq.desc() if newest_first else EVENTS.c.seq).limit(limit)
+        with self._database.reading() as connection:
+            return [event_of_row(row) for row in connection.execute(query)]
+
+    def size(self) -> int:
+        """How many events there are."""
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(HEAD.c.size)).scalar_one())
+
+    def edges_of(self, refs: Sequence[str], *, upstream: bool) -> list[Edge]:
+        """The edges that lead to (upstream) or from (downstream) these refs."""
+        column = EDGES.c.target if upstream else EDGES.c.source
+        query = sa.select(EDGES.c.source, EDGES.c.target, EDGES.c.kind).where(column.in_(refs)).distinct()
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(EDGES.c.source, EDGES.c.target, EDGES.c.kind))
+            return [Edge(source=row.source, target=row.target, kind=row.kind) for row in rows]
+
+    def lineage(self, ref: str, *, upstream: bool = True, depth: int = 12) -> list[Edge]:
+        """All edges within `depth` steps of a ref, nearest first, each once."""
+        seen, found, frontier = {ref}, dict[tuple[str, str, str], Edge](), [ref]
+        for _ in range(depth):
+            edges = self.edges_of(frontier, upstream=upstream)
+            found.update({(edge.source, edge.target, edge.kind): edge for edge in edges})
+            reached = {edge.source if upstream else edge.target for edge in edges} - seen
+            if not reached:
+                break
+            seen |= reached
+            frontier = sorted(reached)
+        return list(found.values())
+
+
+def row_key(table: sa.Table, row: Row[Any]) -> str:
+    """A row's primary key as canonical JSON."""
+    return _key_text(table, row._mapping)
+
+
+def row_digest(row: Row[Any]) -> str:
+    """The digest of all columns of a row."""
+    return digest_of_value(dict(row._mapping))
+
+
+def event_of_row(row: Row[Any]) -> Event:
+    """The event a row of `events` holds."""
+    state = decode(row.state, list[tuple[str, str, str | None]], what="ledger event")
+    return Event(
+        seq=row.seq,
+        at=row.at,
+        actor=row.actor,
+        kind=row.kind,
+        subject=row.subject,
+        reason=row.reason,
+        key=row.key,
+        data=decode(row.data, dict[str, Any], what="ledger event"),
+        state=tuple(StateChange(table=table, key=key, digest=digest) for table, key, digest in state),
+        leaf=row.leaf,
+        root=row.root,
+    )
+
+
+def _append(connection: Connection, frontier: Frontier, made: Transaction, fields: Mapping[str, Any]) -> Event:
+    edges = [Edge(source=source, target=target, kind=kind) for source, target, kind in sorted(made.edges)]
+    data = decode(encode(made.data), dict[str, Any])
+    event = Event(**fields, data=data, state=made.changes(), leaf="", root="")
+    leaf = leaf_hash(entry_of(event, edges))
+    frontier.append(leaf)
+    row = {
+        **fields,
+        "data": encode(data).decode(),
+        "state": encode([[change.table, change.key, change.digest] for change in event.state]).decode(),
+        "leaf": leaf.hex(),
+        "root": frontier.root().hex(),
+    }
+    connection.execute(sa.insert(EVENTS).values(**row))
+    if edges:
+        connection.execute(
+            sa.insert(EDGES),
+            [{"seq": event.seq, "source": edge.source, "target": edge.target, "kind": edge.kind} for edge in edges],
+        )
+    peaks = encode([peak.hex() for peak in frontier.peaks]).decode()
+    connection.execute(sa.update(HEAD).values(size=frontier.size, peaks=peaks))
+    return Event(**fields, data=data, state=event.state, leaf=row["leaf"], root=row["root"])
+
+
+def _row_missing(table: sa.Table, key: Mapping[str, Any]) -> RowMissing:
+    return RowMissing(f"Table {table.name} has no row {dict(key)}.", fix="Look whether it was removed meanwhile.")
+
+
+def _of_kind(kind: str) -> sa.ColumnElement[bool]:
+    return EVENTS.c.kind.startswith(kind[:-1], autoescape=True) if kind.endswith("*") else EVENTS.c.kind == kind
+
+
+def _matches(table: sa.Table, key: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
+    return [table.c[column.name] == key[column.name] for column in table.primary_key]
+
+
+def _key_text(table: sa.Table, row: Mapping[Any, Any]) -> str:
+    return encode([row[column.name] for column in table.primary_key]).decode()

@@ -1,0 +1,135 @@
+"""Project: an opened folder with a `bucle.toml`; what every station's verbs take as their first argument."""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from bucle.ground.core import Clock, Config, NotFound, ProjectSection, StoreSection, SystemClock, UserError, load_config
+from bucle.ground.ledger import Anchor, Ledger
+from bucle.ground.store import Database, LocalBlobs
+
+__all__ = ["ModuleFailed", "Project", "find_root"]
+
+STATE = ".bucle"
+"""The folder inside a project that Bucle writes to."""
+
+
+class ModuleFailed(UserError):
+    """A Python module of the project cannot be imported."""
+
+    code = "BU0110"
+
+
+class Project:
+    """A project, open: its settings, database, blobs, ledger and clock.
+
+    Attributes:
+        root: the folder that holds `bucle.toml`.
+        state: the folder Bucle writes to, `root/.bucle`.
+        config: the settings.
+        clock: the time; simulated in demos and replays.
+        database: migrated and ready.
+        blobs: content-addressed bytes.
+        ledger: events and lineage.
+        actor: who acts, for the ledger.
+    """
+
+    def __init__(self, root: Path, config: Config, database_url: str, *, clock: Clock, actor: str) -> None:
+        self.root = root
+        self.state = root / STATE
+        self.config = config
+        self.clock = clock
+        self.actor = actor
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.database = Database(database_url)
+        self.database.migrate()
+        self.blobs = LocalBlobs(self.state / "blobs")
+        self.ledger = Ledger(self.database, clock, Anchor(self.state / "ledger.anchor"))
+
+    @classmethod
+    def open(
+        cls, root: Path | str = ".", *, clock: Clock | None = None, database: str = "", actor: str = ""
+    ) -> Project:
+        """Open the project in a folder.
+
+        Args:
+            root: the folder with `bucle.toml`.
+            clock: the machine's unless given.
+            database: an SQLAlchemy URL that overrides `BUCLE_DATABASE` and `[store] database`.
+            actor: who acts; `BUCLE_ACTOR` or the login name unless given.
+        Raises:
+            NotFound: there is no `bucle.toml`.
+            ConfigError: it has a wrong key or value.
+            DatabaseTooNew: a newer Bucle made the database.
+            DatabaseFailed: the database does not answer.
+        """
+        folder = Path(root).resolve()
+        config = load_config(folder / "bucle.toml")
+        url = database or os.environ.get("BUCLE_DATABASE", "") or config.section("store", StoreSection).database
+        name = actor or os.environ.get("BUCLE_ACTOR", "") or _login()
+        default = f"sqlite:///{folder / STATE / 'bucle.db'}"
+        return cls(folder, config, url or default, clock=clock or SystemClock(), actor=name)
+
+    @property
+    def name(self) -> str:
+        """What the project is called."""
+        return self.config.section("project", ProjectSection).name
+
+    def modules(self) -> list[ModuleType]:
+        """The project's own Python modules, imported from its folder.
+
+        Raises:
+            ModuleFailed: one is missing or fails on import.
+        """
+        return [self._import(name) for name in self.config.section("project", ProjectSection).modules]
+
+    def close(self) -> None:
+        """Give back the database's connections."""
+        self.database.close()
+
+    def _import(self, name: str) -> ModuleType:
+        if str(self.root) not in sys.path:
+            sys.path.insert(0, str(self.root))
+        known = sys.modules.get(name)
+        if known is not None and not Path(known.__file__ or "").is_relative_to(self.root):
+            del sys.modules[name]
+            sys.path.remove(str(self.root))
+            sys.path.insert(0, str(self.root))
+            importlib.invalidate_caches()
+        try:
+            return importlib.import_module(name)
+        except Exception as error:
+            raise ModuleFailed(
+                f"The project's module {name!r} cannot be imported: {type(error).__name__}: {error}.",
+                why=f"[project] modules in {self.root / 'bucle.toml'} names it.",
+                fix=f"Mend {name}.py, or take it off that list.",
+                at=name,
+            ) from error
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above `start` that has a `bucle.toml`.
+
+    Raises:
+        NotFound: there is none up to the root of the file system.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / "bucle.toml").is_file():
+            return folder
+    raise NotFound(
+        f"There is no bucle.toml in {start.resolve()} or above it.",
+        why="A project is a folder with a bucle.toml.",
+        fix="Run `bucle init` here, or name the project with --project DIR.",
+    )
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

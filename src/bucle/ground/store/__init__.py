@@ -1,0 +1,27 @@
+"""The only room that opens a database or a bucket."""
+
+from bucle.ground.store.blobs import Blobs, LocalBlobs, write_atomically
+from bucle.ground.store.database import METADATA, SCHEMA_VERSION, Database, Instant, Json
+from bucle.ground.store.errors import BlobCorrupt, BlobMissing, DatabaseFailed, DatabaseTooNew, DiskFull
+from bucle.ground.store.lease import Lease, LeaseLost, acquire, release, renew
+
+__all__ = [
+    "METADATA",
+    "SCHEMA_VERSION",
+    "BlobCorrupt",
+    "BlobMissing",
+    "Blobs",
+    "Database",
+    "DatabaseFailed",
+    "DatabaseTooNew",
+    "DiskFull",
+    "Instant",
+    "Json",
+    "Lease",
+    "LeaseLost",
+    "LocalBlobs",
+    "acquire",
+    "release",
+    "renew",
+    "write_atomically",
+]

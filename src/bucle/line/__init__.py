@@ -1,0 +1,1 @@
+"""The stations of the line, in the order a model passes them."""

