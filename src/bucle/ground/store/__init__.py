@@ -3,7 +3,7 @@
 from bucle.ground.store.blobs import Blobs, LocalBlobs, write_atomically
 from bucle.ground.store.database import METADATA, SCHEMA_VERSION, Database, Instant, Json
 from bucle.ground.store.errors import BlobCorrupt, BlobMissing, DatabaseFailed, DatabaseTooNew, DiskFull
-from bucle.ground.store.lease import Lease, LeaseLost, acquire, release, renew
+from bucle.ground.store.lease import Lease, LeaseLost, acquire, fence, held, release, renew, this_process
 
 __all__ = [
     "METADATA",
@@ -21,7 +21,10 @@ __all__ = [
     "LeaseLost",
     "LocalBlobs",
     "acquire",
+    "fence",
+    "held",
     "release",
     "renew",
+    "this_process",
     "write_atomically",
 ]

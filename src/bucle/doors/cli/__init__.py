@@ -1,0 +1,1 @@
+"""The `bucle` command, one module a noun."""

@@ -1,0 +1,172 @@
+"""`bucle NOUN VERB`: finds the noun, loads only its module, and runs the verb.
+
+Exit status: 0 done; 1 failed; 2 wrong use; 3 not found; 4 not allowed; 5 refused by a gate, contract or policy; 6 conflict,
+try again; 7 a check found something; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bucle.version import __version__
+
+__all__ = ["NOUNS", "main"]
+
+NOUNS: dict[str, dict[str, str]] = {
+    "Start": {
+        "demo": "play a year of real flights through the whole line",
+        "init": "make a project in a folder",
+        "up": "start the dashboard and the API",
+        "status": "the line at a glance",
+    },
+    "Data and features": {
+        "data": "tables, branches, commits and contracts",
+        "feature": "feature views: list, check, fill the online store",
+    },
+    "Training": {
+        "run": "run or resume a pipeline",
+        "runs": "tracked runs: list, show, compare",
+    },
+    "Models": {
+        "model": "versions, stages, aliases",
+        "gate": "verdicts and their checks",
+    },
+    "Production": {
+        "serve": "serve an endpoint over HTTP",
+        "predict": "ask an endpoint",
+        "deploy": "rollouts: list, promote, roll back",
+        "monitor": "windows, drift, signals",
+    },
+    "The loop": {
+        "loop": "the loop: state, history, turn it, ask for a cycle",
+        "replay": "another policy over recorded history",
+    },
+    "Trust": {
+        "trace": "why a prediction came out as it did",
+        "audit": "the ledger: list, verify",
+        "config": "the project's settings",
+        "db": "the database's schema",
+        "doctor": "is this installation sound?",
+    },
+}
+"""Every noun with one line of help, in the order of the line; `bucle.doors.cli.NOUN` holds its verbs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"]):
+        sys.stdout.write(f"bucle {__version__}\n")
+        return 0
+    noun, rest = _split(given)
+    if noun is None:
+        sys.stdout.write(_overview())
+        return 0 if given in ([], ["--help"], ["-h"], ["help"]) else 2
+    if noun not in _all_nouns():
+        return _unknown(noun)
+    return _run(noun, rest)
+
+
+def _run(noun: str, rest: list[str]) -> int:
+    import importlib
+
+    from bucle.doors.cli.terminal import Terminal
+    from bucle.ground.core import BucleError
+
+    module = importlib.import_module(f"bucle.doors.cli.{noun}")
+    options = _parser(noun, module.VERBS).parse_args(rest)
+    terminal = Terminal(
+        as_json=options.json, quiet=options.quiet, project=options.project, database=options.database
+    )
+    try:
+        return int(options.run(options, terminal) or 0)
+    except BucleError as error:
+        return terminal.fail(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+class _Parser(ArgumentParser):
+    """A parser that offers the near miss and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"error[BU1601] {self.prog}: {message}{_near_miss(message)}\n  fix: {self.prog} --help\n")
+        raise SystemExit(2)
+
+
+def _parser(noun: str, verbs: Sequence[object]) -> ArgumentParser:
+    from bucle.doors.cli.verb import Verb
+
+    parser = _Parser(prog=f"bucle {noun}", description=_help_of(noun), formatter_class=RawDescriptionHelpFormatter)
+    listed = [verb for verb in verbs if isinstance(verb, Verb)]
+    if len(listed) == 1 and not listed[0].name:
+        _fill(parser, listed[0])
+        return parser
+    choices = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in listed:
+        child = choices.add_parser(
+            verb.name, help=verb.help, description=verb.help, formatter_class=RawDescriptionHelpFormatter
+        )
+        _fill(child, verb)
+    return parser
+
+
+def _fill(parser: ArgumentParser, verb: object) -> None:
+    from bucle.doors.cli.verb import Verb
+
+    assert isinstance(verb, Verb)
+    verb.arguments(parser)
+    common = parser.add_argument_group("everywhere")
+    common.add_argument("--project", default="", metavar="DIR", help="the project's folder (default: here or above)")
+    common.add_argument("--database", default="", metavar="URL", help="another database than the project's")
+    common.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    common.add_argument("--quiet", action="store_true", help="no talk on standard error")
+    if verb.example:
+        parser.epilog = f"example:\n  {verb.example}"
+    parser.set_defaults(run=verb.run)
+
+
+def _split(given: list[str]) -> tuple[str | None, list[str]]:
+    return (given[0], given[1:]) if given and not given[0].startswith("-") and given[0] != "help" else (None, given)
+
+
+def _all_nouns() -> dict[str, str]:
+    return {noun: text for group in NOUNS.values() for noun, text in group.items()}
+
+
+def _help_of(noun: str) -> str:
+    return _all_nouns()[noun]
+
+
+def _overview() -> str:
+    lines = ["usage: bucle NOUN VERB [options]", "", "One assembly line from raw data to a served model that stays true.", ""]
+    for group, nouns in NOUNS.items():
+        lines += [group, *(f"  {noun:<10} {text}" for noun, text in nouns.items()), ""]
+    lines += ["bucle NOUN --help tells more; bucle --version the version.", ""]
+    return "\n".join(lines)
+
+
+def _unknown(noun: str) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(noun, _all_nouns(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    sys.stderr.write(f"error[BU1601] There is no command {noun!r}.{hint}\n  fix: bucle --help\n")
+    return 2
+
+
+def _near_miss(message: str) -> str:
+    import difflib
+    import re
+
+    found = re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", message)
+    if not found:
+        return ""
+    near = difflib.get_close_matches(found.group(1), re.findall(r"[\w-]+", found.group(2)), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

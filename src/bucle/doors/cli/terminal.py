@@ -1,0 +1,119 @@
+"""Terminal: data to standard output, talk to standard error, for people or as one JSON document."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bucle.ground.core import BucleError, encode, to_builtins
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bucle.ground.project import Project
+
+__all__ = ["Terminal"]
+
+
+class Terminal:
+    """Where a command speaks.
+
+    Args:
+        as_json: print records as JSON instead of tables.
+        quiet: no talk.
+        project: the folder named with `--project`, or the current one.
+        database: the URL named with `--database`, or empty.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, project: str = "", database: str = "") -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self._folder = project
+        self._database = database
+
+    def open_project(self, **options: Any) -> Project:
+        """The project this command is about.
+
+        Raises:
+            NotFound: there is no `bucle.toml` here or above.
+        """
+        from bucle.ground.project import Project, find_root
+
+        root = Path(self._folder).resolve() if self._folder else find_root(Path.cwd())
+        return Project.open(root, database=self._database, **options)
+
+    def show(self, value: Any, columns: Sequence[str] = ()) -> None:
+        """Print a record, or a list of records as a table of the named columns."""
+        if self.as_json:
+            self.line(encode(value).decode())
+        elif isinstance(value, list | tuple):
+            self._table([to_builtins(item) for item in value], columns)
+        else:
+            self._fields(to_builtins(value))
+
+    def line(self, text: str = "") -> None:
+        """Print one line of data."""
+        sys.stdout.write(text + "\n")
+
+    def say(self, text: str) -> None:
+        """Talk to the person, unless quiet or `--json`."""
+        if not (self.quiet or self.as_json):
+            sys.stderr.write(text + "\n")
+
+    def next(self, command: str) -> None:
+        """Name the command that makes sense next."""
+        self.say(f"next: {command}")
+
+    def fail(self, error: BucleError) -> int:
+        """Print an error's three sentences and return its exit status."""
+        if self.as_json:
+            self.line(encode({"error": error.as_dict()}).decode())
+        else:
+            red, plain = ("\033[31m", "\033[0m") if _is_colourful() else ("", "")
+            parts = [f"{red}error[{error.code}]{plain} {error.what}"]
+            parts += [f"  why: {error.why}"] if error.why else []
+            parts += [f"  fix: {error.fix}"] if error.fix else []
+            sys.stderr.write("\n".join(parts) + "\n")
+        return error.exit_status
+
+    def console(self) -> Console:
+        """A rich console on standard error, for progress; loaded only when asked for."""
+        from rich.console import Console
+
+        return Console(stderr=True, quiet=self.quiet or self.as_json)
+
+    def _table(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        names = list(columns) or list(rows[0] if rows else ())
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*(_text(row.get(name)) for name in names))
+        wide = None if sys.stdout.isatty() else 200
+        Console(file=sys.stdout, width=wide, highlight=False).print(table)
+
+    def _fields(self, fields: Any) -> None:
+        if not isinstance(fields, dict):
+            self.line(_text(fields))
+            return
+        width = max((len(name) for name in fields), default=0)
+        for name, value in fields.items():
+            self.line(f"{name:<{width}}  {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return encode(value).decode() if isinstance(value, dict | list) else str(value)
+
+
+def _is_colourful() -> bool:
+    return sys.stderr.isatty() and "NO_COLOR" not in os.environ

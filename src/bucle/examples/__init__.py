@@ -1,0 +1,1 @@
+"""Example projects that travel in the package: real data, real code, ready to run."""

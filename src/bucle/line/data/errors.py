@@ -1,0 +1,139 @@
+"""What can go wrong with data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bucle.ground.core import NotFound, Refused, StateError, StoreError, UserError
+from bucle.line.data.report import ContractReport
+
+__all__ = [
+    "AmbiguousCommit",
+    "BadPath",
+    "BranchExists",
+    "BranchProtected",
+    "Conflict",
+    "ContractInvalid",
+    "ContractViolated",
+    "EmptyCommit",
+    "LakeDamaged",
+    "NoSuchBranch",
+    "NoSuchColumn",
+    "NoSuchCommit",
+    "NoSuchFile",
+    "NoSuchTable",
+    "TypeMismatch",
+    "TypeNotKept",
+]
+
+
+class NoSuchBranch(NotFound):
+    """No branch has this name."""
+
+    code = "BU0501"
+
+
+class NoSuchCommit(NotFound):
+    """No branch and no commit answers to this."""
+
+    code = "BU0502"
+
+
+class NoSuchTable(NotFound):
+    """The commit holds no table of this name."""
+
+    code = "BU0503"
+
+
+class NoSuchColumn(UserError):
+    """The table has no such column."""
+
+    code = "BU0504"
+
+
+class NoSuchFile(NotFound):
+    """The commit's file tree has no file of this path."""
+
+    code = "BU0505"
+
+
+class AmbiguousCommit(UserError):
+    """A prefix fits several commits."""
+
+    code = "BU0506"
+
+
+class BranchExists(StateError):
+    """A branch of this name is there already."""
+
+    code = "BU0507"
+
+
+class BranchProtected(StateError):
+    """`main` cannot be removed."""
+
+    code = "BU0508"
+
+
+class Conflict(StateError):
+    """Both branches changed the same table or file since they parted."""
+
+    code = "BU0509"
+
+
+class TypeNotKept(UserError):
+    """A column has a type that an Iceberg table cannot hold without loss."""
+
+    code = "BU0510"
+
+
+class TypeMismatch(UserError):
+    """A column does not fit the type it has in the table."""
+
+    code = "BU0511"
+
+
+class EmptyCommit(UserError):
+    """A commit names neither a table nor a file."""
+
+    code = "BU0512"
+
+
+class LakeDamaged(StoreError):
+    """A file that a commit needs is missing or cannot be read."""
+
+    code = "BU0513"
+
+
+class ContractInvalid(UserError):
+    """A contract's file cannot be understood."""
+
+    code = "BU0514"
+
+
+class ContractViolated(Refused):
+    """A batch breaks its contract; nothing of it is visible.
+
+    Attributes:
+        report: which rule of which column broke, how often, and the first rows that broke it.
+    """
+
+    code = "BU0515"
+
+    def __init__(self, what: str, *, report: ContractReport, why: str = "", fix: str = "", at: str = "") -> None:
+        super().__init__(what, why=why, fix=fix, at=at)
+        self.report = report
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It crosses a process border with its report."""
+        return _rebuild_violation, (self.what, self.report, self.why, self.fix, self.at)
+
+
+class BadPath(UserError):
+    """A path in the file tree is absolute, climbs out, or has empty parts."""
+
+    code = "BU0516"
+
+
+def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:
+    return ContractViolated(what, report=report, why=why, fix=fix, at=at)

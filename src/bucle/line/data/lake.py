@@ -1,0 +1,150 @@
+"""The lake on disk: files written once, durable before anything names them, and the list a table state keeps of them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bucle.ground.core import Digest, Record, decode, digest_of, digest_of_file, digest_of_value, encode
+from bucle.ground.project import Project
+from bucle.ground.store import DiskFull
+from bucle.line.data.schema import Column
+
+__all__ = ["DataFile", "Manifest", "Shelf", "content_digest", "keep_manifest", "load_manifest", "new_folder", "staging"]
+
+
+class DataFile(Record, frozen=True):
+    """A Parquet file of a table.
+
+    Attributes:
+        path: relative to the project's state folder, with `/`.
+        digest: of its bytes.
+        rows: how many it holds.
+        size_bytes: how long it is.
+    """
+
+    path: str
+    digest: str
+    rows: int
+    size_bytes: int
+
+
+class Manifest(Record, frozen=True):
+    """Everything a table state consists of; kept as a blob, so that its digest vouches for every file.
+
+    Attributes:
+        columns: the table's columns.
+        data: the data files in the order rows are read.
+        metadata: path -> digest of the Iceberg metadata file, manifest list and manifests.
+    """
+
+    columns: tuple[Column, ...]
+    data: tuple[DataFile, ...]
+    metadata: dict[str, str]
+
+    def files(self) -> dict[str, str]:
+        """Path -> digest of every file."""
+        return {**{file.path: file.digest for file in self.data}, **self.metadata}
+
+
+class Shelf:
+    """Files being written for one commit. They lie under new names, so nobody sees them until a commit names them.
+
+    Args:
+        state: the project's state folder.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._written = list[Path]()
+        self._folders = set[Path]()
+
+    def put(self, path: str, data: bytes) -> Digest:
+        """Write a file and force it to the disk."""
+        self.fill(path, lambda target: target.write_bytes(data))
+        return digest_of(data)
+
+    def fill(self, path: str, write: Callable[[Path], object]) -> tuple[Digest, int]:
+        """Let `write` make a file, force it to the disk, and return its digest and size in bytes."""
+        target = self.state / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._written.append(target)
+        self._folders.add(target.parent)
+        write(target)
+        _sync(target)
+        return digest_of_file(target) if target.stat().st_size else digest_of(b""), target.stat().st_size
+
+    def settle(self) -> None:
+        """Force the folders to the disk: from here on every file survives a power cut."""
+        parents = {folder.parent for folder in self._folders}
+        for folder in sorted(self._folders | parents | {folder.parent for folder in parents}):
+            _sync(folder)
+        self._folders.clear()
+
+    def discard(self) -> None:
+        """Remove what was written; for a commit that never came to be."""
+        for path in self._written:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+@contextmanager
+def staging(state: Path) -> Iterator[Shelf]:
+    """A shelf that is cleared when the block fails.
+
+    Raises:
+        DiskFull: there is no room; nothing was kept.
+    """
+    shelf = Shelf(state)
+    try:
+        yield shelf
+    except OSError as error:
+        shelf.discard()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                "No room left on the disk for a commit.",
+                why="Nothing of it is visible; what stood there before still stands.",
+                fix="Free some space and repeat the command.",
+            ) from error
+        raise
+    except BaseException:
+        shelf.discard()
+        raise
+
+
+def new_folder(table: str) -> str:
+    """A folder that no other table has or will have: the same name made on two branches never meets."""
+    return f"lake/{table}-{uuid.uuid4().hex}"
+
+
+def content_digest(manifest: Manifest) -> Digest:
+    """The name of a table's content: its columns and its data files' bytes in order, not where they lie."""
+    return digest_of_value({"columns": manifest.columns, "data": [file.digest for file in manifest.data]})
+
+
+def keep_manifest(project: Project, manifest: Manifest) -> Digest:
+    """Keep a manifest as a blob."""
+    return project.blobs.put(encode(manifest))
+
+
+def load_manifest(project: Project, digest: str) -> Manifest:
+    """A manifest, verified.
+
+    Raises:
+        BlobMissing: it is not there.
+        BlobCorrupt: it was changed.
+    """
+    return decode(project.blobs.get(digest), Manifest, what="table manifest")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
