@@ -16,7 +16,7 @@ from bucle.ground.core import Clock, Config, NotFound, ProjectSection, StoreSect
 from bucle.ground.ledger import Anchor, Ledger
 from bucle.ground.store import Database, LocalBlobs
 
-__all__ = ["ModuleFailed", "Project", "find_root"]
+__all__ = ["STATE", "ModuleFailed", "Project", "find_root", "load_modules"]
 
 STATE = ".bucle"
 """The folder inside a project that Bucle writes to."""
@@ -45,6 +45,7 @@ class Project:
         clock: the time; simulated in demos and replays.
         database: migrated and ready.
         blobs: content-addressed bytes.
+        anchor: the log's roots, outside the database.
         ledger: events and lineage.
         actor: who acts, for the ledger.
     """
@@ -59,7 +60,8 @@ class Project:
         self.database = Database(database_url)
         self.database.migrate()
         self.blobs = LocalBlobs(self.state / "blobs")
-        self.ledger = Ledger(self.database, clock, Anchor(self.state / "ledger.anchor"))
+        self.anchor = Anchor(self.state / "ledger.anchor")
+        self.ledger = Ledger(self.database, clock, self.anchor)
         self._kept: dict[type[_Closeable], _Closeable] = {}
         self._lock = Lock()
 
@@ -98,7 +100,7 @@ class Project:
         Raises:
             ModuleFailed: one is missing or fails on import.
         """
-        return [self._import(name) for name in self.config.section("project", ProjectSection).modules]
+        return load_modules(self.root, self.config)
 
     def keep(self, kind: type[C], make: Callable[[], C]) -> C:
         """The one `kind` this open project keeps, e.g. a room's warm processes: made once, closed with the project."""
@@ -114,24 +116,17 @@ class Project:
                 self._kept.popitem()[1].close()
         self.database.close()
 
-    def _import(self, name: str) -> ModuleType:
-        if str(self.root) not in sys.path:
-            sys.path.insert(0, str(self.root))
-        known = sys.modules.get(name)
-        if known is not None and not Path(known.__file__ or "").is_relative_to(self.root):
-            del sys.modules[name]
-            sys.path.remove(str(self.root))
-            sys.path.insert(0, str(self.root))
-            importlib.invalidate_caches()
-        try:
-            return importlib.import_module(name)
-        except Exception as error:
-            raise ModuleFailed(
-                f"The project's module {name!r} cannot be imported: {type(error).__name__}: {error}.",
-                why=f"[project] modules in {self.root / 'bucle.toml'} names it.",
-                fix=f"Mend {name}.py, or take it off that list.",
-                at=name,
-            ) from error
+
+def load_modules(root: Path, config: Config) -> list[ModuleType]:
+    """The Python modules a project names in `[project] modules`, imported from its folder; no database is touched.
+
+    Raises:
+        ModuleFailed: one is missing or fails on import.
+    """
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+    sys.path.insert(0, str(root))
+    return [_import(name, root) for name in config.section("project", ProjectSection).modules]
 
 
 def find_root(start: Path) -> Path:
@@ -148,6 +143,22 @@ def find_root(start: Path) -> Path:
         why="A project is a folder with a bucle.toml.",
         fix="Run `bucle init` here, or name the project with --project DIR.",
     )
+
+
+def _import(name: str, root: Path) -> ModuleType:
+    known = sys.modules.get(name)
+    if known is not None and not Path(known.__file__ or "").is_relative_to(root):
+        del sys.modules[name]  # another project's, opened earlier in this process
+        importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ModuleFailed(
+            f"The project's module {name!r} cannot be imported: {type(error).__name__}: {error}.",
+            why=f"[project] modules in {root / 'bucle.toml'} names it.",
+            fix=f"Mend {name}.py, or take it off that list.",
+            at=name,
+        ) from error
 
 
 def _login() -> str:

@@ -75,7 +75,9 @@ class Controller:
         threading.Thread(target=self._keep_alive, args=(self._lease,), daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Give the lease back."""
         self._stopped.set()
         if self._lease is not None:
@@ -108,17 +110,20 @@ class Controller:
 
     def _carry_out(self, state: State, decision: Decision) -> Outcome:
         if self._lost:
-            raise LoopBusy(f"The loop of {self.policy.model!r} was taken over.", fix="Nothing: the other process goes on.")
-        actor, subject = f"loop/{self.policy.model}", make_ref("loop", self.policy.model)
+            raise LoopBusy(f"The loop of {self.policy.model!r} was taken over.", fix="Nothing: the other goes on.")
         if state.awaiting is None:
-            _once(self.project.ledger, "loop.decided", subject, actor, decision.id, decision.reason, to_builtins(decision))
+            self._note("loop.decided", decision.id, decision.reason, to_builtins(decision))
             state = self.state()
         self._report(decision, None)
         outcome = self._act(state, decision)
         data = {**outcome, "decision": decision.id, "kind": decision.kind}
-        _once(self.project.ledger, "loop.done", subject, actor, f"{decision.id}/done", decision.reason, data)
+        self._note("loop.done", f"{decision.id}/done", decision.reason, data)
         self._report(decision, outcome)
         return outcome
+
+    def _note(self, kind: str, key: str, reason: str, data: Outcome) -> None:
+        name = make_ref("loop", self.policy.model)
+        _once(self.project.ledger, kind, subject=name, actor=name, key=key, reason=reason, data=data)
 
     def _keep_alive(self, lease: Lease) -> None:
         while not self._stopped.wait(LEASE_S / 4):
@@ -131,9 +136,15 @@ class Controller:
 
 def request(project: Project, model: str, request: Request) -> None:
     """Ask for a cycle by hand; asking twice under one id is asking once."""
-    subject = make_ref("loop", model)
-    _once(project.ledger, "loop.requested", subject, request.actor, f"request/{model}/{request.id}", request.reason,
-          to_builtins(request))  # fmt: skip
+    _once(
+        project.ledger,
+        "loop.requested",
+        subject=make_ref("loop", model),
+        actor=request.actor,
+        key=f"request/{model}/{request.id}",
+        reason=request.reason,
+        data=to_builtins(request),
+    )
 
 
 def read_state(project: Project, policy: Policy) -> State:
@@ -146,9 +157,9 @@ def cycles(state: State) -> tuple[Cycle, ...]:
     return (*state.cycles, state.cycle) if state.cycle else state.cycles
 
 
-def _once(ledger: Ledger, kind: str, subject: str, actor: str, key: str, reason: str, data: Outcome) -> None:
+def _once(ledger: Ledger, kind: str, **event: Any) -> None:
     try:
-        ledger.record(kind, subject=subject, actor=actor, reason=reason, key=key, data=data)
+        ledger.record(kind, **event)
     except AlreadyDone:
         return
 

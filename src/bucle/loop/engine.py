@@ -58,14 +58,20 @@ def decide(policy: Policy, state: State, now: datetime) -> Decision | None:
     """
     if state.awaiting is not None:
         return state.awaiting
-    if state.champion and state.watched_until and now >= next_due(state.watched_until, policy.watch_every):
-        until = next_due(state.watched_until, policy.watch_every)
-        return _say(state, "watch", f"the window ends {until:%Y-%m-%d}", since=state.watched_until, until=until)
+    if watch := _watch(policy, state, now):
+        return watch
     if state.cycle is not None:
         return _PHASES[state.cycle.phase](policy, state, state.cycle, now)
-    if state.requests:
-        return _begin_requested(state, state.requests[0], now)
-    return _consider(policy, state, now)
+    return _begin_requested(state, state.requests[0], now) if state.requests else _consider(policy, state, now)
+
+
+def _watch(policy: Policy, state: State, now: datetime) -> Decision | None:
+    if not state.champion or state.watched_until is None:
+        return None
+    until = next_due(state.watched_until, policy.watch_every)
+    if now < until:
+        return None
+    return _say(state, "watch", f"the window ends {until:%Y-%m-%d}", since=state.watched_until, until=until)
 
 
 def _begin_requested(state: State, request: Request, now: datetime) -> Decision:
@@ -164,7 +170,8 @@ def _approve(policy: Policy, state: State, cycle: Cycle, now: datetime) -> Decis
     if len(cycle.approvals) < policy.approvals:
         return None
     share = policy.rollout.steps[0] if state.champion and policy.rollout.steps else 1.0
-    reason = f"canary at {share:.0%}" if share < 1 else "nothing serves yet" if not state.champion else "no canary asked"
+    whole = "no canary asked" if state.champion else "nothing serves yet"
+    reason = f"canary at {share:.0%}" if share < 1 else whole
     return _say(state, "roll", reason, version=cycle.candidate, share=share)
 
 
@@ -194,18 +201,11 @@ def _next_step(policy: Policy, state: State, cycle: Cycle, look: Look) -> Decisi
     return _say(state, "promote", f"healthy after {look.rows} answers", version=cycle.candidate, share=1.0)
 
 
-def _waiting(policy: Policy, state: State, cycle: Cycle, now: datetime) -> Decision | None:
-    return None
-
-
 _PHASES: dict[str, Callable[[Policy, State, Cycle, datetime], Decision | None]] = {
-    "training": _waiting,
     "judging": _judge,
     "refusing": _refuse,
     "approving": _approve,
     "rolling": _roll,
-    "going_back": _waiting,
-    "closed": _waiting,
 }
 
 
@@ -224,7 +224,9 @@ def _committed(state: State, event: Event, tables: tuple[str, ...]) -> State:
 
 def _approved(state: State, event: Event) -> State:
     cycle = state.cycle
-    if cycle is None or event.data.get("digest") != cycle.digest or event.subject != f"model/{state.model}@{cycle.candidate}":
+    if cycle is None or event.subject != f"model/{state.model}@{cycle.candidate}":
+        return state
+    if event.data.get("digest") != cycle.digest:
         return state
     return replace(state, cycle=replace(cycle, approvals=(*cycle.approvals, event.actor)))
 
@@ -245,9 +247,7 @@ def _decided(state: State, decision: Decision, at: datetime) -> State:
     asked = decision.params.get("request")
     waiting = tuple(request for request in state.requests if request.id != asked)
     retrained = (*state.retrained_at, at) if decision.kind == "retrain" else state.retrained_at
-    return replace(
-        state, cycle=cycle, requests=waiting, measurement=None, holds=0, fresh=False, retrained_at=retrained
-    )
+    return replace(state, cycle=cycle, requests=waiting, measurement=None, holds=0, fresh=False, retrained_at=retrained)
 
 
 def _after_watch(state: State, decision: Decision, event: Event) -> State:

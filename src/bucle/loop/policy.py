@@ -100,8 +100,6 @@ class Policy(Section, frozen=True):
         approvals: how many people must approve; with 0 the policy itself approves what passed every gate.
         labels, retrain, rollout: see there.
         gates: settings of the gates, see `gates.gates_of`.
-        drift: settings of the drift rules, see `monitoring.Rules`.
-        guard: settings of the canary's guard, see `monitoring.GuardRules`.
     """
 
     pipeline: str
@@ -114,8 +112,6 @@ class Policy(Section, frozen=True):
     retrain: RetrainPolicy = RetrainPolicy()
     rollout: RolloutPolicy = RolloutPolicy()
     gates: dict[str, Any] = {}
-    drift: dict[str, Any] = {}
-    guard: dict[str, Any] = {}
 
     @property
     def digest(self) -> str:
@@ -183,7 +179,7 @@ def duration(text: str) -> timedelta:
     """
     match = re.fullmatch(r"(\d+)([smhdw])", text)
     if match is None:
-        raise BadPolicy(f"{text!r} is no duration.", why="It reads number and unit: s, m, h, d or w.", fix="E.g. '30d'.")
+        raise BadPolicy(f"{text!r} is no duration.", why="Number and unit: s, m, h, d or w.", fix="E.g. '30d'.")
     return timedelta(seconds=int(match.group(1)) * _UNITS[match.group(2)])
 
 

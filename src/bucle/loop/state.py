@@ -49,7 +49,8 @@ class Measurement(Record, frozen=True):
         version: the champion then.
         rows: predictions.
         labelled: predictions whose truth is known.
-        auc: area under the ROC curve over the labelled; None with too few.
+        auc: the champion's area under the ROC curve over the labelled; None with too few.
+        live_auc: the same of all that clients were answered, whichever version it was.
         baseline_auc: what it was at the gates.
         psi: feature -> population stability index.
         prediction_psi: the same of the answers.
@@ -69,6 +70,7 @@ class Measurement(Record, frozen=True):
     prediction_psi: float
     error_rate: float
     p95_ms: float
+    live_auc: float | None = None
     shadow_auc: dict[str, float] = {}
 
 
@@ -135,7 +137,7 @@ class Cycle(Record, frozen=True):
     reason: str
     opened_at: datetime
     champion: int = 0
-    phase: Literal["training", "judging", "refusing", "approving", "rolling", "going_back", "closed"] = "training"
+    phase: Literal["training", "judging", "refusing", "approving", "rolling", "closed"] = "training"
     candidate: int = 0
     digest: str = ""
     verdict: str = ""

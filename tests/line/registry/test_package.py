@@ -247,3 +247,21 @@ def test_a_damaged_blob_stages_nothing(project: Project, package: registry.Packa
 def test_an_unknown_package_is_not_found(project: Project) -> None:
     with pytest.raises(registry.NoSuchPackage):
         registry.load_package(project, "0" * 64)
+
+
+_MANIFEST_OF_2013 = (
+    b'{"entity":"flight","features":["weather@4f1c"],"files":{"model.onnx":"'
+    + b"1" * 64
+    + b'"},"instant":"at","request":{"inputs":[{"dtype":"","name":"at","nullable":false,"shape":[],"type":"string"},'
+    b'{"dtype":"","name":"flight","nullable":false,"shape":[],"type":"int"}],"outputs":[]},"runtime":"onnx",'
+    b'"signature":{"inputs":[{"dtype":"float32","name":"x","nullable":true,"shape":[2],"type":"float"}],'
+    b'"outputs":[{"dtype":"float32","name":"y","nullable":false,"shape":[],"type":"float"}]}}'
+)
+
+
+def test_an_old_manifest_stays_readable(project: Project) -> None:
+    package = registry.load_package(project, project.blobs.put(_MANIFEST_OF_2013))
+    assert package.digest == "67731f5c2d3060cdcba5d382b9845812c6bb5c9ca7a0795aae858e3502b5ccb3"
+    assert package.features == ("weather@4f1c",)
+    assert package.signature.inputs == (Field(name="x", type="float", nullable=True, dtype="float32", shape=(2,)),)
+    assert (package.instant, package.entity) == ("at", "flight")

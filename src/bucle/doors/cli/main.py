@@ -1,7 +1,7 @@
 """`bucle NOUN VERB`: finds the noun, loads only its module, and runs the verb.
 
-Exit status: 0 done; 1 failed; 2 wrong use; 3 not found; 4 not allowed; 5 refused by a gate, contract or policy; 6 conflict,
-try again; 7 a check found something; 130 interrupted.
+Exit status: 0 done; 1 failed; 2 wrong use; 3 not found; 4 not allowed; 5 refused by a gate, contract or policy;
+6 conflict, try again; 7 a check found something; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ def _help_of(noun: str) -> str:
 
 
 def _overview() -> str:
-    lines = ["usage: bucle NOUN VERB [options]", "", "One assembly line from raw data to a served model that stays true.", ""]
+    lines = ["usage: bucle NOUN VERB [options]", ""]
+    lines += ["One assembly line from raw data to a served model that stays true.", ""]
     for group, nouns in NOUNS.items():
         lines += [group, *(f"  {noun:<10} {text}" for noun, text in nouns.items()), ""]
     lines += ["bucle NOUN --help tells more; bucle --version the version.", ""]

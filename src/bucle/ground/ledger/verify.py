@@ -57,10 +57,11 @@ def verify_log(database: Database, anchor: Anchor) -> LogReport:
         The report; a damaged log is a finding, not an error.
     Cost: one read of `events`, `edges` and all state.
     """
+    anchored = anchor.roots()  # before the database's snapshot: what is written meanwhile must not seem to be gone
     with database.reading() as connection:
         faults = list(_integrity(database, connection))
         try:
-            frontier, events, found = _read_log(connection, anchor)
+            frontier, events, found = _read_log(connection, anchored)
             rows, wrong = _compare_state(connection, events)
         except (sa.exc.DatabaseError, BucleError, msgspec.MsgspecError, ValueError, OverflowError) as error:
             faults.append(Fault(where="database", what=f"cannot be read through: {error}"))
@@ -81,11 +82,11 @@ def _integrity(database: Database, connection: Connection) -> Iterator[Fault]:
             yield Fault(where="database file", what=line)
 
 
-def _read_log(connection: Connection, anchor: Anchor) -> tuple[Frontier, list[Event], list[Fault]]:
+def _read_log(connection: Connection, anchored: list[bytes | None]) -> tuple[Frontier, list[Event], list[Fault]]:
     edges = defaultdict[int, list[Edge]](list)
     for row in connection.execute(sa.select(EDGES)):
         edges[row.seq].append(Edge(source=row.source, target=row.target, kind=row.kind))
-    anchored, frontier, events = anchor.roots(), Frontier(), list[Event]()
+    frontier, events = Frontier(), list[Event]()
     faults = list[Fault]()
     for row in connection.execute(sa.select(EVENTS).order_by(EVENTS.c.seq)):
         event = _event_or_fault(row, faults)

@@ -48,6 +48,10 @@ class Blobs(Protocol):
         """Whether the digest is here, without reading it."""
         ...
 
+    def set_aside(self, digest: str) -> None:
+        """Take a damaged blob out of the way, so that its bytes can be put again; it is not destroyed."""
+        ...
+
     def digests(self) -> Iterator[Digest]:
         """Every digest kept, in no order."""
         ...
@@ -62,6 +66,11 @@ class LocalBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
 
     def put(self, data: bytes) -> Digest:
         """Keep bytes; see `Blobs.put`."""
@@ -123,6 +132,12 @@ class LocalBlobs:
     def has(self, digest: str) -> bool:
         """Whether the digest is here."""
         return self._file(digest).exists()
+
+    def set_aside(self, digest: str) -> None:
+        """Take a damaged blob out of the way, to `….damaged` beside it."""
+        file = self._file(digest)
+        if file.exists():
+            file.replace(file.with_name(f"{file.name}.damaged"))
 
     def digests(self) -> Iterator[Digest]:
         """Every digest kept."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from bucle.ground.core import Record, digest_of_value
 
-__all__ = ["Commit", "TableState", "make_commit"]
+__all__ = ["Commit", "Mode", "TableState", "make_commit"]
+
+Mode = Literal["append", "overwrite"]
+"""Whether a batch is added to a table's rows or takes their place."""
 
 
 class TableState(Record, frozen=True):

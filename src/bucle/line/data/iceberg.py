@@ -60,6 +60,9 @@ SNAPSHOTS_KEPT = 10
 
 ROW_GROUP = 250_000
 
+_FILE_PATH = 1
+"""Where pyiceberg's DataFile, which has no setter, keeps its path."""
+
 PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
     # Another branch may need what a snapshot no longer shows: no foreign engine may remove files.
@@ -137,7 +140,9 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path) 
     Chunks are cut by content, so that a file with a few rows more shares most of its bytes with the one before.
     """
     arrow = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    fields = [_with_field_id(field, column.id, column.type) for field, column in zip(arrow.schema, columns, strict=True)]
+    fields = [
+        _with_field_id(field, column.id, column.type) for field, column in zip(arrow.schema, columns, strict=True)
+    ]
     arrow = arrow.cast(pa.schema(fields))
     collected = list[Any]()
     pq.write_table(
@@ -201,7 +206,7 @@ def merged_manifest(
     made = list[ManifestEntry]()
     for manifest in manifests:
         for entry in manifest.fetch_manifest_entry(source):
-            entry.data_file.file_path = move(entry.data_file.file_path)
+            entry.data_file[_FILE_PATH] = move(entry.data_file.file_path)
             entry.status = ManifestEntryStatus.EXISTING
             made.append(entry)
     return _manifest(location, columns, snapshot_id, made)
@@ -304,7 +309,7 @@ def _with_field_id(field: pa.Field, field_id: int, kind: Any) -> pa.Field:
 
 def _with_inner_ids(arrow: pa.DataType, kind: Any) -> pa.DataType:
     if isinstance(kind, str):
-        return arrow
+        return pa.time64("us") if kind == "time" else arrow
     if kind["type"] == "list":
         element = _with_field_id(arrow.value_field.with_name("element"), kind["element-id"], kind["element"])
         return pa.large_list(element)

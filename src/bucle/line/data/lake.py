@@ -1,4 +1,4 @@
-"""The lake on disk: files written once, durable before anything names them, and the list a table state keeps of them."""
+"""The lake on disk: files written once, durable before anything names them, and the list a table keeps of them."""
 
 from __future__ import annotations
 

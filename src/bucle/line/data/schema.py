@@ -259,13 +259,13 @@ def _widen(known: Column, given: IcebergType) -> IcebergType:
 
 def _refuse_nanoseconds(frame: pl.DataFrame) -> None:
     for name, dtype in frame.schema.items():
-        if not isinstance(dtype, pl.Datetime) or dtype.time_unit != "ns":
+        if not isinstance(dtype, pl.Time) and not (isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns"):
             continue
         if frame.select((pl.col(name).to_physical() % 1000 != 0).any()).item():
             raise TypeMismatch(
-                f"Column {name!r} has instants finer than a microsecond.",
+                f"Column {name!r} has values finer than a microsecond.",
                 why="Iceberg tables keep microseconds; the rest would be lost.",
-                fix=f"Round it first: pl.col({name!r}).dt.cast_time_unit('us').",
+                fix=f"Round it first, e.g. pl.col({name!r}).dt.cast_time_unit('us').",
                 at=name,
             )
 

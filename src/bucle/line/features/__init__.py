@@ -1,5 +1,6 @@
 """Features: defined once in Python, computed point in time for training, served online with equal values."""
 
+from bucle.line.features.enrich import Pinned, enricher
 from bucle.line.features.errors import BadView, NoSuchView, PeekingView, ViewChanged, WrongRows
 from bucle.line.features.online import LocalOnline, OnlineStore
 from bucle.line.features.store import (
@@ -22,6 +23,7 @@ __all__ = [
     "NoSuchView",
     "OnlineStore",
     "PeekingView",
+    "Pinned",
     "RequestView",
     "Source",
     "View",
@@ -29,6 +31,7 @@ __all__ = [
     "WrongRows",
     "check_no_peeking",
     "compute",
+    "enricher",
     "feature_view",
     "local_online",
     "materialise",

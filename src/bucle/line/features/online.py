@@ -35,8 +35,8 @@ class OnlineStore(Protocol):
 class LocalOnline:
     """An embedded online store: one SQLite file, readable by many processes while one writes.
 
-    It holds derived data only (it can be filled again from the tables), so it trades the last moments before a power cut
-    for speed; a killed process loses nothing.
+    It holds derived data only (it can be filled again from the tables), so it trades the last moments before a power
+    cut for speed; a killed process loses nothing.
 
     Args:
         path: the file; made when missing.

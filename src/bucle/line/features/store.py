@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
+from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import polars as pl
 
 from bucle.ground.core import suggest
-from bucle.ground.project import Project
+from bucle.ground.project import STATE, Project
 from bucle.line import data
 from bucle.line.features.errors import BadView, NoSuchView, PeekingView, ViewChanged
 from bucle.line.features.online import LocalOnline, OnlineStore, Row, key_text
-from bucle.line.features.view import EVENT_AT, FeatureView, RequestView, View
+from bucle.line.features.view import EVENT_AT, FeatureView, RequestView, Source, View
 
 __all__ = [
     "check_no_peeking",
@@ -29,33 +31,35 @@ __all__ = [
 ]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ROW = "__row"
 
 
-def views_of(project: Project) -> dict[str, View]:
-    """The views that the project's modules define, by name.
+def views_of(modules: Iterable[ModuleType]) -> dict[str, View]:
+    """The views that modules define, by name.
 
+    Args:
+        modules: e.g. `project.modules()`.
     Raises:
         BadView: two different views have one name.
     """
     found: dict[str, View] = {}
-    for module in project.modules():
+    for module in modules:
         for value in vars(module).values():
-            if isinstance(value, FeatureView | RequestView):
-                if found.setdefault(value.name, value) is not value:
-                    raise BadView(f"Two views are called {value.name!r}.", fix="Rename one.")
+            if isinstance(value, FeatureView | RequestView) and found.setdefault(value.name, value) is not value:
+                raise BadView(f"Two views are called {value.name!r}.", fix="Rename one.")
     return found
 
 
-def pinned_views(project: Project, pins: Sequence[str]) -> list[View]:
+def pinned_views(views: Mapping[str, View], pins: Sequence[str]) -> list[View]:
     """The views that a model was trained with, in its order.
 
     Args:
+        views: what there is, see `views_of`.
         pins: `name@digest` each.
     Raises:
         NoSuchView: the project has no view of that name.
         ViewChanged: it has one, but with another definition.
     """
-    views = views_of(project)
     return [_pinned(views, pin) for pin in pins]
 
 
@@ -70,7 +74,7 @@ def compute(
         Columns: the keys, `event_at`, the features; sorted by `event_at`.
     """
     oldest = EPOCH if view.lookback is None or since == EPOCH else since - view.lookback
-    frames = {source.table: _known(project, source.table, source.known_at, oldest, until, at) for source in view.sources}
+    frames = {source.table: _known(project, source, at, since=oldest, until=until) for source in view.sources}
     return view(**frames).filter((pl.col(EVENT_AT) >= since) & (pl.col(EVENT_AT) < until))
 
 
@@ -93,8 +97,9 @@ def training_set(
     end = (until if isinstance(until, datetime) else EPOCH) + timedelta(microseconds=1)
     batch = [view for view in views if isinstance(view, FeatureView)]
     rows = {view.name: compute(project, view, until=end, at=at) for view in batch}
-    joined = reduce(lambda frame, view: _join(frame, rows[view.name], view, instant), batch, spine)
-    return _with_request_views(joined, views)
+    ordered = spine.with_row_index(_ROW).sort(instant, maintain_order=True)
+    joined = reduce(lambda frame, view: _join(frame, rows[view.name], view, instant), batch, ordered)
+    return _with_request_views(joined.sort(_ROW).drop(_ROW), views)
 
 
 def push(store: OnlineStore, view: FeatureView, rows: pl.DataFrame) -> int:
@@ -102,7 +107,7 @@ def push(store: OnlineStore, view: FeatureView, rows: pl.DataFrame) -> int:
     encode = msgspec.msgpack.encode
     keys = map(key_text, rows.select(view.keys).iter_rows())
     instants = rows[EVENT_AT].dt.epoch("us")
-    values = map(encode, rows.select(view.schema).iter_rows())
+    values = map(encode, rows.select(list(view.schema)).iter_rows())
     encoded: Iterable[Row] = zip(keys, instants, values, strict=True)
     return store.put(view.pin, encoded)
 
@@ -133,7 +138,7 @@ def materialise(
 
 def local_online(project: Project) -> LocalOnline:
     """The project's embedded online store."""
-    return LocalOnline(project.state / "online.db")
+    return online_at(project.root)
 
 
 def online(views: Sequence[View], store: OnlineStore, request: pl.DataFrame, *, instant: str) -> pl.DataFrame:
@@ -155,11 +160,18 @@ def online(views: Sequence[View], store: OnlineStore, request: pl.DataFrame, *, 
     return _with_request_views(request.with_columns(columns), views)
 
 
-def check_no_peeking(project: Project, view: FeatureView, *, until: datetime, cuts: Sequence[datetime], at: str) -> None:
+def online_at(root: Path) -> LocalOnline:
+    """The embedded online store of the project in a folder, without opening the project."""
+    return LocalOnline(root / STATE / "online.db")
+
+
+def check_no_peeking(
+    project: Project, view: FeatureView, *, until: datetime, cuts: Sequence[datetime], at: str = "main"
+) -> None:
     """Prove that rows do not change when the future is hidden.
 
-    For every cut the view is computed once with all that was known before `until` and once with all that was known before
-    the cut; the rows before the cut must be equal.
+    For every cut the view is computed once with all that was known before `until` and once with all that was known
+    before the cut; the rows before the cut must be equal.
 
     Raises:
         PeekingView: they are not; the message names the view, the cut and a row.
@@ -191,12 +203,11 @@ def _pinned(views: Mapping[str, View], pin: str) -> View:
     return views[name]
 
 
-def _known(
-    project: Project, table: str, known_at: str | None, since: datetime, until: datetime, at: str
-) -> pl.DataFrame:
-    if known_at is None:
-        return data.scan(project, table, at=at)
-    return data.scan(project, table, at=at, where=(pl.col(known_at) >= since) & (pl.col(known_at) < until))
+def _known(project: Project, source: Source, at: str, *, since: datetime, until: datetime) -> pl.DataFrame:
+    if source.known_at is None:
+        return data.scan(project, source.table, at=at)
+    known = pl.col(source.known_at)
+    return data.scan(project, source.table, at=at, where=(known >= since) & (known < until))
 
 
 def _check_names(views: Sequence[View], taken: Sequence[str]) -> None:
@@ -204,14 +215,14 @@ def _check_names(views: Sequence[View], taken: Sequence[str]) -> None:
     for view in views:
         for feature in view.schema:
             if feature in seen:
-                raise BadView(f"Feature {feature!r} is in {seen[feature]} and in view {view.name!r}.", fix="Rename one.")
+                other = seen[feature]
+                raise BadView(f"Feature {feature!r} is in {other} and in view {view.name!r}.", fix="Rename one.")
             seen[feature] = f"view {view.name!r}"
 
 
 def _join(frame: pl.DataFrame, rows: pl.DataFrame, view: FeatureView, instant: str) -> pl.DataFrame:
-    left = frame.with_row_index("__row").sort(instant)
-    joined = left.join_asof(
-        rows.sort(EVENT_AT),
+    joined = frame.join_asof(
+        rows,
         left_on=instant,
         right_on=EVENT_AT,
         by=list(view.keys),
@@ -219,7 +230,7 @@ def _join(frame: pl.DataFrame, rows: pl.DataFrame, view: FeatureView, instant: s
         tolerance=view.ttl,
         check_sortedness=False,
     )
-    return joined.sort("__row").drop("__row", EVENT_AT, strict=False)
+    return joined.drop(EVENT_AT, strict=False)
 
 
 def _with_request_views(frame: pl.DataFrame, views: Sequence[View]) -> pl.DataFrame:
@@ -230,7 +241,7 @@ def _with_request_views(frame: pl.DataFrame, views: Sequence[View]) -> pl.DataFr
 
 
 def _lookup(view: FeatureView, store: OnlineStore, request: pl.DataFrame, instants: list[int]) -> list[pl.Series]:
-    keys = [key_text(key) for key in request.select(view.keys).iter_rows()]
+    keys = [key_text(key) for key in zip(*(request[name].to_list() for name in view.keys), strict=True)]
     wanted = list(dict.fromkeys(zip(keys, instants, strict=True)))
     ttl_us = None if view.ttl is None else view.ttl // timedelta(microseconds=1)
     decode = msgspec.msgpack.decode

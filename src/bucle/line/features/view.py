@@ -29,8 +29,8 @@ class Source:
 
     Attributes:
         table: its name; the view's function has a parameter of this name.
-        known_at: the column that says when a row became known; rows known at or after the end of the computed window are
-            hidden from the function. None for tables that do not change with time.
+        known_at: the column that says when a row became known; rows known at or after the end of the computed window
+            are hidden from the function. None for tables that do not change with time.
     """
 
     table: str
@@ -42,8 +42,8 @@ class FeatureView:
     """Features of an entity that change over time, computed from tables.
 
     The function gets one `pl.DataFrame` per source, by name, and returns rows of the key columns, `event_at` and the
-    declared features. A row holds from its `event_at` until the entity's next row, at most `ttl` long. A row may use only
-    what was known at its `event_at`: `features.check_no_peeking` proves it.
+    declared features. A row holds from its `event_at` until the entity's next row, at most `ttl` long. A row may use
+    only what was known at its `event_at`: `features.check_no_peeking` proves it.
 
     Attributes:
         name: unique in the project.
@@ -53,6 +53,7 @@ class FeatureView:
         ttl: how long a row may be used; None for ever.
         lookback: how much of the sources' past a row needs; None for all.
         function: the computation.
+        digest: the name of this definition: changes with its code and settings.
     """
 
     name: str
@@ -62,6 +63,7 @@ class FeatureView:
     ttl: timedelta | None
     lookback: timedelta | None
     function: Callable[..., pl.DataFrame]
+    digest: str
 
     def __call__(self, **sources: pl.DataFrame) -> pl.DataFrame:
         """The view's rows, checked against its schema and sorted by `event_at`.
@@ -69,16 +71,8 @@ class FeatureView:
         Raises:
             WrongRows: a column is missing or has another type.
         """
-        expected = {key: None for key in self.keys} | {EVENT_AT: INSTANT} | dict(self.schema)
+        expected = dict.fromkeys(self.keys) | {EVENT_AT: INSTANT} | dict(self.schema)
         return _checked(self.function(**sources), expected, self.name).sort(EVENT_AT, *self.keys)
-
-    @property
-    def digest(self) -> str:
-        """The name of this definition: changes with its code and settings."""
-        return _digest(self.function, [
-            self.name, self.keys, _schema_text(self.schema), [[s.table, s.known_at] for s in self.sources],
-            str(self.ttl), str(self.lookback),
-        ])  # fmt: skip
 
     @property
     def pin(self) -> str:
@@ -100,12 +94,14 @@ class RequestView:
         inputs: the columns it reads; features of feature views may be among them.
         schema: feature -> Polars type.
         function: frame of the inputs -> frame of the features, of the same height.
+        digest: the name of this definition: changes with its code and settings.
     """
 
     name: str
     inputs: tuple[str, ...]
     schema: Mapping[str, pl.DataType | type[pl.DataType]]
     function: Callable[[pl.DataFrame], pl.DataFrame]
+    digest: str
 
     def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The features for every row of a frame that has the inputs.
@@ -115,13 +111,8 @@ class RequestView:
         """
         rows = _checked(self.function(frame.select(self.inputs)), dict(self.schema), self.name)
         if rows.height != frame.height:
-            raise WrongRows(f"View {self.name!r} gave {rows.height} rows for {frame.height}.", fix="Do not filter in it.")
+            raise WrongRows(f"View {self.name!r} gave {rows.height} rows for {frame.height}.", fix="Do not filter.")
         return rows
-
-    @property
-    def digest(self) -> str:
-        """The name of this definition: changes with its code and settings."""
-        return _digest(self.function, [self.name, self.inputs, _schema_text(self.schema)])
 
     @property
     def pin(self) -> str:
@@ -169,7 +160,9 @@ def feature_view(
             )
         if clash := {*keys, EVENT_AT} & set(schema):
             raise BadView(f"View {name!r} declares {sorted(clash)} as features.", fix="Give the features other names.")
-        return FeatureView(name, tuple(keys), dict(schema), given, ttl, lookback, function)
+        settings = [name, keys, _text(schema), [[s.table, s.known_at] for s in given], str(ttl), str(lookback)]
+        digest = digest_of_value([inspect.getsource(function), settings])
+        return FeatureView(name, tuple(keys), dict(schema), given, ttl, lookback, function, digest)
 
     return make
 
@@ -184,7 +177,9 @@ def request_view(
     """
 
     def make(function: Callable[[pl.DataFrame], pl.DataFrame]) -> RequestView:
-        return RequestView(_check(function, schema), tuple(inputs), dict(schema), function)
+        name = _check(function, schema)
+        digest = digest_of_value([inspect.getsource(function), [name, inputs, _text(schema)]])
+        return RequestView(name, tuple(inputs), dict(schema), function, digest)
 
     return make
 
@@ -193,8 +188,8 @@ def _check(function: Callable[..., pl.DataFrame], schema: Mapping[str, pl.DataTy
     name = check_name(getattr(function, "__name__", ""), "feature view")
     for feature, kind in schema.items():
         if kind not in _TYPES:
-            allowed = ", ".join(t.__name__ for t in _TYPES)
-            raise BadView(f"Feature {feature!r} of view {name!r} is {kind}.", why=f"It may be {allowed}.", fix="Cast it.")
+            may_be = f"It may be {', '.join(t.__name__ for t in _TYPES)}."
+            raise BadView(f"Feature {feature!r} of view {name!r} is {kind}.", why=may_be, fix="Cast it.")
     return name
 
 
@@ -203,19 +198,16 @@ def _checked(
 ) -> pl.DataFrame:
     for column, kind in expected.items():
         if column not in rows.columns:
-            raise WrongRows(f"View {name!r} gave no column {column!r}.", why=f"It gave {rows.columns}.", fix="Select it.")
+            gave = f"It gave {rows.columns}."
+            raise WrongRows(f"View {name!r} gave no column {column!r}.", why=gave, fix="Select it.")
         if kind is not None and rows.schema[column] != kind:
             raise WrongRows(
                 f"View {name!r} gave {column!r} as {rows.schema[column]}, declared {kind}.",
                 why="A model reads exactly the declared types.",
                 fix=f"Cast it: pl.col({column!r}).cast(...).",
             )
-    return rows.select(expected)
+    return rows.select(list(expected))
 
 
-def _schema_text(schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> list[list[str]]:
+def _text(schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> list[list[str]]:
     return [[name, str(kind)] for name, kind in schema.items()]
-
-
-def _digest(function: Callable[..., pl.DataFrame], settings: list[object]) -> str:
-    return digest_of_value([inspect.getsource(function), settings])

@@ -106,19 +106,25 @@ def chi_square(reference: Counts, current: Counts) -> Test:
 
 
 def pool_rare(reference: Counts, current: Counts, least: float = 5.0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Both histograms with all bins put into one whose expected count, in the smaller of them, is below `least`.
+    """Both histograms with their rare bins put into one: those where fewer than `least` rows are expected.
 
-    The chi-square limit holds only where counts are expected, and a p-value of 1e-5 lies far out in its tail.
+    The chi-square limit holds only where counts are expected, and a p-value of 1e-5 lies far out in its tail. Where
+    even the rare bins together expect too few, the rarest of the others joins them.
 
+    Args:
+        reference: int64[k], total > 0.
+        current: int64[k], total > 0.
+        least: rows expected, by the shares of both together, in the smaller histogram.
     Raises:
         BadHistogram: the two differ in length, or one is empty.
     Source: Cochran (1954), "Some methods for strengthening the common chi-square tests".
     """
     before, after = as_counts(reference), as_counts(current)
     _pair(before, after)
-    columns = before + after
-    share = min(int(before.sum()), int(after.sum())) / int(columns.sum())
-    rare = columns * share < least
+    expected = (before + after) * (min(int(before.sum()), int(after.sum())) / int((before + after).sum()))
+    rare = expected < least
+    if 0 < expected[rare].sum() < least and not rare.all():
+        rare[np.argmin(np.where(rare, np.inf, expected))] = True
     return _pooled(before, rare), _pooled(after, rare)
 
 
@@ -139,7 +145,8 @@ def _pair(reference: Counts, current: Counts) -> tuple[NDArray[np.float64], NDAr
 
 
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    return counts / counts.sum()
+    shares: NDArray[np.float64] = counts / counts.sum()
+    return shares
 
 
 def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:

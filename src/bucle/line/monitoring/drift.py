@@ -1,8 +1,8 @@
 """Drift: how far a window's features and answers lie from the profile, and whether that is worth a signal.
 
-A p-value alone would call any difference a drift once there are enough rows, and an effect size alone would call noise one
-while there are few. So three things must agree: PSI says it is far, Jensen-Shannon that it is not a handful of values in
-bins the reference never filled, and a chi-square test that chance does not explain it.
+A p-value alone would call any difference a drift once there are enough rows, and an effect size alone would call noise
+one while there are few. So three things must agree: PSI says it is far, Jensen-Shannon that it is not a handful of
+values in bins the reference never filled, and a chi-square test that chance does not explain it.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ def drift(profile: Profile, window: Window, rules: Rules | None = None) -> tuple
     return tuple(found)
 
 
-def _of_feature(
-    reference: FeatureProfile, counted: FeatureCounts, window: Window, rules: Rules, alpha: float
-) -> Drift:
+def _of_feature(reference: FeatureProfile, counted: FeatureCounts, window: Window, rules: Rules, alpha: float) -> Drift:
     before = as_counts((*reference.counts, reference.nulls))
     after = as_counts((*counted.counts, counted.nulls))
     rows, known = int(after.sum()), int(after[:-1].sum())

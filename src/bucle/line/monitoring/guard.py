@@ -32,6 +32,8 @@ __all__ = ["Guard", "guard"]
 _TESTS = 3
 _TAIL = 0.95
 _BOUND_ALPHA = 0.05
+_LEAST_DISTANCE = 0.1
+"""A few answers in bins the champion left empty weigh too much in PSI alone."""
 _LN10 = math.log(10)
 
 
@@ -80,15 +82,15 @@ def guard(champion: Window, canary: Window, rules: GuardRules | None = None) -> 
         canary: the same stretch.
         rules: the thresholds; the defaults unless given.
     Returns:
-        `failing` as soon as one test is sure; `healthy` once `min_requests` are in and the excess of failures is bounded by
-        `max_error_excess`; `undecided` until then. A champion without traffic leaves the absolute limits.
+        `failing` as soon as one test is sure; `healthy` once `min_requests` are in and the excess of failures is
+        bounded by `max_error_excess`; `undecided` until then. A champion without traffic leaves the absolute limits.
     """
     rules = rules or GuardRules()
     limit = math.log(_TESTS / rules.alpha)
     excess, excess_evidence = _error_excess(champion, canary)
     absolute_evidence = log_e_value(canary.failures, canary.requests, rules.max_error_rate)
     latency_evidence = _latency_evidence(champion, canary, rules)
-    score_psi = _score_psi(champion, canary, rules)
+    score_psi, apart = _scores_apart(champion, canary, rules)
     against = []
     if excess_evidence >= limit and canary.error_rate - champion.error_rate > rules.max_error_excess:
         against.append(_errors_sentence(champion, canary))
@@ -98,12 +100,14 @@ def guard(champion: Window, canary: Window, rules: GuardRules | None = None) -> 
         )
     if latency_evidence >= limit:
         against.append(_latency_sentence(champion, canary, rules))
-    if score_psi is not None and score_psi >= rules.max_score_psi:
-        against.append(f"Its answers are distributed otherwise: PSI {score_psi:.2f}, {rules.max_score_psi:g} is allowed.")
+    if apart:
+        against.append(
+            f"Its answers lie elsewhere: PSI {score_psi:.2f} from the champion's; {rules.max_score_psi:g} is allowed."
+        )
     waiting = _waiting(champion, canary, excess, rules)
     return Guard(
         status="failing" if against else "undecided" if waiting else "healthy",
-        reasons=tuple(against or waiting or [_healthy_sentence(canary, excess)]),
+        reasons=tuple(against or waiting or [_healthy_sentence(champion, canary, excess)]),
         champion=champion.version,
         canary=canary.version,
         champion_requests=champion.requests,
@@ -140,27 +144,26 @@ def _latency_evidence(champion: Window, canary: Window, rules: GuardRules) -> fl
     return log_e_value(slow, sum(canary.latencies), 1 - _TAIL)
 
 
-def _score_psi(champion: Window, canary: Window, rules: GuardRules) -> float | None:
+def _scores_apart(champion: Window, canary: Window, rules: GuardRules) -> tuple[float | None, bool]:
+    """PSI of the answers, and whether it is too far; None while there are too few."""
     before, after = as_counts(champion.scores), as_counts(canary.scores)
-    least = max(1, rules.min_requests)
-    if before.sum() < least or after.sum() < least:
-        return None
+    if min(before.sum(), after.sum()) < max(1, rules.min_requests):
+        return None, False
     group = score_groups(before)
     coarse = np.bincount(group, weights=before).astype(np.int64), np.bincount(group, weights=after).astype(np.int64)
+    index = psi(*coarse)
     sure = chi_square(*pool_rare(*coarse)).p_value <= rules.alpha / _TESTS
-    # Distance as well as PSI: a few answers in bins the champion left empty weigh too much in PSI alone.
-    return psi(*coarse) if sure and jensen_shannon(*coarse) > 0.1 else 0.0
+    return index, sure and index >= rules.max_score_psi and jensen_shannon(*coarse) >= _LEAST_DISTANCE
 
 
 def _waiting(champion: Window, canary: Window, excess: float, rules: GuardRules) -> list[str]:
     if canary.requests < rules.min_requests:
         return [f"The canary has {canary.requests} requests of the {rules.min_requests} it needs."]
-    if champion.requests and excess > rules.max_error_excess:
-        return [
-            f"Its error rate may still be {excess:.1%} above the champion's; "
-            f"it must be known to be within {rules.max_error_excess:.1%}."
-        ]
-    return []
+    allowed = rules.max_error_excess if champion.requests else rules.max_error_rate
+    if excess <= allowed:
+        return []
+    above = " above the champion's" if champion.requests else ""
+    return [f"Its error rate may still be {excess:.1%}{above}; it must be known to be within {allowed:.1%}."]
 
 
 def _errors_sentence(champion: Window, canary: Window) -> str:
@@ -171,11 +174,13 @@ def _errors_sentence(champion: Window, canary: Window) -> str:
 
 
 def _latency_sentence(champion: Window, canary: Window, rules: GuardRules) -> str:
+    before, after = champion.latency_ms(_TAIL), canary.latency_ms(_TAIL)
     return (
-        f"Its 95th percentile is {canary.latency_ms(_TAIL):.1f} ms, the champion's {champion.latency_ms(_TAIL):.1f} ms; "
+        f"Its 95th percentile is {after:.1f} ms, the champion's {before:.1f} ms; "
         f"{rules.max_latency_ratio:g} times that is allowed."
     )
 
 
-def _healthy_sentence(canary: Window, excess: float) -> str:
-    return f"{canary.requests} requests; its error rate is at most {excess:.1%} above the champion's, and it is as fast."
+def _healthy_sentence(champion: Window, canary: Window, excess: float) -> str:
+    above = " above the champion's" if champion.requests else ""
+    return f"{canary.requests} requests; its error rate is at most {excess:.1%}{above}; nothing else speaks against it."

@@ -17,8 +17,11 @@ __all__ = ["FeatureProfile", "Profile", "profile_of"]
 _FINENESS = 2.0**-16
 """A feature's values are summed in steps of its standard deviation times this: whole numbers add up in any order."""
 
+_LEAST_SPREAD, _MOST_SPREAD = 1e-290, 1e300
 _MARGIN = 1e-6
-"""How far outside the reference a value may lie, in spans, so that rounding to float32 does not make it a new one."""
+_FLOAT32 = 2.0**-23
+"""How far outside the reference a value may lie, in spans and relative to its size, so that rounding to float32 does
+not make it a new one."""
 
 
 class FeatureProfile(Record, frozen=True):
@@ -29,7 +32,8 @@ class FeatureProfile(Record, frozen=True):
         kind: `numeric` or `categorical`.
         edges: numeric: the bins' inner edges, ascending. The first bin holds what is below everything in the
             reference, the last what is above.
-        categories: categorical: the values that have a bin of their own, most frequent first; one more bin takes the rest.
+        categories: categorical: the values that have a bin of their own, most frequent first; one more bin takes the
+            rest.
         counts: rows per bin; `len(edges) + 1` or `len(categories) + 1` of them.
         nulls: rows without a value (NaN included).
         mean: numeric: the mean of the reference, else None.
@@ -38,12 +42,12 @@ class FeatureProfile(Record, frozen=True):
 
     name: str
     kind: Literal["numeric", "categorical"]
-    edges: tuple[float, ...] = ()
-    categories: tuple[str, ...] = ()
+    edges: tuple[float, ...]
+    categories: tuple[str, ...]
     counts: tuple[int, ...]
     nulls: int
-    mean: float | None = None
-    unit: float = 0.0
+    mean: float | None
+    unit: float
 
 
 class Profile(Record, frozen=True):
@@ -57,7 +61,7 @@ class Profile(Record, frozen=True):
 
     rows: int
     features: tuple[FeatureProfile, ...]
-    scores: tuple[int, ...] = ()
+    scores: tuple[int, ...]
 
     @property
     def digest(self) -> Digest:
@@ -97,23 +101,27 @@ def _scores(score: NDArray[np.floating] | None) -> tuple[int, ...]:
 def _numeric(column: pl.Series, bins: int) -> FeatureProfile:
     values = column.cast(pl.Float64).drop_nulls().drop_nans().sort().to_numpy()
     values = values[np.isfinite(values)]
-    if values.size == 0:
-        return FeatureProfile(
-            name=column.name, kind="numeric", edges=(0.0,), counts=(0, 0), nulls=column.len(), mean=0.0, unit=_FINENESS
-        )
-    edges = _edges(values, bins)
+    mean, spread = _mean_and_spread(values)
+    edges = _edges(values, bins) if values.size else np.zeros(1)
     counts = np.bincount(np.searchsorted(edges, values), minlength=edges.size + 1)
-    mean = float(values.mean())
-    spread = float(values.std()) or abs(mean) or 1.0
     return FeatureProfile(
         name=column.name,
         kind="numeric",
         edges=tuple(edges.tolist()),
+        categories=(),
         counts=tuple(counts.tolist()),
         nulls=column.len() - values.size,
         mean=mean,
-        unit=spread * _FINENESS,
+        unit=max(spread or abs(mean) or 1.0, _LEAST_SPREAD) * _FINENESS,
     )
+
+
+def _mean_and_spread(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation, finite for any finite values."""
+    scale = float(np.abs(values).max(initial=0.0))
+    if scale < _LEAST_SPREAD:
+        return 0.0, 0.0
+    return float((values / scale).mean()) * scale, min(float((values / scale).std()) * scale, _MOST_SPREAD)
 
 
 def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
@@ -121,10 +129,11 @@ def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
     last = values[np.unique((np.arange(1, bins) * values.size) // bins)]
     following = np.searchsorted(values, last, side="right")
     inside = following < values.size
-    between = last[inside] + (values[following[inside]] - last[inside]) / 2
+    between = last[inside] / 2 + values[following[inside]] / 2
     low, high = float(values[0]), float(values[-1])
-    margin = (high - low) * _MARGIN or abs(high) * _MARGIN or _MARGIN
-    return np.unique(np.concatenate([[low - margin], between, [high + margin]]))
+    margin = max(high * _MARGIN - low * _MARGIN, max(abs(low), abs(high)) * _FLOAT32) or _MARGIN
+    most = np.finfo(np.float64).max
+    return np.unique(np.concatenate([[max(low - margin, -most)], between, [min(high + margin, most)]]))
 
 
 def _categorical(column: pl.Series, most: int) -> FeatureProfile:
@@ -141,7 +150,10 @@ def _categorical(column: pl.Series, most: int) -> FeatureProfile:
     return FeatureProfile(
         name=name,
         kind="categorical",
+        edges=(),
         categories=tuple(kept[name].to_list()),
         counts=(*kept["rows"].to_list(), int(rest["rows"].sum())),
         nulls=column.null_count(),
+        mean=None,
+        unit=0.0,
     )

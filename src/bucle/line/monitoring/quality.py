@@ -39,9 +39,9 @@ class Quality(Record, frozen=True):
         mean_score: mean of the scores, to a score bin's width.
     """
 
-    model: str = ""
-    version: int = 0
-    arm: str = ""
+    model: str
+    version: int
+    arm: str
     labelled: int
     positives: int
     auc: float | None
@@ -101,9 +101,7 @@ def quality_of(scores: NDArray[np.floating], labels: NDArray[np.generic], *, con
     )
 
 
-def label_losses(
-    scores: NDArray[np.float64], truth: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def label_losses(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Log loss and squared error of each answer, in whole 1e-9: whole numbers add up the same in any order."""
     inside = np.clip(scores, _CERTAIN, 1 - _CERTAIN)
     log_loss = -np.log(np.where(truth, inside, 1 - inside))
@@ -119,9 +117,9 @@ def auc_of_counts(positives: Counts, negatives: Counts, confidence: float = 0.95
         negatives: int64[k], the same bins, whose label came false; total > 0.
         confidence: two-sided.
     Returns:
-        AUC, low, high. Rows of one bin count as ties (half), so it is the AUC of the binned scores, exactly. The interval
-        is DeLong's on the logit scale; where all are right or all wrong, Clopper and Pearson's for as many rows as the
-        smaller class has; where every score fell into one bin, the point 0.5.
+        AUC, low, high. Rows of one bin count as ties (half), so it is the AUC of the binned scores, exactly. The
+        interval is DeLong's on the logit scale; where all are right or all wrong, Clopper and Pearson's for as many
+        rows as the smaller class has; where every score fell into one bin, the point 0.5.
     Raises:
         BadHistogram: a class is empty or the bins differ.
     Source: DeLong, DeLong & Clarke-Pearson (1988); Sun & Xu (2014); Pepe (2003), section 5.2, for the logit.

@@ -1,7 +1,7 @@
 """Evidence that may be looked at as often as one likes: e-values for shares, and confidence sequences from them.
 
-An e-value of independent trials is a test martingale: while the null hypothesis holds, the chance that it *ever* reaches
-1 / alpha is at most alpha (Ville 1939). So a guard can look after every request and stop at once.
+An e-value of independent trials is a test martingale: while the null hypothesis holds, the chance that it *ever*
+reaches 1 / alpha is at most alpha (Ville 1939). So a guard can look after every request and stop at once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ _HALVINGS = 60
 def log_e_value(hits: int, trials: int, share: float) -> float:
     """Evidence that each trial hits with a chance above `share`.
 
-    The likelihood ratio of a uniform mixture over the chances above `share` against `share` itself. Its logarithm reaches
-    `log(1 / alpha)` with a chance of at most alpha while the true chance is `share` or less, over all looks together.
+    The likelihood ratio of a uniform mixture over the chances above `share` against `share` itself. Its logarithm
+    reaches `log(1 / alpha)` with a chance of at most alpha while the true chance is `share` or less, over all looks
+    together.
 
     Args:
         hits: 0 <= hits <= trials.

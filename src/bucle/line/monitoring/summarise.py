@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,28 +22,31 @@ __all__ = ["features_of", "summarise"]
 
 _KEY = ("endpoint", "model", "version", "arm")
 _COLUMNS = (*_KEY, "row", "at", "instant", "entity", "status", "latency_us", "score")
-_FAILED = "error"
+_FAILED = (pl.col("status") != "ok") | pl.col("score").cast(pl.Float64).is_nan().fill_null(False)
+"""A null score is a model without one; NaN is a model that answered nonsense."""
 _MOST_UNITS = 2.0**31
 """One value moves a sum by at most this many units, so that 4e9 of them stay within int64."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
-class _Groups(NamedTuple):
+@dataclass(frozen=True)
+class _Groups:
     """The rows of a log cut by version and arm."""
 
     keys: list[tuple[str, str, int, str]]
     codes: Ints
 
-    def count(self, bins: Ints, width: int, rows: NDArray[np.bool_] | None = None) -> Ints:
+    def count(self, bins: Ints, width: int, rows: Flags | None = None) -> Ints:
         """int64[groups, width]: rows per bin, all rows or the chosen ones."""
         codes = self.codes if rows is None else self.codes[rows]
         chosen = bins if rows is None else bins[rows]
         flat = chosen if len(self.keys) == 1 else codes * width + chosen
         return np.bincount(flat, minlength=len(self.keys) * width).reshape(len(self.keys), width)
 
-    def total(self, values: Ints, rows: NDArray[np.bool_] | None = None) -> Ints:
+    def total(self, values: Ints, rows: Flags | None = None) -> Ints:
         """int64[groups]: the exact sum of whole numbers."""
         codes = self.codes if rows is None else self.codes[rows]
         chosen = values if rows is None else values[rows]
@@ -56,16 +60,17 @@ def summarise(
     features: pl.DataFrame,
     labels: pl.DataFrame | None,
     profile: Profile,
+    *,
     since: datetime,
     until: datetime,
-    *,
     known_by: datetime | None = None,
 ) -> list[Window]:
     """The windows of a stretch of the prediction log, one a version and arm, sorted by these.
 
     Args:
-        frame: one row a prediction: `endpoint, model, version, arm, row, at, instant, entity, status, latency_us, score`,
-            as `serving.frame_of` gives them. What was asked `at` some time for another `instant` belongs to that instant.
+        frame: one row a prediction: `endpoint, model, version, arm, row, at, instant, entity, status, latency_us,
+            score`, as `serving.frame_of` gives them. What was asked `at` some time for another `instant` belongs to
+            that instant.
         features: the same rows in the same order; a column for every feature of the profile, others are left alone.
         labels: `entity, label, known_at`, or None; a null label is not known yet, of several for one entity the last
             known counts.
@@ -86,9 +91,11 @@ def summarise(
         frame, features = frame.filter(inside), features.filter(inside)
     if frame.height == 0:
         return []
-    groups = _groups(frame)
-    fields = {**_answers(frame, groups), **_quality(frame, labels, known_by, groups)}
-    counted = _features(frame, features, profile, groups)
+    groups, scores = _groups(frame), _floats(frame["score"])
+    failed = frame.select(_FAILED).to_series().to_numpy()
+    truth = _truth(frame["entity"], labels, known_by)
+    fields = {**_answers(frame, scores, failed, groups), **_quality(scores, failed, truth, groups)}
+    counted = _features(features, profile, groups, ~failed if failed.any() else None)
     digest = profile.digest
     return [
         Window(
@@ -107,7 +114,7 @@ def summarise(
 
 
 def features_of(frame: pl.DataFrame, profile: Profile) -> pl.DataFrame:
-    """The profile's features out of the log's JSON: from `features`, or from `request` where a model takes it as it came.
+    """The profile's features out of the log's JSON: from `features`, or from `request` where there is none there.
 
     Raises:
         BadFrame: the frame has neither column, or a value does not fit its feature's kind.
@@ -182,14 +189,13 @@ def _groups(frame: pl.DataFrame) -> _Groups:
     return _Groups(rows, joined["code"].to_numpy())
 
 
-def _answers(frame: pl.DataFrame, groups: _Groups) -> dict[str, Ints]:
-    failed = (frame["status"] == _FAILED).to_numpy().astype(np.int64)
-    scores = _floats(frame["score"])
-    scored = np.isfinite(scores) & (failed == 0)
+def _answers(frame: pl.DataFrame, scores: Floats, failed: Flags, groups: _Groups) -> dict[str, Ints]:
+    scored = np.isfinite(scores) & ~failed
     first = (frame["row"] == 0).to_numpy()
     latency = _floats(frame["latency_us"])
     timed = first & np.isfinite(latency)
-    by_row, by_request = groups.count(failed, 2), groups.count(failed, 2, first)
+    by_row = groups.count(failed.astype(np.int64), 2)
+    by_request = groups.count(failed.astype(np.int64), 2, first)
     return {
         "rows": by_row.sum(axis=1),
         "errors": by_row[:, 1],
@@ -200,17 +206,13 @@ def _answers(frame: pl.DataFrame, groups: _Groups) -> dict[str, Ints]:
     }
 
 
-def _quality(
-    frame: pl.DataFrame, labels: pl.DataFrame | None, known_by: datetime | None, groups: _Groups
-) -> dict[str, Ints]:
-    truth = _truth(frame["entity"], labels, known_by)
-    scores = _floats(frame["score"])
-    known = np.isfinite(truth) & np.isfinite(scores) & (frame["status"] != _FAILED).to_numpy()
-    came_true = known & (truth == 1.0)
+def _quality(scores: Floats, failed: Flags, truth: Floats, groups: _Groups) -> dict[str, Ints]:
+    known = np.isfinite(truth) & np.isfinite(scores) & ~failed
+    came_true = truth == 1.0
     bins = score_bin(np.where(known, scores, 0.0))
-    log_loss, brier = label_losses(np.where(known, scores, 0.5), truth == 1.0)
+    log_loss, brier = label_losses(np.where(known, scores, 0.5), came_true)
     return {
-        "positives": groups.count(bins, SCORE_BINS, came_true),
+        "positives": groups.count(bins, SCORE_BINS, known & came_true),
         "negatives": groups.count(bins, SCORE_BINS, known & ~came_true),
         "log_loss_nano": groups.total(log_loss, known),
         "brier_nano": groups.total(brier, known),
@@ -237,15 +239,13 @@ def _truth(entities: pl.Series, labels: pl.DataFrame | None, known_by: datetime 
 
 
 def _features(
-    frame: pl.DataFrame, features: pl.DataFrame, profile: Profile, groups: _Groups
+    features: pl.DataFrame, profile: Profile, groups: _Groups, answered: Flags | None
 ) -> list[list[FeatureCounts]]:
-    failed = (frame["status"] == _FAILED).to_numpy()
-    answered = ~failed if failed.any() else None
     return [_feature(features[feature.name], feature, groups, answered) for feature in profile.features]
 
 
 def _feature(
-    column: pl.Series, feature: FeatureProfile, groups: _Groups, answered: NDArray[np.bool_] | None
+    column: pl.Series, feature: FeatureProfile, groups: _Groups, answered: Flags | None
 ) -> list[FeatureCounts]:
     width = len(feature.counts)
     if feature.kind == "numeric":
@@ -264,8 +264,8 @@ def _numeric(column: pl.Series, feature: FeatureProfile) -> tuple[Ints, Ints]:
     """Each value's bin, nulls in one after the last, and its distance from the mean in whole units."""
     values = _floats(column)
     bins = np.searchsorted(np.array(feature.edges), values)
-    units = values - (feature.mean or 0.0)
-    units *= 1 / feature.unit
+    with np.errstate(over="ignore"):
+        units = (values - (feature.mean or 0.0)) / feature.unit
     np.clip(np.rint(units, out=units), -_MOST_UNITS, _MOST_UNITS, out=units)
     missing = np.isnan(values)
     if missing.any():
@@ -281,7 +281,7 @@ def _categorical(column: pl.Series, feature: FeatureProfile) -> Ints:
     known = pl.Series(feature.categories, dtype=pl.String)
     found = column.cast(pl.String).replace_strict(known, codes, default=rest, return_dtype=pl.Int64)
     # `default` also takes the nulls, which have a bin of their own.
-    return found.zip_with(column.is_not_null(), pl.Series([rest + 1])).to_numpy() if column.null_count() else found.to_numpy()
+    return np.where(column.is_null().to_numpy(), rest + 1, found.to_numpy())
 
 
 def _floats(column: pl.Series) -> Floats:

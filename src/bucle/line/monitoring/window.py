@@ -1,8 +1,8 @@
 """Window: what one version answered in one stretch of time, as counts that add up.
 
-Laws: over one key and one profile, `merge` is associative and commutative with `empty_window` as its neutral element, and
-`summarise(a + b) == merge(summarise(a), summarise(b))`. Every field is a whole number or the end of a time span, so the
-laws hold to the last bit.
+Laws: over one key and one profile, `merge` is associative and commutative with `empty_window` as its neutral element,
+and `summarise(a + b) == merge(summarise(a), summarise(b))`. Every field is a whole number or the end of a time span, so
+the laws hold to the last bit.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from bucle.ground.core import NotFound, StateError, UserError
 
 __all__ = [
+    "BadParams",
     "CodeChanged",
     "ExecutionBusy",
     "ExecutionFailed",
@@ -81,3 +82,9 @@ class ExecutionFailed(StateError):
     """An execution ended with an error outside its steps."""
 
     code = "BU0711"
+
+
+class BadParams(UserError):
+    """A pipeline was asked for with parameters it does not have, without one it needs, or of another type."""
+
+    code = "BU0712"

@@ -11,24 +11,36 @@ Laws:
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import onnxruntime
 
-from bucle.ground.core import BucleError, Clock
+from bucle.ground.core import BucleError, Clock, suggest
 from bucle.line.serving.config import ServingSection
 from bucle.line.serving.errors import ModelFailed, NotReady, UnknownModel
 from bucle.line.serving.metrics import Metrics
 from bucle.line.serving.model import Enrich, Model, Outcome, load_model
 from bucle.line.serving.request import Request
-from bucle.line.serving.route import Arm, Routes, load_routes, pick
+from bucle.line.serving.route import CHAMPION, Arm, Routes, load_routes, pick
 from bucle.line.serving.segment import Prediction, PredictionLog
 
 __all__ = ["Answer", "Endpoint", "State"]
+
+_LOG = logging.getLogger(__name__)
+
+DIRECT = "direct"
+"""The arm on record when the client named the version."""
+
+FALLBACK = "fallback"
+"""The arm on record when the champion stepped in for a failing canary."""
+
+SHADOW = "shadow"
+"""The arm on record when nobody saw the answer."""
 
 INLINE_US = 2000.0
 """A run expected to be shorter stays on the event loop: handing it to a thread and back costs 100 to 200 us."""
@@ -58,33 +70,51 @@ class State(NamedTuple):
     Attributes:
         routes: in force.
         models: loaded, by package digest.
+        named: the arm that serves a model's name, or `name/versions/number`; the endpoint's own name serves as well.
     """
 
     routes: Routes
     models: dict[str, Model]
+    named: dict[str, Arm]
 
-    def model_of(self, arm: Arm) -> Model:
-        """The loaded model of an arm."""
-        return self.models[arm.package]
+    @classmethod
+    def of(cls, routes: Routes, models: dict[str, Model]) -> State:
+        """With the names that go with the routes."""
+        named: dict[str, Arm] = {}
+        for arm in routes.arms:
+            for name in (routes.endpoint, arm.model):
+                named.setdefault(name, arm)
+                named.setdefault(f"{name}/versions/{arm.version}", arm)
+        return cls(routes, models, named)
 
-    def arm_of(self, name: str, version: str) -> Arm:
-        """The arm that serves a model, or exactly this version of it.
+    @property
+    def champion(self) -> Model:
+        """The champion's model: its package says what clients send."""
+        return self.models[self.routes.champion.package]
 
-        Args:
-            name: a model, or the endpoint itself.
-            version: empty for any.
+    def arm_of(self, name: str) -> Arm:
+        """The arm behind a name in a path.
+
         Raises:
             UnknownModel: there is none.
         """
-        for arm in self.routes.arms:
-            if name in (arm.model, self.routes.endpoint) and version in ("", str(arm.version)):
-                return arm
-        served = ", ".join(f"{arm.model}@{arm.version}" for arm in self.routes.arms)
-        raise UnknownModel(
-            f"This endpoint does not serve {name[:80]!r}{f' version {version[:20]!r}' if version else ''}.",
-            why=f"It serves {served}.",
-            fix=f"POST /v2/models/{self.routes.champion.model}/infer",
-        )
+        arm = self.named.get(name)
+        if arm is None:
+            served = ", ".join(f"{arm.model}/versions/{arm.version}" for arm in self.routes.arms)
+            raise UnknownModel(
+                f"This endpoint does not serve {name[:80]!r}.",
+                why=f"It serves {served}.",
+                fix=suggest(name[:80], self.named) or f"POST /v2/models/{self.routes.champion.model}/infer",
+            )
+        return arm
+
+
+class _Turn(NamedTuple):
+    """A request on its way: what is in force, what is asked, and the time spent on reading it."""
+
+    state: State
+    request: Request
+    spent_us: int
 
 
 class Endpoint:
@@ -101,9 +131,7 @@ class Endpoint:
         self.name = folder.name
         self.settings = settings
         self.metrics = Metrics(folder.name)
-        self.log = PredictionLog(
-            folder / "log", max_bytes=settings.segment_bytes, max_age_s=settings.segment_age_s
-        )
+        self.log = PredictionLog(folder / "log", max_bytes=settings.segment_bytes, max_age_s=settings.segment_age_s)
         self._folder = folder
         self._clock = clock
         self._enrich = enrich
@@ -147,10 +175,11 @@ class Endpoint:
             self.metrics.generation = state.routes.generation
             return state.routes.generation
 
-    async def answer(self, request: Request, arm: Arm | None, started: float) -> Answer:
-        """Answer a request, have it on record, and set the shadows to work.
+    async def answer(self, state: State, request: Request, arm: Arm | None, started: float) -> Answer:
+        """Answer a request and have it on record.
 
         Args:
+            state: in force when the request was read.
             arm: the version the client named, or None for whom the routes choose.
             started: `time.perf_counter()` when the request was whole.
         Raises:
@@ -158,16 +187,13 @@ class Endpoint:
             ModelFailed: the champion failed.
             LogUnwritable: the disk is full.
         """
-        state = self.state
-        spent_us = int((time.perf_counter() - started) * 1e6)
+        turn = _Turn(state, request, _since_us(started))
         if arm is not None:
-            return await self._decide(state, request, arm, "direct", spent_us)
+            return await self._decide(turn, arm, DIRECT)
         arm = pick(state.routes.arms, state.routes.salt, request.routing_key)
-        if arm.name == "champion":
-            answer = await self._decide(state, request, arm, arm.name, spent_us)
-        else:
-            answer = await self._try(state, request, arm, spent_us)
-        return answer
+        if arm.name == CHAMPION:
+            return await self._decide(turn, arm, CHAMPION)
+        return await self._try(turn, arm)
 
     def shadow(self, state: State, request: Request) -> None:
         """Let the shadows run on a request that has been answered."""
@@ -175,7 +201,8 @@ class Endpoint:
             if len(self._shadows) >= self.settings.max_shadows:
                 self.metrics.shadows_dropped += 1
                 continue
-            task = asyncio.get_running_loop().create_task(self._run_shadow(state, request, arm))
+            turn = _Turn(state, request, 0)
+            task = asyncio.get_running_loop().create_task(self._run_shadow(turn, arm))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
 
@@ -197,13 +224,13 @@ class Endpoint:
             return self._state
         known = {} if self._state is None else self._state.models
         wanted = dict.fromkeys(arm.package for arm in (*routes.arms, *routes.shadows))
-        return State(
+        return State.of(
             routes, {d: known.get(d) or load_model(self._folder / "packages" / d, self._enrich) for d in wanted}
         )
 
-    async def _decide(self, state: State, request: Request, arm: Arm, name: str, spent_us: int) -> Answer:
+    async def _decide(self, turn: _Turn, arm: Arm, name: str) -> Answer:
         """Let an arm answer for good."""
-        model = state.model_of(arm)
+        model, request = turn.state.models[arm.package], turn.request
         begun = time.perf_counter()
         try:
             if model.expected_us(request.rows) <= INLINE_US:
@@ -211,21 +238,21 @@ class Endpoint:
             else:
                 outcome = await asyncio.get_running_loop().run_in_executor(self._answers, model.run, request)
         except ModelFailed as error:
-            self._note_failure(state, request, arm, name, error, spent_us + _since_us(begun))
+            self._note_failure(turn, arm, name, error=error, took_us=_since_us(begun))
             raise
-        self._note(state, request, arm, name, model, outcome, spent_us)
+        self._note(turn, arm, name, outcome)
         return Answer(request, arm, name, model, outcome)
 
-    async def _try(self, state: State, request: Request, arm: Arm, spent_us: int) -> Answer:
+    async def _try(self, turn: _Turn, arm: Arm) -> Answer:
         """Let a canary answer; the champion steps in when it fails."""
-        model, begun = state.model_of(arm), time.perf_counter()
+        model, begun = turn.state.models[arm.package], time.perf_counter()
         try:
-            outcome = await self._limited(model, request)
+            outcome = await self._limited(model, turn.request)
         except ModelFailed as error:
-            self._note_failure(state, request, arm, arm.name, error, spent_us + _since_us(begun))
-            return await self._decide(state, request, state.routes.champion, "fallback", spent_us)
-        self._note(state, request, arm, arm.name, model, outcome, spent_us)
-        return Answer(request, arm, arm.name, model, outcome)
+            self._note_failure(turn, arm, arm.name, error=error, took_us=_since_us(begun))
+            return await self._decide(turn, turn.state.routes.champion, FALLBACK)
+        self._note(turn, arm, arm.name, outcome)
+        return Answer(turn.request, arm, arm.name, model, outcome)
 
     async def _limited(self, model: Model, request: Request) -> Outcome:
         """Run on the trials' threads within the time limit; a run over it is ended."""
@@ -243,52 +270,54 @@ class Endpoint:
                 fix="Roll back, or raise [serving] trial_timeout_s.",
             ) from error
 
-    async def _run_shadow(self, state: State, request: Request, arm: Arm) -> None:
-        model, begun = state.model_of(arm), time.perf_counter()
+    async def _run_shadow(self, turn: _Turn, arm: Arm) -> None:
+        model, begun = turn.state.models[arm.package], time.perf_counter()
         try:
-            outcome = await self._limited(model, request)
-            self._note(state, request, arm, "shadow", model, outcome, 0)
+            outcome = await self._limited(model, turn.request)
+            self._note(turn, arm, SHADOW, outcome)
+        except ModelFailed as error:
+            self._note_failure(turn, arm, SHADOW, error=error, took_us=_since_us(begun))
         except BucleError as error:
-            # A full disk must not fail what nobody waits for; the next answer will say it.
-            if isinstance(error, ModelFailed):
-                self._note_failure(state, request, arm, "shadow", error, _since_us(begun))
+            # Nobody waits for it: a full disk, or a number only this version finds too large, is said in the log.
+            _LOG.warning("a shadow of %s is not on record: %s", self.name, error)
 
-    def _note(
-        self, state: State, request: Request, arm: Arm, name: str, model: Model, outcome: Outcome, spent_us: int
-    ) -> None:
-        latency_us = spent_us + outcome.latency_us
-        outputs = {output: values.tolist() for output, values in outcome.outputs.items()}
-        score = model.score or ""
+    def _note(self, turn: _Turn, arm: Arm, name: str, outcome: Outcome) -> None:
+        latency_us = turn.spent_us + outcome.latency_us
         self.log.append(
             self._record(
-                state, request, arm, name, latency_us=latency_us, outputs=outputs, features=outcome.features, score=score
+                turn,
+                arm,
+                name,
+                latency_us=latency_us,
+                outputs={output: values.tolist() for output, values in outcome.outputs.items()},
+                features=outcome.features,
             )
         )
-        self.metrics.answered(arm, name, rows=request.rows, latency_us=latency_us, failed=False)
+        self.metrics.answered(arm, name, rows=turn.request.rows, latency_us=latency_us, failed=False)
 
-    def _note_failure(
-        self, state: State, request: Request, arm: Arm, name: str, error: ModelFailed, latency_us: int
-    ) -> None:
-        self.log.append(self._record(state, request, arm, name, latency_us=latency_us, error=error.what))
-        self.metrics.answered(arm, name, rows=request.rows, latency_us=latency_us, failed=True)
+    def _note_failure(self, turn: _Turn, arm: Arm, name: str, *, error: ModelFailed, took_us: int) -> None:
+        latency_us = turn.spent_us + took_us
+        try:
+            self.log.append(self._record(turn, arm, name, latency_us=latency_us, error=error.what))
+        finally:
+            self.metrics.answered(arm, name, rows=turn.request.rows, latency_us=latency_us, failed=True)
 
     def _record(
         self,
-        state: State,
-        request: Request,
+        turn: _Turn,
         arm: Arm,
         name: str,
         *,
         latency_us: int,
         error: str = "",
-        outputs: dict[str, list[object]] | None = None,
-        features: dict[str, list[object]] | None = None,
-        score: str = "",
+        outputs: dict[str, list[Any]] | None = None,
+        features: dict[str, list[Any]] | None = None,
     ) -> Prediction:
+        request = turn.request
         return Prediction(
             request_id=request.id,
             at=self._clock.now(),
-            endpoint=state.routes.endpoint,
+            endpoint=self.name,
             model=arm.model,
             version=arm.version,
             package=arm.package,
@@ -303,7 +332,7 @@ class Endpoint:
             request=request.columns,
             features=features or {},
             outputs=outputs or {},
-            score=score,
+            score=turn.state.models[arm.package].score or "",
         )
 
 

@@ -1,8 +1,8 @@
 """What can go wrong between a request and its answer.
 
-    400 BadBody          422 BadInput          413 BodyTooLarge      415 WrongMedia
-    404 UnknownModel     404 UnknownPath       405 WrongMethod
-    503 NotReady         503 LogUnwritable     500 ModelFailed
+400 BadBody          422 BadInput          413 BodyTooLarge      415 WrongMedia
+404 UnknownModel     404 UnknownPath       405 WrongMethod
+503 NotReady         503 LogUnwritable     500 ModelFailed
 """
 
 from bucle.ground.core import BucleError, NotFound, StateError, StoreError, UserError

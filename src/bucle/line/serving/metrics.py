@@ -15,7 +15,7 @@ __all__ = ["BUCKETS_S", "Metrics"]
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Upper edges of the latency histogram, in seconds."""
 
-_Key = tuple[str, str, str]
+_Key = tuple[str, int, str]
 
 
 class _Series:
@@ -46,7 +46,7 @@ class Metrics:
 
     def answered(self, arm: Arm, name: str, *, rows: int, latency_us: int, failed: bool) -> None:
         """Count what one version did with one request."""
-        key = (arm.model, str(arm.version), name)
+        key = (arm.model, arm.version, name)
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = _Series()

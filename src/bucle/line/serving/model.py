@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bucle.line import registry
 from bucle.line.registry import Package
-from bucle.line.serving.errors import BadInput, EnrichMissing, ModelFailed
+from bucle.line.serving.errors import EnrichMissing, ModelFailed
 from bucle.line.serving.request import Request
 from bucle.line.serving.schema import Tensor, schema_of
 
@@ -70,6 +70,8 @@ class Model:
     def expected_us(self, rows: int) -> float:
         """How long so many rows will take, from the calls so far; 0 before the first."""
         size = rows.bit_length()
+        if self._us[size]:
+            return self._us[size]
         known = next((at for at in range(size, -1, -1) if self._us[at]), size)
         return self._us[known] * float(1 << (size - known))
 
@@ -141,7 +143,7 @@ def load_model(folder: Path, enrich: Enrich | None = None) -> Model:
         )
     try:
         session = onnxruntime.InferenceSession(
-            str(folder / registry.MODEL), _session_options(), providers=["CPUExecutionProvider"]
+            str(folder / registry.MODEL), session_options(), providers=["CPUExecutionProvider"]
         )
     except Exception as error:
         raise _failed(package.digest, error) from error
@@ -162,7 +164,7 @@ def score_of(outputs: list[tuple[str, str]]) -> str | None:
     return next((name for name, kind in outputs if kind == "f"), None)
 
 
-def _session_options() -> onnxruntime.SessionOptions:
+def session_options() -> onnxruntime.SessionOptions:
     """One thread, so that the same row has the same bits in every batch and on every machine of a kind."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -177,19 +179,21 @@ def _warm_up(model: Model, session: onnxruntime.InferenceSession) -> None:
     feeds = {}
     for tensor in model.schema.inputs.values():
         shape = (tensor.rows or 1, *tensor.tail)
-        feeds[tensor.name] = np.full(shape, "", dtype=object) if tensor.dtype.kind == "O" else np.zeros(shape, tensor.dtype)
+        feeds[tensor.name] = (
+            np.full(shape, "", dtype=object) if tensor.dtype.kind == "O" else np.zeros(shape, tensor.dtype)
+        )
     try:
         session.run(None, feeds)
         started = time.perf_counter()
         session.run(None, feeds)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return
     model.learn(1, (time.perf_counter() - started) * 1e6)
 
 
 def _frame(request: Request, package: Package) -> pl.DataFrame:
     types = {field.name: _FRAME_TYPES[field.type] for field in package.request.inputs}
-    columns: dict[str, Any] = dict(request.columns)
+    columns: dict[str, Any] = {name: request.columns[name] for name in types}
     name = package.instant or "instant"
     columns[name] = request.instants
     return pl.DataFrame(columns, schema={**types, name: pl.Datetime("us", "UTC")})

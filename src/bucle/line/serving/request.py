@@ -17,7 +17,7 @@ import msgspec
 from bucle.ground.core import from_micros, suggest
 from bucle.line.registry import Package
 from bucle.line.serving.errors import BadBody, BadInput, BodyTooLarge
-from bucle.line.serving.schema import Column, Schema, check_values, datatypes_of, flatten
+from bucle.line.serving.schema import Column, Schema, check_values, flatten
 
 __all__ = ["Request", "read_infer", "read_invocation"]
 
@@ -30,7 +30,7 @@ class Request(msgspec.Struct, frozen=True):
         routing_key: decides the arm.
         rows: how many rows, >= 1.
         columns: by name, in the package's order.
-        instants: of each row, empty when the package names no instant column.
+        instants: of each row; the moment of arrival when the package names no instant column.
         ids: of each row, empty when the package names no entity column.
     """
 
@@ -61,7 +61,9 @@ _ANYTHING = msgspec.json.Decoder()
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_infer(body: bytes, schema: Schema, package: Package, *, fallback_id: str, max_rows: int) -> Request:
+def read_infer(
+    body: bytes, schema: Schema, package: Package, *, fallback_id: str, now: datetime, max_rows: int
+) -> Request:
     """A request in the form of Open Inference Protocol v2.
 
     Args:
@@ -69,6 +71,7 @@ def read_infer(body: bytes, schema: Schema, package: Package, *, fallback_id: st
         schema: of the package.
         package: names the instant and entity columns.
         fallback_id: the request's id when the client gives none.
+        now: the moment of arrival.
         max_rows: more are refused.
     Raises:
         BadBody: no JSON, or not of the protocol's form.
@@ -84,11 +87,11 @@ def read_infer(body: bytes, schema: Schema, package: Package, *, fallback_id: st
     columns = {name: _tensor_values(column, given[name], rows) for name, column in schema.columns.items()}
     identity = message.id or fallback_id
     key = message.parameters.get("routing_key", identity)
-    return _request(identity, str(key), rows, columns, package)
+    return _request(identity, str(key), columns, package, now)
 
 
 def read_invocation(
-    body: bytes, schema: Schema, package: Package, *, identity: str, routing_key: str, max_rows: int
+    body: bytes, schema: Schema, package: Package, *, identity: str, routing_key: str, now: datetime, max_rows: int
 ) -> Request:
     """A request in one of the four forms of MLflow's `/invocations`.
 
@@ -104,7 +107,7 @@ def read_invocation(
         raise _wrong_names(list(given), schema)
     rows = _checked_rows(len(next(iter(given.values()), [])), max_rows)
     columns = {name: _listed(column, given[name], rows) for name, column in schema.columns.items()}
-    return _request(identity, routing_key or identity, rows, columns, package)
+    return _request(identity, routing_key or identity, columns, package, now)
 
 
 def _decoded(body: bytes) -> _Infer:
@@ -156,9 +159,26 @@ def _checked_rows(rows: int, max_rows: int) -> int:
 
 
 def _tensor_values(column: Column, tensor: _Tensor, rows: int) -> list[Any]:
-    shape = tensor.shape
-    if tensor.datatype not in datatypes_of(column):
+    if tensor.datatype not in column.datatypes:
         _check_datatype(column, tensor)
+    wanted = rows * column.width
+    if tensor.shape not in ([rows], [rows, 1]) or column.width != 1:
+        _check_shape(column, tensor.shape, rows)
+    try:
+        values = column.decoder.decode(tensor.data)
+    except _UNREADABLE:
+        values = check_values(column, flatten(_loose(column, tensor)))
+    if len(values) != wanted:
+        raise BadInput(
+            f"Input {column.name!r} has {len(values)} values; its shape says {wanted}.",
+            why="Values cannot be told apart.",
+            fix="Make data as long as shape says.",
+            at=column.name,
+        )
+    return values if column.width == 1 else _by_row(values, column.width)
+
+
+def _check_shape(column: Column, shape: list[int], rows: int) -> None:
     if len(shape) > 8 or shape[:1] != [rows] or math.prod(shape) != rows * column.width:
         raise BadInput(
             f"Input {column.name!r} has shape {shape[:8]}; it needs {[rows, *column.tail]}.",
@@ -166,18 +186,6 @@ def _tensor_values(column: Column, tensor: _Tensor, rows: int) -> list[Any]:
             fix="Give all inputs the same number of rows.",
             at=column.name,
         )
-    try:
-        values = column.decoder.decode(tensor.data)
-    except _UNREADABLE:
-        values = check_values(column, flatten(_loose(column, tensor)))
-    if len(values) != rows * column.width:
-        raise BadInput(
-            f"Input {column.name!r} has {len(values)} values; its shape says {rows * column.width}.",
-            why="Values cannot be told apart.",
-            fix="Make data as long as shape says.",
-            at=column.name,
-        )
-    return values if column.width == 1 else _by_row(values, column.width)
 
 
 def _check_datatype(column: Column, tensor: _Tensor) -> None:
@@ -186,7 +194,7 @@ def _check_datatype(column: Column, tensor: _Tensor) -> None:
         return
     raise BadInput(
         f"Input {column.name!r} has datatype {tensor.datatype[:40]!r}.",
-        why=f"It is of type {column.type}: {', '.join(sorted(datatypes_of(column)))}.",
+        why=f"It is of type {column.type}: {', '.join(sorted(column.datatypes))}.",
         fix=f"Send {column.datatype}.",
         at=column.name,
     )
@@ -204,9 +212,7 @@ def _loose(column: Column, tensor: _Tensor) -> Any:
             at=column.name,
         ) from error
     if not isinstance(values, list):
-        raise BadInput(
-            f"Input {column.name!r} has data that is no list.", fix="Send a list of values.", at=column.name
-        )
+        raise BadInput(f"Input {column.name!r} has data that is no list.", fix="Send a list of values.", at=column.name)
     return values
 
 
@@ -230,8 +236,9 @@ def _wrong_names(given: Sequence[str], schema: Schema) -> BadInput:
     return BadInput(what, why=f"The model takes: {', '.join(wanted)}.", fix=fix, at=at)
 
 
-def _request(identity: str, key: str, rows: int, columns: dict[str, list[Any]], package: Package) -> Request:
-    instants = _instants(package.instant, columns[package.instant]) if package.instant else []
+def _request(identity: str, key: str, columns: dict[str, list[Any]], package: Package, now: datetime) -> Request:
+    rows = len(next(iter(columns.values())))
+    instants = _instants(package.instant, columns[package.instant]) if package.instant else [now] * rows
     ids = [str(value) for value in columns[package.entity]] if package.entity else []
     return Request(identity, key, rows, columns, instants, ids)
 
@@ -337,4 +344,3 @@ def _listed(column: Column, values: Sequence[Any], rows: int) -> list[Any]:
         )
     checked = check_values(column, flat)
     return checked if column.width == 1 else _by_row(checked, column.width)
-

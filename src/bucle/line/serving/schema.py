@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bucle.line.registry import Field, Package
 from bucle.line.serving.errors import BadInput
 
-__all__ = ["Column", "Schema", "Tensor", "check_values", "datatypes_of", "flatten", "schema_of"]
+__all__ = ["Column", "Schema", "Tensor", "check_values", "flatten", "schema_of"]
 
 Array = NDArray[Any]
 
@@ -80,6 +80,7 @@ class Column(NamedTuple):
         width: how many values a row has.
         tail: the shape of one row.
         datatype: what the metadata says.
+        datatypes: what a client may say.
         decoder: reads the values of a JSON array if all are in order.
     """
 
@@ -89,7 +90,22 @@ class Column(NamedTuple):
     width: int
     tail: tuple[int, ...]
     datatype: str
+    datatypes: frozenset[str]
     decoder: msgspec.json.Decoder[list[Any]]
+
+
+class Group(NamedTuple):
+    """Inputs of one type and shape with one value a row: made into arrays all at once.
+
+    Attributes:
+        names: of the inputs.
+        dtype: what onnxruntime takes.
+        tail: the shape of one row.
+    """
+
+    names: tuple[str, ...]
+    dtype: np.dtype[Any]
+    tail: tuple[int, ...]
 
 
 class Schema(NamedTuple):
@@ -98,13 +114,13 @@ class Schema(NamedTuple):
     Attributes:
         columns: by name, in the package's order.
         inputs: the tensors of the graph, by name.
-        floats: inputs that are one float32 a row, fed all at once.
+        groups: the floats and strings with one value a row.
         others: the remaining inputs.
     """
 
     columns: dict[str, Column]
     inputs: dict[str, Tensor]
-    floats: tuple[Tensor, ...]
+    groups: tuple[Group, ...]
     others: tuple[Tensor, ...]
 
     def feeds(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, Array]:
@@ -117,15 +133,10 @@ class Schema(NamedTuple):
             BadInput: a number does not fit the model's type.
         """
         fed: dict[str, Array] = {}
-        if self.floats:
-            # One conversion for all float columns: 16 rows x 20 columns take 12 us instead of 90.
-            wide = np.array([columns[tensor.name] for tensor in self.floats], dtype=np.float64)
-            with np.errstate(over="ignore"):
-                narrow = wide.astype(np.float32)
-            if np.isinf(narrow).any():
-                raise _overflow(self.floats, narrow)
-            for tensor, values in zip(self.floats, narrow, strict=True):
-                fed[tensor.name] = values.reshape(rows, *tensor.tail)
+        for group in self.groups:
+            # One conversion for all columns of a kind: 16 rows of 10 columns take 11 us instead of 60.
+            stacked = _stacked(group, [columns[name] for name in group.names])
+            fed.update(zip(group.names, stacked.reshape(-1, rows, *group.tail), strict=True))
         for tensor in self.others:
             fed[tensor.name] = _array(tensor, columns[tensor.name], rows)
         return fed
@@ -134,12 +145,15 @@ class Schema(NamedTuple):
 def schema_of(package: Package, inputs: Sequence[Tensor]) -> Schema:
     """The schema of a package whose graph has these inputs."""
     known = {tensor.name: tensor for tensor in inputs}
-    single = tuple(t for t in inputs if t.dtype == np.float32 and math.prod(t.tail) == 1)
+    kinds = dict.fromkeys((t.dtype, t.tail) for t in inputs if t.dtype.kind in "fO" and math.prod(t.tail) == 1)
+    groups = tuple(
+        Group(tuple(t.name for t in inputs if (t.dtype, t.tail) == kind), dtype=kind[0], tail=kind[1]) for kind in kinds
+    )
     return Schema(
         columns={field.name: _column(field, known.get(field.name)) for field in package.request.inputs},
         inputs=known,
-        floats=single,
-        others=tuple(tensor for tensor in inputs if tensor not in single),
+        groups=groups,
+        others=tuple(tensor for tensor in inputs if (tensor.dtype, tensor.tail) not in kinds),
     )
 
 
@@ -181,13 +195,9 @@ def _column(field: Field, tensor: Tensor | None) -> Column:
         width=math.prod(tail),
         tail=tail,
         datatype=tensor.datatype if tensor is not None else _PLAIN[field.type],
+        datatypes=_DATATYPES[field.type],
         decoder=msgspec.json.Decoder(list[kind | None] if nullable else list[kind]),
     )
-
-
-def datatypes_of(column: Column) -> frozenset[str]:
-    """The protocol's datatypes a column accepts."""
-    return _DATATYPES[column.type]
 
 
 def _value(column: Column, value: Any, position: int) -> Any:
@@ -215,23 +225,36 @@ def _fitted(kind: str, value: Any) -> Any:
     return float(value)
 
 
+def _stacked(group: Group, values: list[Sequence[Any]]) -> Array:
+    """The columns of a group, one a row of the array."""
+    if group.dtype.kind == "O":
+        texts = np.array(values, dtype=object)
+        texts[texts == None] = ""  # noqa: E711  element by element
+        return texts
+    wide = np.array(values, dtype=np.float64)  # None becomes NaN
+    if group.dtype == np.float64:
+        return wide
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(group.dtype)
+    if np.isinf(narrow).any():
+        column, row = (int(index[0]) for index in np.nonzero(np.isinf(narrow)))
+        raise _too_large(group.names[column], f"element {row} is beyond {np.finfo(group.dtype).max:.3g}")
+    return narrow
+
+
 def _array(tensor: Tensor, values: Sequence[Any], rows: int) -> Array:
-    shape = (rows, *tensor.tail)
-    if tensor.dtype.kind == "O":
-        array = np.empty(rows * math.prod(tensor.tail), dtype=object)
-        array[:] = ["" if value is None else value for value in _flat(tensor, values)]
-        return array.reshape(shape)
+    flat = _flat(tensor, values)
+    if tensor.dtype.kind in "fO":
+        stacked = _stacked(Group((tensor.name,), tensor.dtype, tensor.tail), [flat])
+        return stacked.reshape(rows, *tensor.tail)
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(_flat(tensor, values), dtype=np.float64 if tensor.dtype.kind == "f" else None)
-            if tensor.dtype.kind in "iu":
-                _check_range(tensor, array)
-            array = array.astype(tensor.dtype)
+        array = np.array(flat)
+        if tensor.dtype.kind in "iu":
+            _check_range(tensor, array)
+        array = array.astype(tensor.dtype)
     except (OverflowError, TypeError, ValueError) as error:
         raise _too_large(tensor.name, str(error)) from error
-    if tensor.dtype.kind == "f" and np.isinf(array).any():
-        raise _too_large(tensor.name, f"{array[np.isinf(array)][0]}")
-    return array.reshape(shape)
+    return array.reshape(rows, *tensor.tail)
 
 
 def _flat(tensor: Tensor, values: Sequence[Any]) -> Sequence[Any]:
@@ -242,11 +265,6 @@ def _check_range(tensor: Tensor, array: Array) -> None:
     limits = np.iinfo(tensor.dtype)
     if array.size and (array.min() < limits.min or array.max() > limits.max):
         raise OverflowError(f"{array.min()} to {array.max()} is more than {tensor.datatype} holds")
-
-
-def _overflow(floats: Sequence[Tensor], narrow: Array) -> BadInput:
-    row, position = (int(index[0]) for index in np.nonzero(np.isinf(narrow)))
-    return _too_large(floats[row].name, f"element {position} is beyond 3.4e38")
 
 
 def _too_large(name: str, detail: str) -> BadInput:

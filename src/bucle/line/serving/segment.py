@@ -1,11 +1,11 @@
 """Segments: every prediction, appended to a file before its answer leaves the house.
 
-A segment is a magic word and then frames: length, CRC-32 of the payload, CRC-32 of these two, the payload (MessagePack).
-What `os.write` has taken, a `kill -9` cannot take back; a frame that was cut short by it is the last one and is left out
-when reading. Any other frame that does not verify was changed afterwards, and reading says so.
+A segment is a magic word and then frames: length, CRC-32 of the payload, CRC-32 of these two, the payload in
+MessagePack. What `os.write` has taken, a `kill -9` cannot take back; a frame that was cut short by it is the last one
+and is left out when reading. Any other frame that does not verify was changed afterwards, and reading says so.
 
-While a process writes a segment it holds a lock on it, which the kernel gives back when the process dies. So a segment is
-closed exactly when nobody holds its lock, whatever happened.
+While a process writes a segment it holds a lock on it, which the kernel gives back when the process dies. So a segment
+is closed exactly when nobody holds its lock, whatever happened.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import msgspec
 from bucle.ground.core import Record
 from bucle.line.serving.errors import LogUnwritable, SegmentDamaged
 
-__all__ = ["PredictionLog", "Prediction", "closed_segments", "read_live", "read_segment", "read_segments", "segments"]
+__all__ = ["Prediction", "PredictionLog", "closed_segments", "read_live", "read_segment", "read_segments", "segments"]
 
 _MAGIC = b"BUCLEP01"
 _HEAD = struct.Struct("<II")
@@ -46,15 +46,15 @@ class Prediction(Record, frozen=True):
         model: which model.
         version: which version.
         package: the digest of its package.
-        arm: `champion`, `canary`, …; `fallback` when the champion stepped in for a failing canary; `direct` when the client
-            named the version; `shadow` when nobody saw it.
+        arm: `champion`, `canary`, …; `fallback` when the champion stepped in for a failing canary; `direct` when the
+            client named the version; `shadow` when nobody saw it.
         routing_key: what decided the arm.
         status: `ok` or `error`.
         error: what failed, empty when `ok`.
         latency_us: how long it took on the machine's clock, reading the request included.
         rows: how many rows.
         ids: the entity column's values; empty when the package names none.
-        instants: when each row's prediction was made in the world's time; empty when the package names no column.
+        instants: when each row's prediction was made in the world's time: the instant column, or the moment of arrival.
         request: the client's columns.
         features: the columns feature views added.
         outputs: the model's answer by output, one value (or list) a row.
@@ -136,7 +136,7 @@ class PredictionLog:
             self.rotate()
 
     def sync(self) -> None:
-        """Bring what was appended to the disk, so that a power cut loses at most what came since. May run in a thread."""
+        """Bring what was appended to the disk: a power cut loses at most what came since. May run in a thread."""
         size = self._size
         if self._handle < 0 or size == self._synced:
             return

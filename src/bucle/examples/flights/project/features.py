@@ -1,7 +1,7 @@
 """What is known about a flight at its scheduled departure.
 
-Nothing here may depend on the flight itself having departed. Delay rates come from arrivals of *other* flights that were
-known before; `bucle feature check` proves that no view knows the future.
+Nothing here may depend on the flight itself having departed. Delay rates come from arrivals of *other* flights that
+were known before; `bucle feature check` proves that no view knows the future.
 """
 
 from datetime import timedelta
@@ -73,7 +73,8 @@ ARRIVALS = [Source("arrivals", known_at="known_at"), Source("flights")]
 )
 def carrier_days(arrivals: pl.DataFrame, flights: pl.DataFrame) -> pl.DataFrame:
     """How late the carrier's flights have been over weeks, renewed each midnight UTC."""
-    return _rates(arrivals, flights, ["carrier"], DAY, {"carrier_delay_7d": ("delay", 7), "carrier_late_28d": ("late", 28)})
+    rates = {"carrier_delay_7d": ("delay", 7), "carrier_late_28d": ("late", 28)}
+    return _rates(arrivals, flights, ["carrier"], DAY, rates)
 
 
 @feature_view(
@@ -110,7 +111,8 @@ def route_days(arrivals: pl.DataFrame, flights: pl.DataFrame) -> pl.DataFrame:
 )
 def carrier_hours(arrivals: pl.DataFrame, flights: pl.DataFrame) -> pl.DataFrame:
     """How late the carrier's flights are just now, renewed each hour."""
-    return _rates(arrivals, flights, ["carrier"], HOUR, {"carrier_delay_3h": ("delay", 3), "carrier_late_3h": ("late", 3)})
+    rates = {"carrier_delay_3h": ("delay", 3), "carrier_late_3h": ("late", 3)}
+    return _rates(arrivals, flights, ["carrier"], HOUR, rates)
 
 
 @feature_view(
@@ -135,12 +137,13 @@ def origin_hours(arrivals: pl.DataFrame, flights: pl.DataFrame) -> pl.DataFrame:
 )
 def carrier_here(arrivals: pl.DataFrame, flights: pl.DataFrame) -> pl.DataFrame:
     """How late the carrier's flights from this airport are just now, renewed each hour."""
-    return _rates(arrivals, flights, ["carrier", "origin"], HOUR, {"here_delay_6h": ("delay", 6), "here_late_6h": ("late", 6)})
+    rates = {"here_delay_6h": ("delay", 6), "here_late_6h": ("late", 6)}
+    return _rates(arrivals, flights, ["carrier", "origin"], HOUR, rates)
 
 
 VIEWS = [
-    aircraft, destination, calendar, weather_at_origin, carrier_days, origin_days, route_days, carrier_hours, origin_hours,
-    carrier_here,
+    aircraft, destination, calendar, weather_at_origin, carrier_days, origin_days, route_days, carrier_hours,
+    origin_hours, carrier_here,
 ]  # fmt: skip
 """Every view, in the order the model's inputs follow."""
 
@@ -166,18 +169,18 @@ def _rates(
         Columns: keys, event_at, features. No row where nothing is known.
     """
     ticks = _per_tick(arrivals, flights, keys, every, longest=max(length for _, length in rates.values()))
-    sums = {
+    total = {
         (what, length): pl.col(what).rolling_sum(length, min_samples=1).over(keys)
         for length in {length for _, length in rates.values()}
         for what in ("n", "late", "delay")
     }
-    columns = [
-        (sums["n", length] if what == "n" else pl.when(sums["n", length] > 0).then(sums[what, length] / sums["n", length]))
-        .cast(pl.Float32)
-        .alias(name)
-        for name, (what, length) in rates.items()
-    ]
+    columns = [_rate(total, what, length).cast(pl.Float32).alias(name) for name, (what, length) in rates.items()]
     return ticks.select(*keys, "event_at", *columns).filter(pl.col(next(iter(rates))).is_not_null())
+
+
+def _rate(total: dict[tuple[str, int], pl.Expr], what: str, length: int) -> pl.Expr:
+    count = total["n", length]
+    return count if what == "n" else pl.when(count > 0).then(total[what, length] / count)
 
 
 def _per_tick(
@@ -188,7 +191,8 @@ def _per_tick(
     known = (
         arrivals.join(flights.select("flight_id", *keys), on="flight_id")
         .group_by(*keys, event_at=pl.col("known_at").dt.truncate(every) + every)
-        .agg(n=pl.len().cast(pl.Float64), late=pl.col("late").sum().cast(pl.Float64), delay=delay.sum().cast(pl.Float64))
+        .agg(n=pl.len(), late=pl.col("late").sum(), delay=delay.sum())
+        .cast(dict.fromkeys(("n", "late", "delay"), pl.Float64))
     )
     if known.is_empty():
         return known

@@ -1,0 +1,158 @@
+"""Drawing: numbers to the coordinates of an SVG. Templates write the elements, so that all text is escaped there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+__all__ = ["Axis", "Chart", "Line", "Tick", "axis", "chart", "heat", "scale", "spark"]
+
+
+class Tick(NamedTuple):
+    """A mark on an axis: where, and which value."""
+
+    at: float
+    value: float
+
+
+class Axis(NamedTuple):
+    """A stretch of values along a stretch of pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[Tick, ...]
+
+    def at(self, value: float) -> float:
+        """The pixel of a value, kept within the axis."""
+        return round(scale(min(max(value, self.low), self.high), (self.low, self.high), (self.start, self.end)), 1)
+
+
+class Line(NamedTuple):
+    """One series of a chart.
+
+    Attributes:
+        name: what the legend says.
+        tone: its colour: `a` to `f`.
+        paths: the `d` of its unbroken stretches.
+        dots: x, y, value and label of each point.
+        band: the `d` of its confidence band; empty without one.
+    """
+
+    name: str
+    tone: str
+    paths: tuple[str, ...]
+    dots: tuple[tuple[float, float, float, str], ...]
+    band: str
+
+
+class Chart(NamedTuple):
+    """Lines over common axes."""
+
+    width: float
+    height: float
+    x: tuple[tuple[float, str], ...]
+    y: Axis
+    lines: tuple[Line, ...]
+
+
+Point = tuple[str, float | None, float | None, float | None]
+"""Label, value, low, high."""
+
+
+def scale(value: float, values: tuple[float, float], pixels: tuple[float, float]) -> float:
+    """A value on one stretch as a place on another."""
+    low, high = values
+    share = 0.5 if high == low else (value - low) / (high - low)
+    return pixels[0] + share * (pixels[1] - pixels[0])
+
+
+def axis(values: Sequence[float], start: float, end: float, *, ticks: int = 4, include: Sequence[float] = ()) -> Axis:
+    """An axis that holds all values, with ticks at round numbers."""
+    known = [value for value in (*values, *include) if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(known), max(known)
+    if low == high:
+        low, high = low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
+    step = _round_step((high - low) / ticks)
+    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
+    count = round((high - low) / step)
+    marks = (low + index * step for index in range(count + 1))
+    found = tuple(Tick(round(scale(mark, (low, high), (start, end)), 1), round(mark, 10)) for mark in marks)
+    return Axis(low, high, start, end, found)
+
+
+def spark(values: Sequence[float | None], width: float = 96, height: float = 20) -> str:
+    """The `d` of a sparkline; missing values break it."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if len(known) < 2:
+        return ""
+    bounds, step = (min(known), max(known)), (width - 4) / max(len(values) - 1, 1)
+    places = [
+        None if value is None else (2 + index * step, scale(value, bounds, (height - 3, 3)))
+        for index, value in enumerate(values)
+    ]
+    return " ".join(_paths(places))
+
+
+def chart(
+    series: Sequence[tuple[str, str, Sequence[Point]]], width: float = 900, height: float = 220, ticks: int = 4
+) -> Chart:
+    """Lines whose points share their labels as common places on the x axis.
+
+    Args:
+        series: name, tone and points of each line.
+    """
+    labels = list(dict.fromkeys(point[0] for _, _, points in series for point in points))
+    left, right, bottom = 46.0, width - 10, height - 22
+    places = {
+        label: round(scale(index, (0, max(len(labels) - 1, 1)), (left + 8, right - 8)), 1)
+        for index, label in enumerate(labels)
+    }
+    every = [value for _, _, points in series for point in points for value in point[1:] if value is not None]
+    y = axis(every, bottom, 8, ticks=ticks)
+    skip = max(1, math.ceil(len(labels) / 13))
+    shown = tuple((places[label], label) for index, label in enumerate(labels) if index % skip == 0)
+    return Chart(width, height, shown, y, tuple(_line(name, tone, points, places, y) for name, tone, points in series))
+
+
+def heat(value: float, threshold: float) -> int:
+    """How hot a cell is, 0 to 6; from 4 on it is over its threshold."""
+    if threshold <= 0 or not math.isfinite(value):
+        return 0
+    ratio = value / threshold
+    edges = (0.15, 0.35, 0.65, 1.0, 2.0, 4.0)
+    return sum(ratio >= edge for edge in edges)
+
+
+def months(at: datetime) -> str:
+    """A stretch of time by its start, as the x axis writes it."""
+    return f"{at:%Y-%m-%d}"
+
+
+def _line(name: str, tone: str, points: Sequence[Point], places: dict[str, float], y: Axis) -> Line:
+    drawn = [None if value is None else (places[label], y.at(value)) for label, value, _, _ in points]
+    dots = tuple((places[label], y.at(value), value, label) for label, value, _, _ in points if value is not None)
+    ends = [(places[label], y.at(low), y.at(high)) for label, _, low, high in points if low is not None and high is not None]
+    upper = " L".join(f"{x:g},{high:g}" for x, _, high in ends)
+    lower = " L".join(f"{x:g},{low:g}" for x, low, _ in reversed(ends))
+    band = f"M{upper} L{lower} Z" if len(ends) > 1 else ""
+    return Line(name, tone, tuple(_paths(drawn)), dots, band)
+
+
+def _paths(places: Sequence[tuple[float, float] | None]) -> list[str]:
+    paths, current = [], list[str]()
+    for place in (*places, None):
+        if place is not None:
+            current.append(f"{place[0]:.1f},{place[1]:.1f}")
+        elif current:
+            paths.append("M" + " L".join(current))
+            current = []
+    return paths
+
+
+def _round_step(step: float) -> float:
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(nice * power for nice in (1, 2, 2.5, 5, 10) if step <= nice * power * 1.0001)

@@ -1,0 +1,43 @@
+"""Links: from a ref to the page of what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote, urlencode
+
+__all__ = ["link_of"]
+
+
+def _model(name: str, version: str) -> str:
+    return f"/models/{quote(name, safe='')}" + (f"/{quote(version, safe='')}" if version else "")
+
+
+def _under(path: str) -> Callable[[str, str], str]:
+    return lambda name, version: f"{path}/{quote(name, safe='/')}"
+
+
+_PAGES: dict[str, Callable[[str, str], str]] = {
+    "model": _model,
+    "run": _under("/runs"),
+    "execution": _under("/pipelines"),
+    "verdict": _under("/gates"),
+    "rollout": _under("/deployments"),
+    "table": lambda name, version: f"/data/{quote(name, safe='')}" + (f"?at={quote(version)}" if version else ""),
+    "endpoint": lambda name, version: "/deployments",
+    "prediction": _under("/predictions"),
+    "loop": _under("/loop"),
+    "features": lambda name, version: f"/features#{quote(name, safe='')}",
+    "commit": lambda name, version: f"/data?at={quote(name, safe='')}",
+    "branch": lambda name, version: f"/data?at={quote(name, safe='')}",
+    "event": lambda name, version: f"/audit?{urlencode({'after': int(name) - 1})}" if name.isdecimal() else "/audit",
+}
+
+
+def link_of(ref: str) -> str:
+    """The page of what a ref names; its lineage when it has no page of its own."""
+    kind, _, rest = ref.partition("/")
+    name, at, version = rest.rpartition("@")
+    if not at:
+        name, version = rest, ""
+    page = _PAGES.get(kind)
+    return page(name, version) if page and name else f"/lineage?{urlencode({'of': ref})}"

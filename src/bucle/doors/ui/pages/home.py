@@ -1,0 +1,331 @@
+"""`/`: is everything in production well, and what is the loop doing?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from bucle.doors.ui.problems import attempt
+from bucle.doors.ui.store import Tally, tallies
+from bucle.ground.core import Record
+from bucle.ground.ledger import Event
+from bucle.ground.project import Project
+from bucle.line import deploy, features
+from bucle.loop import Policy, State, cycles, policy_of, read_state
+
+__all__ = ["Line", "Live", "Station", "Turn", "Waiting", "line"]
+
+WINDOWS = 24
+"""So many monitoring windows a sparkline shows."""
+
+
+class Station(Record, frozen=True):
+    """One station of the line.
+
+    Attributes:
+        name: its word in the menu.
+        url: its page.
+        count: of what it makes.
+        unit: what is counted.
+        state: how it stands, see `states.STATES`.
+        note: one line more.
+        at: when something last happened there.
+    """
+
+    name: str
+    url: str
+    count: int
+    unit: str
+    state: str
+    note: str
+    at: datetime | None
+
+
+class Live(Record, frozen=True):
+    """One version that answers clients, or does so in the shadow.
+
+    Attributes:
+        endpoint, model, version: what answers.
+        arm: `champion`, `canary` or `shadow`.
+        share: of the traffic.
+        since: when it was deployed.
+        auc: its live quality, oldest window first.
+        until: the ends of these windows.
+        drifted: features that drifted in the newest window.
+        rows: predictions in the newest window.
+        p95_ms: latency in the newest window.
+        decision: the loop's last decision about this model.
+        decided_at: when.
+    """
+
+    endpoint: str
+    model: str
+    version: int
+    arm: str
+    share: float
+    since: datetime | None
+    auc: tuple[float | None, ...]
+    until: tuple[datetime, ...]
+    drifted: tuple[str, ...]
+    rows: int
+    p95_ms: float | None
+    decision: str
+    decided_at: datetime | None
+
+
+class Waiting(Record, frozen=True):
+    """Something only a person can settle.
+
+    Attributes:
+        what: a sentence.
+        url: where to look.
+        since: since when it waits.
+        fix: the command that settles it.
+    """
+
+    what: str
+    url: str
+    since: datetime
+    fix: str
+
+
+class Turn(Record, frozen=True):
+    """Where a model's loop stands.
+
+    Attributes:
+        model: whose.
+        champion: the version that serves.
+        phase: of the open cycle; `closed` when none is open.
+        cycle: its number; the number of cycles so far when none is open.
+        promoted, refused, rolled_back: how the cycles ended.
+        decision: the last decision, in words.
+        decided_at: when.
+    """
+
+    model: str
+    champion: int
+    phase: str
+    cycle: int
+    promoted: int
+    refused: int
+    rolled_back: int
+    decision: str
+    decided_at: datetime | None
+
+
+class Line(Record, frozen=True):
+    """The whole line at a glance.
+
+    Attributes:
+        project: its name.
+        now: by the project's clock.
+        events: how many stand on the ledger.
+        stations: in the order of the line.
+        live: what answers now.
+        waiting: what waits for a person.
+        turns: one a loop.
+        problems: what kept a part of this page from being read.
+    """
+
+    project: str
+    now: datetime
+    events: int
+    stations: tuple[Station, ...]
+    live: tuple[Live, ...]
+    waiting: tuple[Waiting, ...]
+    turns: tuple[Turn, ...]
+    problems: tuple[dict[str, str], ...]
+
+
+def line(project: Project) -> Line:
+    """The line at a glance. Cost: one pass over the index of events; a fold of each loop."""
+    counted, problems = tallies(project), list[dict[str, str]]()
+    loops = dict(_loops(project, problems))
+    decisions = {model: _last(project, "loop.decided", f"loop/{model}") for model in loops}
+    return Line(
+        project=project.name,
+        now=project.clock.now(),
+        events=sum(tally.count for tally in counted.values()),
+        stations=tuple(_stations(project, counted, problems)),
+        live=tuple(_live(project, decisions)),
+        waiting=tuple(_waiting(project, counted, loops)),
+        turns=tuple(_turn(state, decisions[model]) for model, (_, state) in loops.items()),
+        problems=tuple(problems),
+    )
+
+
+def _loops(project: Project, problems: list[dict[str, str]]) -> list[tuple[str, tuple[Policy, State]]]:
+    found = []
+    for model in project.config.names("loop"):
+        policy = attempt(problems, partial(policy_of, project, model))
+        if policy is not None:
+            found.append((model, (policy, read_state(project, policy))))
+    return found
+
+
+def _stations(project: Project, counted: dict[str, Tally], problems: list[dict[str, str]]) -> list[Station]:
+    refused, judged = counted.get("data.refused"), counted.get("gates.judged")
+    landed = _newest(counted, "data.committed", "data.landed")
+    bad_batch = refused is not None and (landed is None or refused.seq > landed.seq)
+    failed = _newest(counted, "pipelines.execution_failed")
+    ran = _newest(counted, "pipelines.execution_succeeded", "pipelines.execution_started")
+    broken = failed is not None and (ran is None or failed.seq > ran.seq)
+    canaries = [one for one in deploy.rollouts(project) if one.state == deploy.CANARY]
+    alarms = _alarms(project)
+    views = _views(project, problems)
+    verdict = _last(project, "gates.judged") if judged else None
+    said_no = verdict is not None and not verdict.data.get("passed", True)
+    return [
+        _station("Data", counted, ("data.",), "data.committed", "commits", "attention" if bad_batch else "",
+                 "a batch was refused" if bad_batch else ""),
+        _station("Features", counted, ("features.",), "", "views", "broken" if views is None else "", "", views or 0),
+        _station("Pipelines", counted, ("pipelines.",), "pipelines.execution_started", "executions",
+                 "broken" if broken else "", "the last one failed" if broken else ""),
+        _station("Runs", counted, ("tracking.",), "tracking.run_started", "runs", "", ""),
+        _station("Models", counted, ("registry.",), "registry.version_registered", "versions", "", ""),
+        _station("Gates", counted, ("gates.",), "gates.judged", "verdicts", "refused" if said_no else "",
+                 "the last one was a no" if said_no else ""),
+        _station("Deployments", counted, ("deploy.",), "deploy.rollout_started", "rollouts",
+                 "canary" if canaries else "", f"{canaries[-1].share:.0%}" if canaries else ""),
+        _station("Monitor", counted, ("monitoring.",), "monitoring.watched", "looks",
+                 "attention" if alarms else "", "", None, alarms),
+    ]  # fmt: skip
+
+
+def _station(
+    name: str,
+    counted: dict[str, Tally],
+    rooms: tuple[str, ...],
+    kind: str,
+    unit: str,
+    state: str,
+    note: str,
+    count: int | None = None,
+    alarms: int = 0,
+) -> Station:
+    seen = [tally for key, tally in counted.items() if key.startswith(rooms)]
+    total = count if count is not None else counted[kind].count if kind in counted else 0
+    last = max((tally.at for tally in seen), default=None)
+    return Station(
+        name=name,
+        url=f"/{name.lower()}",
+        count=total,
+        unit=unit,
+        state=state or ("ok" if total else "empty"),
+        note=f"{alarms} signals" if alarms else note,
+        at=last,
+    )
+
+
+def _views(project: Project, problems: list[dict[str, str]]) -> int | None:
+    return attempt(problems, lambda: len(features.views_of(project.modules())))
+
+
+def _newest(counted: dict[str, Tally], *kinds: str) -> Tally | None:
+    return max((counted[kind] for kind in kinds if kind in counted), key=lambda tally: tally.seq, default=None)
+
+
+def _last(project: Project, kind: str, subject: str | None = None) -> Event | None:
+    found = project.ledger.events(kinds=[kind], subject=subject, limit=1, newest_first=True)
+    return found[0] if found else None
+
+
+def _alarms(project: Project) -> int:
+    last = _last(project, "monitoring.watched")
+    return len(last.data.get("signals", ())) if last else 0
+
+
+def _live(project: Project, decisions: dict[str, Event | None]) -> list[Live]:
+    found = []
+    for endpoint in deploy.endpoints(project):
+        looks = project.ledger.events(
+            kinds=["monitoring.watched"], subject=f"endpoint/{endpoint}", limit=WINDOWS, newest_first=True
+        )[::-1]
+        routes = deploy.routes(project, endpoint)
+        since = {(one.model, one.candidate): one.started_at for one in deploy.rollouts(project, endpoint)}
+        arms = [(arm, arm.name, arm.share) for arm in routes.arms] + [(arm, "shadow", 0.0) for arm in routes.shadows]
+        for arm, name, share in arms:
+            found.append(_live_arm(endpoint, arm, name, share, looks, since, decisions.get(arm.model)))
+    return found
+
+
+def _live_arm(
+    endpoint: str,
+    arm: Any,
+    name: str,
+    share: float,
+    looks: list[Event],
+    since: dict[tuple[str, int], datetime],
+    decision: Event | None,
+) -> Live:
+    mine = [
+        brief
+        for look in looks
+        for brief in look.data.get("windows", ())
+        if (brief["model"], brief["version"]) == (arm.model, arm.version) and (brief["arm"] == "shadow") == (name == "shadow")
+    ]
+    last = mine[-1] if mine else {}
+    return Live(
+        endpoint=endpoint,
+        model=arm.model,
+        version=arm.version,
+        arm=name,
+        share=share,
+        since=since.get((arm.model, arm.version)),
+        auc=tuple(brief["auc"] for brief in mine),
+        until=tuple(datetime.fromisoformat(brief["until"]) for brief in mine),
+        drifted=tuple(last.get("drifted", ())),
+        rows=last.get("rows", 0),
+        p95_ms=last.get("p95_ms"),
+        decision=f"{decision.data['kind']}: {decision.reason}" if decision and name != "shadow" else "",
+        decided_at=decision.at if decision and name != "shadow" else None,
+    )
+
+
+def _turn(state: State, decision: Event | None) -> Turn:
+    ended = [cycle.outcome for cycle in state.cycles]
+    every = cycles(state)
+    return Turn(
+        model=state.model,
+        champion=state.champion,
+        phase=state.cycle.phase if state.cycle else "closed",
+        cycle=every[-1].number if every else 0,
+        promoted=ended.count("promoted"),
+        refused=ended.count("refused"),
+        rolled_back=ended.count("rolled_back"),
+        decision=f"{decision.data['kind']}: {decision.reason}" if decision else "",
+        decided_at=decision.at if decision else None,
+    )
+
+
+def _waiting(project: Project, counted: dict[str, Tally], loops: dict[str, tuple[Policy, State]]) -> list[Waiting]:
+    found = []
+    for model, (policy, state) in loops.items():
+        cycle = state.cycle
+        if cycle is not None and cycle.phase == "approving" and len(cycle.approvals) < policy.approvals:
+            found.append(
+                Waiting(
+                    what=f"{model}@{cycle.candidate} passed its gates and waits for "
+                    f"{policy.approvals - len(cycle.approvals)} approval(s).",
+                    url=f"/models/{model}/{cycle.candidate}",
+                    since=cycle.opened_at,
+                    fix=f"bucle model approve {model} {cycle.candidate}",
+                )
+            )
+    refused, landed = counted.get("data.refused"), _newest(counted, "data.committed", "data.landed")
+    if refused is not None and (landed is None or refused.seq > landed.seq):
+        event = _last(project, "data.refused")
+        reason = event.data.get("what") or event.reason if event else ""
+        what = f"A batch broke its contract and was kept out. {reason}".strip()
+        found.append(Waiting(what=what, url=f"/audit?kind=data.refused#e{refused.seq}", since=refused.at, fix=""))
+    failed, ran = counted.get("pipelines.execution_failed"), counted.get("pipelines.execution_succeeded")
+    if failed is not None and (ran is None or failed.seq > ran.seq):
+        event = _last(project, "pipelines.execution_failed")
+        subject = event.subject if event else ""
+        url = f"/pipelines/{subject.partition('/')[2]}"
+        found.append(
+            Waiting(what=f"The last execution failed: {subject}.", url=url, since=failed.at,
+                    fix=f"bucle run --resume {subject.partition('/')[2]}")
+        )  # fmt: skip
+    return found

@@ -1,0 +1,250 @@
+"""Contract: what a batch of rows must be like, kept as YAML that people review."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import polars as pl
+import yaml
+
+from bucle.ground.core import NotFound, Record, check_name, suggest, to_builtins
+from bucle.ground.project import Project
+from bucle.ground.store import write_atomically
+from bucle.line.data.errors import ContractInvalid
+
+__all__ = [
+    "ColumnRule",
+    "Contract",
+    "Relation",
+    "contract_path",
+    "contracts_of",
+    "dump_contract",
+    "load_contract",
+    "parse_contract",
+    "save_contract",
+]
+
+Scalar = bool | int | float | str
+
+HEADER = """\
+# The contract of table {table}: a batch that breaks a rule is refused before any reader sees it.
+# Inferred limits are a first guess from the rows seen so far: read them, mend them, keep this file in git.
+"""
+
+
+class ColumnRule(Record, frozen=True, forbid_unknown_fields=True):
+    """What one column must be like.
+
+    Attributes:
+        name: the column.
+        type: its Iceberg type, e.g. `double`; a narrower number is accepted; '' accepts any.
+        required: whether the batch must have it.
+        nullable: whether a value may be missing; not-a-number counts as missing.
+        max_null_share: the greatest share of missing values, 0 to 1; None sets no limit.
+        minimum: the least value allowed; instants and dates as ISO 8601 text.
+        maximum: the greatest value allowed.
+        mean_minimum: the least mean a batch may have; catches a unit or a currency that changed.
+        mean_maximum: the greatest mean a batch may have.
+        allowed: the only values allowed; empty allows all.
+        pattern: a regular expression that the whole text must match; '' matches all.
+        unique: whether no value may come twice, in the batch or in the table it lands on.
+        tolerance: the share of rows that may break minimum, maximum, allowed or pattern, 0 to 1.
+    """
+
+    name: str
+    type: str = ""
+    required: bool = True
+    nullable: bool = True
+    max_null_share: float | None = None
+    minimum: int | float | str | None = None
+    maximum: int | float | str | None = None
+    mean_minimum: float | None = None
+    mean_maximum: float | None = None
+    allowed: tuple[Scalar, ...] = ()
+    pattern: str = ""
+    unique: bool = False
+    tolerance: float = 0.0
+
+
+class Relation(Record, frozen=True, forbid_unknown_fields=True):
+    """What must hold between two columns of a row; rows with a missing value keep it.
+
+    Attributes:
+        left: a column.
+        op: how they compare.
+        right: another column.
+        tolerance: the share of rows that may break it, 0 to 1.
+    """
+
+    left: str
+    op: Literal["<", "<=", "==", "!=", ">=", ">"]
+    right: str
+    tolerance: float = 0.0
+
+
+class Contract(Record, frozen=True, forbid_unknown_fields=True):
+    """What a batch of a table's rows must be like.
+
+    Attributes:
+        table: the table.
+        columns: one rule a column.
+        unique: groups of columns whose values together come once, in the batch and in the table it lands on.
+        relations: what must hold between two columns of a row.
+        min_rows: the fewest rows a batch may have.
+        max_rows: the most; None sets no limit.
+        extra_columns: what to do with a column that has no rule.
+    """
+
+    table: str
+    columns: tuple[ColumnRule, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
+    relations: tuple[Relation, ...] = ()
+    min_rows: int = 0
+    max_rows: int | None = None
+    extra_columns: Literal["refuse", "allow"] = "refuse"
+
+
+def contract_path(project: Project, table: str) -> Path:
+    """Where a table's contract is kept: `contracts/TABLE.yaml` beside `bucle.toml`."""
+    return project.root / "contracts" / f"{check_name(table, 'table name')}.yaml"
+
+
+def contracts_of(project: Project) -> dict[str, Contract]:
+    """Table -> contract of every file in `contracts/`.
+
+    Raises:
+        ContractInvalid: one cannot be understood, or is named otherwise than its table.
+    """
+    found = dict[str, Contract]()
+    for path in sorted((project.root / "contracts").glob("*.yaml")):
+        contract = load_contract(path)
+        if contract.table != path.stem:
+            raise _invalid(
+                path.name, f"it is the contract of {contract.table!r}", f"Name the file {contract.table}.yaml."
+            )
+        found[contract.table] = contract
+    return found
+
+
+def load_contract(path: Path) -> Contract:
+    """The contract in a file.
+
+    Raises:
+        NotFound: there is no such file.
+        ContractInvalid: it is no YAML, has an unknown key, a value of the wrong kind or a pattern that is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"There is no contract {path}.",
+            why="A table's contract is kept in contracts/TABLE.yaml.",
+            fix="Make a first one from its rows: bucle data contract infer TABLE",
+            at=str(path),
+        ) from error
+    return parse_contract(text, path.name)
+
+
+def parse_contract(text: str, source: str = "contract") -> Contract:
+    """The contract in a YAML text; errors as for `load_contract`."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _invalid(source, f"no valid YAML: {error}", "Mend that line.") from error
+    _check_keys(raw, source)
+    try:
+        contract = msgspec.convert(_plain(raw), Contract)
+    except msgspec.ValidationError as error:
+        raise _invalid(source, str(error), "Mend that value.") from error
+    _check_rules(contract, source)
+    return contract
+
+
+def save_contract(contract: Contract, path: Path) -> None:
+    """Write a contract as YAML, leaving out what is as by default."""
+    write_atomically(path, dump_contract(contract).encode())
+
+
+def dump_contract(contract: Contract) -> str:
+    """A contract as YAML for people."""
+    raw = _without_defaults(contract)
+    raw["columns"] = [_without_defaults(rule) for rule in contract.columns]
+    if contract.relations:
+        raw["relations"] = [_without_defaults(relation) for relation in contract.relations]
+    body = yaml.dump(raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return HEADER.format(table=contract.table) + body
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists of plain values on one line."""
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> Any:
+        """A list; one of plain values reads better on a line."""
+        plain = all(isinstance(one, bool | int | float | str) for one in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=True if plain else flow_style)
+
+
+def _without_defaults(record: Record) -> dict[str, Any]:
+    defaults = {field.name: field.default for field in msgspec.structs.fields(record)}
+    return {name: value for name, value in to_builtins(record).items() if value != _as_list(defaults[name])}
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    """YAML reads bare instants as such; in a contract they are ISO text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _check_keys(raw: Any, source: str) -> None:
+    if not isinstance(raw, Mapping):
+        raise _invalid(source, "it holds no table of settings", "Start it with `table: NAME`.")
+    _known(raw, Contract.__struct_fields__, source)
+    for rule in _mappings(raw.get("columns")):
+        _known(rule, ColumnRule.__struct_fields__, f"{source}, column {rule.get('name')!r}")
+    for relation in _mappings(raw.get("relations")):
+        _known(relation, Relation.__struct_fields__, f"{source}, a relation")
+
+
+def _mappings(value: Any) -> Iterable[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def _known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in given:
+        if key not in known:
+            raise _invalid(where, f"there is no setting {key!r}", suggest(str(key), known) or f"Remove {key!r}.")
+
+
+def _check_rules(contract: Contract, source: str) -> None:
+    names = [rule.name for rule in contract.columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise _invalid(source, f"column {name!r} has two rules", "Keep one of them.")
+    for rule in contract.columns:
+        try:
+            pl.Series([""]).str.contains(rule.pattern)
+        except pl.exceptions.ComputeError as error:
+            raise _invalid(source, f"the pattern of {rule.name!r} is none: {error}", "Mend the pattern.") from error
+    named = [
+        *(c for group in contract.unique for c in group),
+        *(c for r in contract.relations for c in (r.left, r.right)),
+    ]
+    for name in named:
+        if name not in names:
+            raise _invalid(source, f"there is no rule for column {name!r}", suggest(name, names) or "Add its rule.")
+
+
+def _invalid(source: str, what: str, fix: str) -> ContractInvalid:
+    return ContractInvalid(
+        f"{source}: {what}.", why="A rule that is not understood cannot be kept.", fix=fix, at=source
+    )

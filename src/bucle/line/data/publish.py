@@ -1,0 +1,281 @@
+"""Commit: rows and files become visible, all of them in one step or none.
+
+Everything is written and forced to the disk first; then one ledger transaction moves the branch, if it still stands
+where it stood. Who lost that race builds on the new head and tries again; after a few lost races the building is done
+inside the transaction, so that every commit comes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from bucle.ground.core import check_name, make_ref
+from bucle.ground.ledger import AlreadyDone, Transaction
+from bucle.ground.project import Project
+from bucle.line.data import store
+from bucle.line.data.branch import MAIN
+from bucle.line.data.branches import head_of, no_such_branch
+from bucle.line.data.commit import Commit, Mode, TableState, make_commit
+from bucle.line.data.errors import EmptyCommit
+from bucle.line.data.filetree import FileEntry, change_tree, keep_files, keep_tree, load_tree
+from bucle.line.data.lake import Shelf, staging
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from bucle.line.data.staged import Staged
+
+__all__ = [
+    "Also",
+    "Change",
+    "Frames",
+    "Move",
+    "as_frames",
+    "build",
+    "commit",
+    "done_before",
+    "lineage",
+    "publish",
+    "rows_added",
+]
+
+RACES = 3
+"""Lost races before a commit is built under the ledger's lock."""
+
+Also = Callable[[Transaction], None]
+Frames = Mapping[str, "pl.DataFrame | pa.Table"]
+
+
+@dataclass(frozen=True)
+class Move:
+    """A branch's step to a new head.
+
+    Attributes:
+        branch: the branch.
+        build: makes the new head from the present one; may be called more than once.
+        describe: what the event says besides commit, branch and message.
+        kind: the event.
+        message: why.
+        key: the idempotency key.
+        also: more to be written in the same transaction.
+    """
+
+    branch: str
+    build: Callable[[Commit | None], Commit]
+    describe: Callable[[Commit], Mapping[str, Any]]
+    kind: str
+    message: str
+    key: str | None
+    also: Also | None = None
+
+
+class _Moved(Exception):
+    """The branch moved between reading its head and the transaction."""
+
+
+@dataclass
+class Change:
+    """What a commit is to do, and what of it is on the disk already.
+
+    Attributes:
+        tables: name -> rows.
+        mode: whether rows are added or take the place of those there.
+        files: path -> entry; None removes.
+        message: why.
+        staged: the rows as written, for the columns the table had then.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    mode: Mode
+    files: Mapping[str, FileEntry | None]
+    message: str
+    staged: dict[str, Staged] = field(default_factory=dict)
+
+
+def commit(
+    project: Project,
+    tables: Frames,
+    *,
+    branch: str = MAIN,
+    message: str,
+    mode: Mode = "append",
+    files: Mapping[str, bytes | Path | None] | None = None,
+    key: str | None = None,
+    also: Also | None = None,
+) -> Commit:
+    """Make rows and files visible on a branch, in one step.
+
+    A table that is not there is made. A column the table does not have is added; one the batch does not have is null.
+
+    Args:
+        tables: name -> rows.
+        branch: where; it must be there, `main` always is.
+        message: why, for people.
+        mode: `append` adds rows; `overwrite` puts the batch in the place of each table's rows.
+        files: path -> bytes or a local file, added to the file tree; None removes a path.
+        key: an idempotency key; a second call with it gives the first one's commit and writes nothing.
+        also: more to be written in the same transaction, e.g. the names of the segments these rows came from.
+    Returns:
+        The branch's new head.
+    Raises:
+        EmptyCommit: neither tables nor files are given.
+        NoSuchBranch: there is no such branch.
+        TypeMismatch: a column does not fit the table.
+        TypeNotKept: a column has a type Iceberg does not hold.
+        DiskFull: there is no room.
+    Cost: the rows written once as Parquet, about six small files a table, one transaction.
+    """
+    done = done_before(project, key)
+    if done is not None:
+        return done
+    if not tables and not files:
+        raise EmptyCommit(
+            "A commit needs a table or a file.", why="There is nothing to make visible.", fix="Name some rows."
+        )
+    change = Change(tables=as_frames(tables), mode=mode, files=keep_files(project, files or {}), message=message)
+    move = Move(
+        branch=branch,
+        build=lambda head: build(project, change, head),
+        describe=lambda made: {"mode": mode, "tables": rows_added(made, change)},
+        kind="data.committed",
+        message=message,
+        key=key,
+        also=also,
+    )
+    return publish(project, move)
+
+
+def build(project: Project, change: Change, head: Commit | None) -> Commit:
+    """Write everything that a change on top of a head needs; rows written for an earlier head are used again.
+
+    What was written is removed when this fails, and never after: from here on a commit may name it.
+    """
+    states, tree = (dict(head.tables), head.files) if head else ({}, "")
+    with staging(project.state) as shelf:
+        for name in change.tables:
+            states[name] = _put_on(project, shelf, change, name, states.get(name))
+        if change.files:
+            tree = keep_tree(project, change_tree(load_tree(project, tree), change.files))
+        shelf.settle()
+    return make_commit(
+        (head.id,) if head else (),
+        states,
+        tree,
+        at=project.clock.now(),
+        author=project.actor,
+        message=change.message,
+    )
+
+
+def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: TableState | None) -> TableState:
+    # pyiceberg takes half a second to load; who only reads never needs it.
+    from bucle.line.data.staged import advance, open_table, stage  # noqa: PLC0415
+
+    table = open_table(project, state)
+    staged = change.staged.get(name)
+    if staged is None or not staged.fits(table):
+        staged = stage(shelf, name, change.tables[name], table, mode=change.mode)
+    made = advance(project, shelf, name, staged, table, mode=change.mode)
+    change.staged[name] = staged
+    return made
+
+
+def publish(project: Project, move: Move) -> Commit:
+    """Move a branch to what is built on its head."""
+    for _ in range(RACES):
+        head = head_of(project, move.branch)
+        made = move.build(head)
+        try:
+            with _transaction(project, move) as transaction:
+                found = store.the_branch(transaction.connection, move.branch)
+                if found is None or found.head != (head.id if head else ""):
+                    raise _Moved
+                _write(project, transaction, move, head, made)
+            return made
+        except _Moved:
+            continue
+        except AlreadyDone:
+            return _found(project, move.key)
+    return _publish_locked(project, move)
+
+
+def done_before(project: Project, key: str | None) -> Commit | None:
+    """The commit an earlier call with this key made, or None."""
+    event = project.ledger.find(key) if key is not None else None
+    if event is None or "commit" not in event.data:
+        return None
+    with project.database.reading() as connection:
+        return store.commit_of(connection, str(event.data["commit"]))
+
+
+def as_frames(tables: Frames) -> dict[str, pl.DataFrame]:
+    """The rows as Polars frames, under names a table may have."""
+    frames = dict[str, pl.DataFrame]()
+    for name, rows in tables.items():
+        made = rows if isinstance(rows, pl.DataFrame) else pl.from_arrow(rows)
+        frames[check_name(name, "table name")] = made if isinstance(made, pl.DataFrame) else made.to_frame()
+    return frames
+
+
+def rows_added(made: Commit, change: Change) -> dict[str, dict[str, Any]]:
+    """Table -> what came in, for the event."""
+    return {
+        name: {"rows_added": frame.height, "rows": made.tables[name].rows, "digest": made.tables[name].digest}
+        for name, frame in change.tables.items()
+    }
+
+
+def lineage(transaction: Transaction, head: Commit | None, made: Commit) -> None:
+    """Note where a commit came from and which tables it gave a new content."""
+    for parent in made.parents:
+        transaction.edge(make_ref("commit", parent), make_ref("commit", made.id), "followed_by")
+    for name, state in made.tables.items():
+        if head is None or head.tables.get(name) != state:
+            transaction.edge(make_ref("commit", made.id), make_ref("table", name, made.id), "holds")
+
+
+def _publish_locked(project: Project, move: Move) -> Commit:
+    try:
+        with _transaction(project, move) as transaction:
+            found = store.the_branch(transaction.connection, move.branch)
+            if found is None:
+                raise no_such_branch(transaction.connection, move.branch)
+            head = store.commit_of(transaction.connection, found.head) if found.head else None
+            made = move.build(head)
+            _write(project, transaction, move, head, made)
+        return made
+    except AlreadyDone:
+        return _found(project, move.key)
+
+
+def _transaction(project: Project, move: Move) -> AbstractContextManager[Transaction]:
+    subject = make_ref("branch", move.branch)
+    return project.ledger.transaction(
+        move.kind, subject=subject, actor=project.actor, reason=move.message, key=move.key
+    )
+
+
+def _write(project: Project, transaction: Transaction, move: Move, head: Commit | None, made: Commit) -> None:
+    store.put_commit(transaction, made)
+    store.put_branch(transaction, move.branch, made.id, at=project.clock.now(), actor=project.actor)
+    lineage(transaction, head, made)
+    transaction.data.update(move.describe(made), commit=made.id, branch=move.branch, message=made.message)
+    if move.also is not None:
+        move.also(transaction)
+
+
+def _found(project: Project, key: str | None) -> Commit:
+    done = done_before(project, key)
+    if done is None:
+        raise AlreadyDone(
+            f"The key {key!r} was used for something else.",
+            why="A key stands for one commit for ever.",
+            fix="Choose another key.",
+        )
+    return done

@@ -1,0 +1,157 @@
+"""Snapshot: a table at a commit, and reading its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from bucle.ground.core import Record, short, suggest
+from bucle.ground.project import Project
+from bucle.line.data.branch import MAIN
+from bucle.line.data.branches import resolve
+from bucle.line.data.commit import Commit, TableState
+from bucle.line.data.errors import LakeDamaged, NoSuchColumn, NoSuchTable
+from bucle.line.data.lake import Manifest, load_manifest
+from bucle.line.data.schema import type_name
+
+__all__ = ["Snapshot", "frame_of_files", "lazy", "scan", "snapshot", "state_of", "tables"]
+
+
+class Snapshot(Record, frozen=True):
+    """A table at a commit.
+
+    Attributes:
+        table: the table.
+        commit: the commit's id.
+        digest: of the content: equal rows in equal files, equal digest.
+        rows: how many.
+        files: in how many data files.
+        columns: name -> Iceberg type, in order.
+    """
+
+    table: str
+    commit: str
+    digest: str
+    rows: int
+    files: int
+    columns: dict[str, str]
+
+
+def tables(project: Project, at: str = MAIN) -> list[str]:
+    """The tables of a commit by name.
+
+    Raises:
+        NoSuchCommit: nothing answers to `at`.
+    """
+    return sorted(resolve(project, at).tables)
+
+
+def snapshot(project: Project, table: str, *, at: str = MAIN) -> Snapshot:
+    """A table at a commit.
+
+    Raises:
+        NoSuchTable: the commit does not hold it.
+        NoSuchCommit: nothing answers to `at`.
+    """
+    commit = resolve(project, at)
+    state = state_of(commit, table)
+    return Snapshot(
+        table=table,
+        commit=commit.id,
+        digest=state.digest,
+        rows=state.rows,
+        files=state.files,
+        columns={c.name: type_name(c.type) for c in load_manifest(project, state.manifest).columns},
+    )
+
+
+def scan(
+    project: Project,
+    table: str,
+    *,
+    at: str = MAIN,
+    columns: Sequence[str] | None = None,
+    where: pl.Expr | None = None,
+) -> pl.DataFrame:
+    """A table's rows at a commit, in the order they were committed.
+
+    Args:
+        at: a branch, a commit, or a branch at an instant.
+        columns: only these, in this order.
+        where: only rows for which this holds; it may name any column. Row groups whose statistics rule it out are
+            not read.
+    Raises:
+        NoSuchTable: the commit does not hold the table.
+        NoSuchColumn: the table has no such column.
+        LakeDamaged: a data file is missing or cannot be read.
+    Cost: one read of the columns named.
+    """
+    rows = lazy(project, table, at=at)
+    known = rows.collect_schema()
+    _check_columns(table, [*(columns or ()), *(where.meta.root_names() if where is not None else ())], list(known))
+    rows = rows if where is None else rows.filter(where)
+    rows = rows if columns is None else rows.select(columns)
+    try:
+        return rows.collect()
+    except (pl.exceptions.ComputeError, OSError) as error:
+        raise _damaged(table, at, error) from error
+
+
+def lazy(project: Project, table: str, *, at: str = MAIN) -> pl.LazyFrame:
+    """A table's rows at a commit as a lazy frame; errors as for `scan`, those of the disk when it is collected."""
+    state = state_of(resolve(project, at), table)
+    return frame_of_files(project, load_manifest(project, state.manifest))
+
+
+def frame_of_files(project: Project, manifest: Manifest) -> pl.LazyFrame:
+    """The rows of a manifest's data files in order: old files read as today's columns and types."""
+    schema = {column.name: column.dtype for column in manifest.columns}
+    if not manifest.data:
+        return pl.LazyFrame(schema=schema)
+    return pl.scan_parquet(
+        [project.state / file.path for file in manifest.data],
+        schema=schema,
+        glob=False,
+        hive_partitioning=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+        cast_options=pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast"),
+    )
+
+
+def state_of(commit: Commit, table: str) -> TableState:
+    """Where a table stands in a commit.
+
+    Raises:
+        NoSuchTable: the commit does not hold it.
+    """
+    if table not in commit.tables:
+        known = sorted(commit.tables)
+        raise NoSuchTable(
+            f"Commit {short(commit.id)} has no table {table!r}.",
+            why=f"It has: {', '.join(known[:20]) or 'none'}.",
+            fix=suggest(table, known) or "See what there is: bucle data tables",
+            at=table,
+        )
+    return commit.tables[table]
+
+
+def _check_columns(table: str, wanted: Sequence[str], known: Sequence[str]) -> None:
+    for column in wanted:
+        if column not in known:
+            raise NoSuchColumn(
+                f"Table {table!r} has no column {column!r}.",
+                why=f"It has: {', '.join(known)}.",
+                fix=suggest(column, known) or "Name one of those.",
+                at=column,
+            )
+
+
+def _damaged(table: str, at: str, error: Exception) -> LakeDamaged:
+    return LakeDamaged(
+        f"Table {table!r} cannot be read at {at!r}: {str(error).splitlines()[0]}.",
+        why="A data file that the commit needs is missing or damaged.",
+        fix="Name every damaged file with `bucle audit verify`, and restore them from a backup.",
+        at=table,
+    )

@@ -1,0 +1,217 @@
+"""Staging: a batch's rows on the disk, durable, before any commit names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+import polars as pl
+from pyiceberg.manifest import ManifestFile
+
+from bucle.ground.core import to_micros
+from bucle.ground.project import Project
+from bucle.line.data import iceberg
+from bucle.line.data.commit import Mode, TableState
+from bucle.line.data.lake import DataFile, Manifest, Shelf, content_digest, keep_manifest, load_manifest, new_folder
+from bucle.line.data.schema import Column, evolve, fit, replace_columns
+
+__all__ = ["Staged", "Table", "advance", "open_table", "stage"]
+
+ROWS_PER_FILE = 4_000_000
+
+MANIFESTS_KEPT = 32
+"""A manifest list with more is merged into one, so that planning a read stays short."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as a branch's head has it.
+
+    Attributes:
+        state: its pointer.
+        manifest: what it consists of.
+        metadata: its Iceberg metadata file.
+    """
+
+    state: TableState
+    manifest: Manifest
+    metadata: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """The table's folder, relative to the state folder."""
+        return str(PurePosixPath(self.state.metadata_location).parent.parent)
+
+    @property
+    def last(self) -> int:
+        """The greatest field id ever given."""
+        return int(self.metadata["last-column-id"])
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows written for a table that had certain columns.
+
+    Attributes:
+        folder: the table's folder.
+        before: the columns the table had, None for a new table.
+        last: the greatest field id the table had given.
+        columns: the columns it will have.
+        files: the data files, durable.
+        snapshot_id: the snapshot they belong to.
+        manifest: their Iceberg manifest, None when there are no rows.
+        manifest_file: its path and digest.
+    """
+
+    folder: str
+    before: tuple[Column, ...] | None
+    last: int
+    columns: tuple[Column, ...]
+    files: tuple[DataFile, ...]
+    snapshot_id: int
+    manifest: ManifestFile | None
+    manifest_file: dict[str, str]
+
+    def fits(self, table: Table | None) -> bool:
+        """Whether these files can still go into the table as it is now."""
+        if table is None:
+            return self.before is None
+        unchanged = self.before == table.manifest.columns and self.last == table.last
+        return unchanged and self.folder == table.folder
+
+
+def open_table(project: Project, state: TableState | None) -> Table | None:
+    """A table at a head, ready to be written to."""
+    if state is None:
+        return None
+    metadata = iceberg.parse_metadata((project.state / state.metadata_location).read_bytes())
+    return Table(state=state, manifest=load_manifest(project, state.manifest), metadata=metadata)
+
+
+def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, mode: Mode) -> Staged:
+    """Write a batch's data files and their manifest.
+
+    Raises:
+        TypeMismatch, TypeNotKept: the frame does not fit the table.
+    """
+    folder = new_folder(name) if table is None else table.folder
+    before = None if table is None else table.manifest.columns
+    last = 0 if table is None else table.last
+    change = evolve if mode == "append" else replace_columns
+    columns = change(before or (), frame, last=last)
+    fitted, snapshot_id = fit(frame, columns), iceberg.new_snapshot_id()
+    slices = [fitted.slice(at, ROWS_PER_FILE) for at in range(0, fitted.height, ROWS_PER_FILE)]
+    written = [_data_file(shelf, folder, part, columns) for part in slices]
+    manifest, manifest_file = None, dict[str, str]()
+    if written:
+        path = f"{folder}/metadata/{snapshot_id}-added.avro"
+        data, manifest = iceberg.added_manifest(
+            _uri(shelf, path), columns, snapshot_id, [entry for _, entry in written]
+        )
+        manifest_file = {path: shelf.put(path, data)}
+    return Staged(
+        folder=folder,
+        before=before,
+        last=last,
+        columns=columns,
+        files=tuple(file for file, _ in written),
+        snapshot_id=snapshot_id,
+        manifest=manifest,
+        manifest_file=manifest_file,
+    )
+
+
+def advance(
+    project: Project, shelf: Shelf, name: str, staged: Staged, table: Table | None, *, mode: Mode
+) -> TableState:
+    """Write the Iceberg metadata that puts staged rows on top of a table, and return the table's new pointer."""
+    location = _uri(shelf, staged.folder)
+    metadata = iceberg.first_metadata(location) if table is None else table.metadata
+    carried, carried_files = _carried(shelf, staged, table, mode, location)
+    manifests = [*carried, *([staged.manifest] if staged.manifest else [])]
+    sequence = int(metadata["last-sequence-number"]) + 1
+    stem = f"{staged.folder}/metadata/{sequence:05d}-{iceberg.new_snapshot_id():016x}"
+    parent = metadata.get("current-snapshot-id")
+    listed = iceberg.manifest_list(_uri(shelf, f"{stem}.avro"), staged.snapshot_id, parent, sequence, manifests)
+    data = (*(table.manifest.data if table and mode == "append" else ()), *staged.files)
+    snapshot = {
+        "snapshot-id": staged.snapshot_id,
+        "sequence-number": sequence,
+        "timestamp-ms": max(to_micros(project.clock.now()) // 1000, int(metadata["last-updated-ms"])),
+        "manifest-list": _uri(shelf, f"{stem}.avro"),
+        "summary": _summary(staged, data, mode),
+        **({} if parent is None else {"parent-snapshot-id": parent}),
+    }
+    after = msgspec.json.encode(iceberg.next_metadata(metadata, staged.columns, snapshot, location=location))
+    written = {
+        f"{stem}.avro": shelf.put(f"{stem}.avro", listed),
+        f"{stem}.metadata.json": shelf.put(f"{stem}.metadata.json", after),
+    }
+    files = {**carried_files, **staged.manifest_file, **written}
+    return _state(project, name, f"{stem}.metadata.json", Manifest(columns=staged.columns, data=data, metadata=files))
+
+
+def _state(project: Project, name: str, location: str, manifest: Manifest) -> TableState:
+    return TableState(
+        name=name,
+        metadata_location=location,
+        digest=content_digest(manifest),
+        manifest=keep_manifest(project, manifest),
+        rows=sum(file.rows for file in manifest.data),
+        files=len(manifest.data),
+    )
+
+
+def _data_file(shelf: Shelf, folder: str, part: pl.DataFrame, columns: Sequence[Column]) -> tuple[DataFile, Any]:
+    path = f"{folder}/data/{iceberg.new_snapshot_id():016x}.parquet"
+    statistics = dict[str, Any]()
+
+    def write(target: Path) -> None:
+        statistics.update(iceberg.write_parquet(part, columns, target))
+
+    digest, size_bytes = shelf.fill(path, write)
+    file = DataFile(path=path, digest=digest, rows=part.height, size_bytes=size_bytes)
+    return file, iceberg.data_entry(_uri(shelf, path), size_bytes, statistics)
+
+
+def _carried(
+    shelf: Shelf, staged: Staged, table: Table | None, mode: Mode, location: str
+) -> tuple[list[ManifestFile], dict[str, str]]:
+    """The manifests of the rows that stay, merged into one when there are many or the project was moved."""
+    if table is None or mode == "overwrite":
+        return [], {}
+    source = iceberg.LakeIO(shelf.state / table.folder / "metadata")
+    current = next(s for s in table.metadata["snapshots"] if s["snapshot-id"] == table.metadata["current-snapshot-id"])
+    manifests = iceberg.read_list(source, current["manifest-list"])
+    moved = table.metadata["location"] != location
+    if manifests and (moved or len(manifests) >= MANIFESTS_KEPT):
+        path = f"{staged.folder}/metadata/{iceberg.new_snapshot_id():016x}-merged.avro"
+        data, merged = iceberg.merged_manifest(
+            _uri(shelf, path),
+            table.manifest.columns,
+            staged.snapshot_id,
+            manifests,
+            source=source,
+            move=lambda old: f"{location}/data/{PurePosixPath(old).name}",
+        )
+        return [merged], {path: shelf.put(path, data)}
+    names = {PurePosixPath(manifest.manifest_path).name for manifest in manifests}
+    known = table.manifest.metadata.items()
+    return manifests, {path: digest for path, digest in known if PurePosixPath(path).name in names}
+
+
+def _summary(staged: Staged, data: Sequence[DataFile], mode: Mode) -> dict[str, str]:
+    return {
+        "operation": mode,
+        "added-data-files": str(len(staged.files)),
+        "added-records": str(sum(file.rows for file in staged.files)),
+        "total-data-files": str(len(data)),
+        "total-records": str(sum(file.rows for file in data)),
+    }
+
+
+def _uri(shelf: Shelf, path: str) -> str:
+    return f"file://{(shelf.state / path).as_posix()}"

@@ -1,0 +1,140 @@
+"""The queries over commits and branches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from bucle.ground.core import decode, encode
+from bucle.ground.ledger import Transaction
+from bucle.line.data.branch import MAIN, Branch
+from bucle.line.data.commit import Commit, TableState
+from bucle.line.data.tables import BRANCHES, COMMITS
+
+__all__ = [
+    "ancestors",
+    "commit_of",
+    "commits_with_prefix",
+    "every_commit",
+    "history",
+    "list_branches",
+    "newest_until",
+    "put_branch",
+    "put_commit",
+    "the_branch",
+]
+
+ANCESTRY = (COMMITS.c.id, COMMITS.c.parent, COMMITS.c.merged, COMMITS.c.generation)
+
+
+def the_branch(connection: Connection, name: str) -> Branch | None:
+    """A branch, or None. `main` is always there, with no head before the first commit."""
+    row = connection.execute(sa.select(BRANCHES).where(BRANCHES.c.name == name)).one_or_none()
+    if row is not None:
+        return Branch(**row._mapping)
+    return Branch(name=MAIN, head="", at=None, actor="") if name == MAIN else None
+
+
+def list_branches(connection: Connection) -> list[Branch]:
+    """Every branch by name."""
+    rows = connection.execute(sa.select(BRANCHES).order_by(BRANCHES.c.name))
+    found = [Branch(**row._mapping) for row in rows]
+    return found if any(b.name == MAIN for b in found) else [Branch(name=MAIN, head="", at=None, actor=""), *found]
+
+
+def put_branch(transaction: Transaction, name: str, head: str, *, at: datetime, actor: str) -> None:
+    """Make a branch or move it."""
+    transaction.put(BRANCHES, {"name": name, "head": head, "at": at, "actor": actor})
+
+
+def commit_of(connection: Connection, commit_id: str) -> Commit | None:
+    """The commit with this id, or None."""
+    row = connection.execute(sa.select(COMMITS).where(COMMITS.c.id == commit_id)).one_or_none()
+    return None if row is None else _commit(row)
+
+
+def commits_with_prefix(connection: Connection, prefix: str, limit: int = 2) -> list[Commit]:
+    """Commits whose id starts so, at most `limit`."""
+    query = sa.select(COMMITS).where(COMMITS.c.id.startswith(prefix, autoescape=True)).order_by(COMMITS.c.id)
+    return [_commit(row) for row in connection.execute(query.limit(limit))]
+
+
+def every_commit(connection: Connection) -> list[Commit]:
+    """All commits, parents before children."""
+    query = sa.select(COMMITS).order_by(COMMITS.c.generation, COMMITS.c.id)
+    return [_commit(row) for row in connection.execute(query)]
+
+
+def put_commit(transaction: Transaction, commit: Commit) -> None:
+    """Keep a commit; one that is there already has the same content and stays."""
+    known = sa.select(sa.literal(1)).where(COMMITS.c.id == commit.id)
+    if transaction.connection.execute(known).first():
+        return
+    parents = sa.select(sa.func.max(COMMITS.c.generation)).where(COMMITS.c.id.in_(commit.parents))
+    generation = transaction.connection.execute(parents).scalar()
+    first, second, *_ = (*commit.parents, "", "")
+    row: dict[str, Any] = {
+        "id": commit.id,
+        "parent": first,
+        "merged": second,
+        "generation": 0 if generation is None else generation + 1,
+        "at": commit.at,
+        "author": commit.author,
+        "message": commit.message,
+        "tables": encode(commit.tables).decode(),
+        "files": commit.files,
+    }
+    transaction.insert(COMMITS, row)
+
+
+def history(connection: Connection, head: str, limit: int | None) -> list[Commit]:
+    """A commit and its ancestors, newest first.
+
+    A chain has one commit a generation, so the newest `limit` lie within `limit` generations of the head.
+    """
+    oldest = -1
+    if limit is not None:
+        top = connection.execute(sa.select(COMMITS.c.generation).where(COMMITS.c.id == head)).scalar()
+        oldest = (-1 if top is None else int(top)) - limit
+    walk = _walk(head, oldest)
+    query = sa.select(COMMITS).where(COMMITS.c.id.in_(sa.select(walk.c.id)))
+    rows = connection.execute(query.order_by(COMMITS.c.generation.desc(), COMMITS.c.id).limit(limit))
+    return [_commit(row) for row in rows]
+
+
+def ancestors(connection: Connection, head: str) -> dict[str, int]:
+    """Id -> generation of a commit and all its ancestors."""
+    walk = _walk(head, -1)
+    return {row.id: row.generation for row in connection.execute(sa.select(walk.c.id, walk.c.generation))}
+
+
+def newest_until(connection: Connection, head: str, instant: datetime) -> Commit | None:
+    """The newest of a commit and its ancestors that was made at or before an instant."""
+    walk = _walk(head, -1)
+    query = sa.select(COMMITS).where(COMMITS.c.id.in_(sa.select(walk.c.id)), COMMITS.c.at <= instant)
+    row = connection.execute(query.order_by(COMMITS.c.generation.desc(), COMMITS.c.id).limit(1)).one_or_none()
+    return None if row is None else _commit(row)
+
+
+def _walk(head: str, older_than: int) -> sa.CTE:
+    start = sa.select(*ANCESTRY).where(COMMITS.c.id == head, COMMITS.c.generation > older_than)
+    walk = start.cte("walk", recursive=True)
+    step = sa.select(*ANCESTRY).where(
+        sa.or_(COMMITS.c.id == walk.c.parent, COMMITS.c.id == walk.c.merged), COMMITS.c.generation > older_than
+    )
+    return walk.union(step)
+
+
+def _commit(row: Row[Any]) -> Commit:
+    return Commit(
+        id=row.id,
+        parents=tuple(parent for parent in (row.parent, row.merged) if parent),
+        at=row.at,
+        author=row.author,
+        message=row.message,
+        tables=decode(row.tables, dict[str, TableState], what="commit"),
+        files=row.files,
+    )

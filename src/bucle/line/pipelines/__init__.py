@@ -1,0 +1,68 @@
+"""The belt: steps in processes of their own, computed once, journalled, and gone on with after any crash."""
+
+from bucle.line.pipelines.artifact import Artifact
+from bucle.line.pipelines.errors import (
+    BadParams,
+    CodeChanged,
+    ExecutionBusy,
+    ExecutionFailed,
+    KeyReused,
+    NoSuchExecution,
+    NoSuchPipeline,
+    NotImportable,
+    NotTyped,
+    StepFailed,
+    StepTimedOut,
+    ValueNotKept,
+)
+from bucle.line.pipelines.execution import Execution, Failure
+from bucle.line.pipelines.local import LocalProcesses
+from bucle.line.pipelines.look import Change, Why, log_of, step_run, step_runs, value_of, why
+from bucle.line.pipelines.pipeline import Pipeline, pipeline, pipelines_of
+from bucle.line.pipelines.reproduce import Reproduction, reproduce
+from bucle.line.pipelines.run import execution, executions, recover, resume, run
+from bucle.line.pipelines.step import Step, step
+from bucle.line.pipelines.step_run import StepRun
+from bucle.line.pipelines.task import Executor, Outcome, Task
+
+__all__ = [
+    "Artifact",
+    "BadParams",
+    "Change",
+    "CodeChanged",
+    "Execution",
+    "ExecutionBusy",
+    "ExecutionFailed",
+    "Executor",
+    "Failure",
+    "KeyReused",
+    "LocalProcesses",
+    "NoSuchExecution",
+    "NoSuchPipeline",
+    "NotImportable",
+    "NotTyped",
+    "Outcome",
+    "Pipeline",
+    "Reproduction",
+    "Step",
+    "StepFailed",
+    "StepRun",
+    "StepTimedOut",
+    "Task",
+    "ValueNotKept",
+    "Why",
+    "execution",
+    "executions",
+    "log_of",
+    "pipeline",
+    "pipelines_of",
+    "recover",
+    "reproduce",
+    "resume",
+    "run",
+    "step",
+    "step_run",
+    "step_runs",
+    "value_of",
+    "why",
+]

@@ -1,0 +1,151 @@
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bucle.ground.core import SimulatedClock
+from bucle.ground.project import Project
+from bucle.line import data
+
+
+def rows(*values: int) -> pl.DataFrame:
+    return pl.DataFrame({"x": list(values)})
+
+
+def test_a_branch_does_not_see_what_happens_on_another(any_project: Project) -> None:
+    data.commit(any_project, {"t": rows(1)}, message="start")
+    data.create_branch(any_project, "trial")
+    data.commit(any_project, {"t": rows(2)}, branch="trial", message="there")
+    assert data.scan(any_project, "t")["x"].to_list() == [1]
+    assert data.scan(any_project, "t", at="trial")["x"].to_list() == [1, 2]
+
+
+def test_a_merge_without_change_on_the_target_takes_the_sources_head(any_project: Project) -> None:
+    data.commit(any_project, {"t": rows(1)}, message="start")
+    data.create_branch(any_project, "trial")
+    there = data.commit(any_project, {"t": rows(2)}, branch="trial", message="there")
+    assert data.merge(any_project, "trial", message="bring it").id == there.id
+    assert data.scan(any_project, "t")["x"].to_list() == [1, 2]
+    assert data.merge(any_project, "trial", message="again").id == there.id
+
+
+def test_changes_of_different_tables_and_files_merge(any_project: Project) -> None:
+    data.commit(any_project, {"a": rows(1), "b": rows(1)}, message="start", files={"x": b"1"})
+    data.create_branch(any_project, "trial")
+    theirs = data.commit(any_project, {"a": rows(2), "new": rows(7)}, branch="trial", message="a", files={"y": b"2"})
+    ours = data.commit(any_project, {"b": rows(3)}, message="b", files={"x": None, "z": b"3"})
+    merged = data.merge(any_project, "trial", message="both")
+    assert merged.parents == (ours.id, theirs.id)
+    assert {name: data.scan(any_project, name)["x"].to_list() for name in data.tables(any_project)} == {
+        "a": [1, 2],
+        "b": [1, 3],
+        "new": [7],
+    }
+    assert sorted(data.files(any_project)) == ["y", "z"]
+    assert [commit.id for commit in data.log(any_project)][0] == merged.id
+    assert len(data.log(any_project)) == 4
+
+
+def test_a_table_both_sides_changed_is_a_conflict_that_names_it(any_project: Project) -> None:
+    data.commit(any_project, {"a": rows(1)}, message="start")
+    data.create_branch(any_project, "trial")
+    data.commit(any_project, {"a": rows(2)}, branch="trial", message="there")
+    here = data.commit(any_project, {"a": rows(3)}, message="here")
+    with pytest.raises(data.Conflict, match="table 'a'"):
+        data.merge(any_project, "trial", message="both")
+    assert data.resolve(any_project, "main").id == here.id
+
+
+def test_the_same_change_on_both_sides_is_no_conflict(project: Project) -> None:
+    data.commit(project, {"a": rows(1)}, message="start")
+    data.create_branch(project, "trial")
+    data.commit(project, {"a": rows(2)}, branch="trial", message="there")
+    data.commit(project, {"a": rows(2)}, message="here")
+    data.merge(project, "trial", message="both")
+    assert data.scan(project, "a")["x"].to_list() == [1, 2]
+
+
+def test_a_merge_with_a_key_happens_once(any_project: Project) -> None:
+    data.commit(any_project, {"a": rows(1)}, message="start")
+    data.create_branch(any_project, "trial")
+    data.commit(any_project, {"a": rows(2)}, branch="trial", message="there")
+    first = data.merge(any_project, "trial", message="m", key="merge/1")
+    size = any_project.ledger.size()
+    assert data.merge(any_project, "trial", message="m", key="merge/1") == first
+    assert any_project.ledger.size() == size
+
+
+def test_branches_are_made_listed_and_removed(any_project: Project) -> None:
+    made = data.commit(any_project, {"t": rows(1)}, message="start")
+    data.create_branch(any_project, "trial", at=made.id[:10])
+    with pytest.raises(data.BranchExists):
+        data.create_branch(any_project, "trial")
+    assert [branch.name for branch in data.branches(any_project)] == ["main", "trial"]
+    kept = data.commit(any_project, {"t": rows(2)}, branch="trial", message="there")
+    data.delete_branch(any_project, "trial")
+    assert [branch.name for branch in data.branches(any_project)] == ["main"]
+    assert data.scan(any_project, "t", at=kept.id).height == 2
+    with pytest.raises(data.NoSuchBranch):
+        data.delete_branch(any_project, "trial")
+    with pytest.raises(data.BranchProtected):
+        data.delete_branch(any_project, "main")
+
+
+def test_a_diff_tells_what_changed_by_table(any_project: Project) -> None:
+    first = data.commit(any_project, {"a": rows(1), "b": rows(1)}, message="start")
+    wider = pl.DataFrame({"x": [2], "y": ["new"]})
+    second = data.commit(any_project, {"a": wider, "c": rows(1, 2)}, message="more")
+    changed, added = data.diff(any_project, first.id, second.id)
+    assert (changed.table, changed.change, changed.rows_before, changed.rows_after) == ("a", "changed", 1, 2)
+    assert (changed.files_added, changed.files_removed, changed.columns_added) == (1, 0, ("y",))
+    assert (added.table, added.change, added.rows_after) == ("c", "added", 2)
+    assert [d.change for d in data.diff(any_project, second.id, first.id)] == ["changed", "removed"]
+    assert data.diff(any_project, "main", second.id) == []
+
+
+def test_files_travel_with_commits(any_project: Project, tmp_path: Path) -> None:
+    (tmp_path / "big.bin").write_bytes(b"z" * 100_000)
+    first = data.commit(any_project, {}, files={"a/x.txt": b"one", "big": tmp_path / "big.bin"}, message="files")
+    data.commit(any_project, {}, files={"a/x.txt": b"two", "big": None}, message="changed")
+    assert data.read_file(any_project, "a/x.txt") == b"two"
+    assert data.read_file(any_project, "a/x.txt", at=first.id) == b"one"
+    assert data.file_path(any_project, "big", at=first.id).stat().st_size == 100_000
+    assert sorted(data.files(any_project)) == ["a/x.txt"]
+    with pytest.raises(data.NoSuchFile) as missing:
+        data.read_file(any_project, "a/x.tx")
+    assert "'a/x.txt'" in missing.value.fix
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "a/../b", "a//b", "./a", "a\\b", "a/"])
+def test_a_path_that_climbs_out_is_refused(project: Project, path: str) -> None:
+    with pytest.raises(data.BadPath):
+        data.commit(project, {}, files={path: b"x"}, message="bad")
+    assert project.ledger.size() == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["main", "side"]), st.sampled_from(["a", "b", "c"])), max_size=5))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_merge_loses_no_row_or_refuses(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]]
+) -> None:
+    root = tmp_path_factory.mktemp("merge")
+    (root / "bucle.toml").write_text('[project]\nname = "m"\n')
+    from datetime import UTC, datetime
+
+    project = Project.open(root, clock=SimulatedClock(datetime(2013, 1, 1, tzinfo=UTC)))
+    data.commit(project, {"a": rows(0)}, message="start")
+    data.create_branch(project, "side")
+    expected, touched = {"a": {0}}, {"main": set[str](), "side": set[str]()}
+    for number, (branch, table) in enumerate(steps, start=1):
+        data.commit(project, {table: rows(number)}, branch=branch, message="step")
+        expected.setdefault(table, set()).add(number)
+        touched[branch].add(table)
+    if touched["main"] & touched["side"]:
+        with pytest.raises(data.Conflict):
+            data.merge(project, "side", message="merge")
+    else:
+        data.merge(project, "side", message="merge")
+        assert {t: set(data.scan(project, t)["x"]) for t in data.tables(project)} == expected
+    project.close()

@@ -1,0 +1,104 @@
+"""What the tests of concurrency and crashes run in other processes.
+
+python worker.py commits ROOT URL NAME COUNT    commits COUNT batches to one table, appending to those of others
+python worker.py lands ROOT URL NAME COUNT      the same through contracts
+python worker.py victims ROOT                   reads `KEY LINE` from standard input and forks a child for each
+                                                that commits under KEY and kills itself at that line of our code;
+                                                line 0 lets it live. Answers `STATUS LINES`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import polars as pl
+
+from bucle.ground.core import SimulatedClock
+from bucle.ground.project import Project
+from bucle.line import data
+from bucle.line.data import ColumnRule, Contract
+from bucle.line.data import staged as _loaded  # noqa: F401  pyiceberg, before any fork
+
+KEYED = {
+    name: Contract(table=name, columns=(ColumnRule(name="key", unique=True), ColumnRule(name="n"))) for name in "ab"
+}
+OURS = (str(Path(data.__file__).parent), str(Path(data.__file__).parents[2] / "ground"))
+
+
+class Fuse:
+    """Counts the lines of our own code that run, and kills the process at one of them."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        self.count = 0
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        if event == "line":
+            self.count += 1
+            if self.count == self.line:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self
+
+
+def open_project(root: str, url: str = "") -> Project:
+    return Project.open(root, database=url, clock=SimulatedClock(datetime(2013, 1, 1, tzinfo=UTC)), actor="worker")
+
+
+def batch(key: str) -> dict[str, pl.DataFrame]:
+    return {"a": pl.DataFrame({"key": [key], "n": [1]}), "b": pl.DataFrame({"key": [key], "n": [2]})}
+
+
+def write(project: Project, key: str) -> None:
+    """A commit of two tables and a file, or a landing of two tables, each under its key."""
+    if key.startswith("land"):
+        data.land(project, batch(key), contracts=KEYED, message=key, key=key)
+    else:
+        data.commit(project, batch(key), files={f"{key}.txt": key.encode()}, message=key, key=key)
+
+
+def many(what: str, root: str, url: str, name: str, count: int) -> None:
+    project = open_project(root, url)
+    for number in range(count):
+        rows = {"t": pl.DataFrame({"key": [f"{name}-{number}"]})}
+        if what == "commits":
+            data.commit(project, rows, message=f"{name} {number}", key=f"{name}/{number}")
+        else:
+            contract = Contract(table="t", columns=(ColumnRule(name="key", unique=True),))
+            data.land(project, rows, contracts={"t": contract}, message=f"{name} {number}", key=f"{name}/{number}")
+    project.close()
+
+
+def victims(root: str) -> None:
+    for line in sys.stdin:
+        key, at = line.split()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            fuse = Fuse(int(at))
+            project = open_project(root)
+            sys.settrace(fuse)
+            write(project, key)
+            sys.settrace(None)
+            os.write(writing, str(fuse.count).encode())
+            os._exit(0)
+        os.close(writing)
+        lines = os.read(reading, 32).decode() or "0"
+        os.close(reading)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)} {lines}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "victims":
+        victims(sys.argv[2])
+    else:
+        many(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
