@@ -15,14 +15,15 @@ from bucle.line import data
 WORKER = str(Path(__file__).with_name("worker.py"))
 
 
-@pytest.mark.parametrize("what", ["commits", "lands"])
-def test_processes_committing_to_one_branch_lose_nothing(any_project: Project, what: str) -> None:
+def test_processes_committing_to_one_branch_lose_nothing(any_project: Project) -> None:
+    """One commits, the other lands through a contract, both as fast as they can."""
     url = "" if any_project.database.is_sqlite else any_project.database.url
-    count, names = 8, ("ana", "eva", "leo")
+    count, names = 6, {"ana": "commits", "eva": "lands"}
     running = [
-        subprocess.Popen([sys.executable, WORKER, what, str(any_project.root), url, name, str(count)]) for name in names
+        subprocess.Popen([sys.executable, WORKER, what, str(any_project.root), url, name, str(count)])
+        for name, what in names.items()
     ]
-    assert [process.wait(timeout=120) for process in running] == [0, 0, 0]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
     expected = {f"{name}-{number}" for name in names for number in range(count)}
     rows = data.scan(any_project, "t")["key"].to_list()
     assert len(rows) == len(expected)
@@ -100,7 +101,7 @@ def kill_at_random_lines(project: Project, victims: Victims, kind: str, kills: i
 
 @pytest.mark.parametrize("kind", ["commit", "land"])
 def test_a_process_killed_while_committing_leaves_all_or_nothing(project: Project, victims: Victims, kind: str) -> None:
-    kill_at_random_lines(project, victims, kind, kills=12)
+    kill_at_random_lines(project, victims, kind, kills=5)
 
 
 @pytest.mark.full

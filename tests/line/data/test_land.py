@@ -5,6 +5,7 @@ from bucle.ground.ledger import verify_log
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.data import ColumnRule, Contract
+from bucle.line.data import publish as publishing
 
 CONTRACT = Contract(
     table="weather",
@@ -117,3 +118,33 @@ def test_a_contract_under_another_name_is_refused(project: Project) -> None:
         data.land(project, {"flights": weather(1)}, contracts={"flights": CONTRACT}, message="x")
     with pytest.raises(data.EmptyCommit):
         data.land(project, {}, contracts={}, message="x")
+
+
+def test_who_loses_every_race_commits_under_the_lock(any_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "RACES", 0)
+    data.commit(any_project, {"weather": weather(1)}, message="locked", key="k")
+    land(any_project, weather(2))
+    with pytest.raises(data.ContractViolated):
+        land(any_project, weather(2))
+    assert data.commit(any_project, {"weather": weather(1)}, message="locked", key="k").tables["weather"].rows == 1
+    assert data.scan(any_project, "weather")["hour"].to_list() == [1, 2]
+    assert [branch.name for branch in data.branches(any_project)] == ["main"]
+
+
+def test_a_race_is_won_on_the_new_head_without_writing_the_rows_again(project: Project) -> None:
+    data.commit(project, {"weather": weather(1)}, message="start")
+    rival = iter([weather(2)])
+    real = publishing.head_of
+
+    def overtaken(where: Project, branch: str) -> data.Commit | None:
+        head = real(where, branch)
+        for frame in rival:
+            data.commit(project, {"weather": frame}, message="rival")
+        return head
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing, "head_of", overtaken)
+        data.commit(project, {"weather": weather(3)}, message="mine")
+    assert data.scan(project, "weather")["hour"].to_list() == [1, 2, 3]
+    assert len(list((project.state / "lake").rglob("*.parquet"))) == 3
+    assert data.verify_files(project) == []

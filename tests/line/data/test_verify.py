@@ -4,6 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import data
 
@@ -71,3 +72,12 @@ def test_a_sweep_removes_only_what_no_commit_names(project: Project) -> None:
     assert data.sweep(project, older_than=timedelta(seconds=-5)) == data.Sweep(branches=(), files=1, size_bytes=4)
     assert data.verify_files(project) == []
     assert data.scan(project, "t")["x"].to_list() == [1]
+
+
+def test_a_sweep_drops_landings_that_a_crash_cut_short(project: Project, clock: SimulatedClock) -> None:
+    data.create_branch(project, "ingest-0123456789ab")
+    data.create_branch(project, "kept")
+    assert data.sweep(project).branches == ()
+    clock.advance(timedelta(days=2))
+    assert data.sweep(project).branches == ("ingest-0123456789ab",)
+    assert [branch.name for branch in data.branches(project)] == ["kept", "main"]

@@ -37,16 +37,25 @@ def make_log(rows: int, *, seed: int = 0, versions: int = 2, errors: float = 0.0
             "entity": [f"f{first + number}" for number in range(rows)],
             "status": np.where(failed, "error", "ok").tolist(),
             "latency_us": rng.lognormal(7, 0.5, rows).astype(np.int64),
-            "score": pl.Series([None if bad else float(s) for bad, s in zip(failed, score, strict=True)], dtype=pl.Float64),
+            "score": pl.Series(
+                [None if bad else float(s) for bad, s in zip(failed, score, strict=True)], dtype=pl.Float64
+            ),
         }
     )
     features = pl.DataFrame(
         {
-            "temp": pl.Series([None if r < 0.05 else float(t) for r, t in zip(rng.random(rows), rng.normal(8, 4, rows))],
-                              dtype=pl.Float64),
+            "temp": pl.Series(
+                [
+                    None if gone else float(t)
+                    for gone, t in zip(rng.random(rows) < 0.05, rng.normal(8, 4, rows), strict=True)
+                ],
+                dtype=pl.Float64,
+            ),
             "rain": pl.Series(np.maximum(0.0, rng.normal(-1, 1, rows))),
             "hour": pl.Series(rng.integers(5, 24, rows)),
-            "carrier": pl.Series(rng.choice(["UA", "B6", "EV", "DL"], rows, p=[0.4, 0.3, 0.2, 0.1]).tolist(), dtype=pl.String),
+            "carrier": pl.Series(
+                rng.choice(["UA", "B6", "EV", "DL"], rows, p=[0.4, 0.3, 0.2, 0.1]).tolist(), dtype=pl.String
+            ),
         }
     )
     labels = pl.DataFrame(
@@ -74,7 +83,9 @@ def profile() -> monitoring.Profile:
 def counted(profile: monitoring.Profile) -> Callable[..., monitoring.Window]:
     """A window with these counts: `counted("canary", requests=…, failures=…, latencies=…, scores=…)`."""
 
-    def make(arm: str, *, version: int = 1, requests: int = 0, failures: int = 0, **others: object) -> monitoring.Window:
+    def make(
+        arm: str, *, version: int = 1, requests: int = 0, failures: int = 0, **others: object
+    ) -> monitoring.Window:
         empty = monitoring.empty_window("flights", "delay", version, arm, profile)
         span = {"since": SINCE, "until": UNTIL}
         return replace(

@@ -27,7 +27,9 @@ def features_like(rng: np.random.Generator, rows: int) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def window_of(features: pl.DataFrame, profile: monitoring.Profile, scores: np.ndarray | None = None) -> monitoring.Window:
+def window_of(
+    features: pl.DataFrame, profile: monitoring.Profile, scores: np.ndarray | None = None
+) -> monitoring.Window:
     rows = features.height
     frame = pl.DataFrame(
         {
@@ -145,7 +147,9 @@ def test_too_few_rows_are_not_judged() -> None:
     assert not found.drifted
 
 
-def test_a_feature_without_rows_is_left_out(counted: Callable[..., monitoring.Window], profile: monitoring.Profile) -> None:
+def test_a_feature_without_rows_is_left_out(
+    counted: Callable[..., monitoring.Window], profile: monitoring.Profile
+) -> None:
     assert monitoring.drift(profile, counted("champion")) == ()
 
 

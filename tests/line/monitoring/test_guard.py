@@ -22,7 +22,13 @@ class Traffic:
     """A rollout under simulation: requests arrive, arms answer, looks are taken."""
 
     def __init__(self, counted: Counted, seed: int, share: float, *, errors: tuple[float, float], slower: float = 1.0):
-        self.rng, self.counted, self.share, self.errors, self.slower = np.random.default_rng(seed), counted, share, errors, slower
+        self.rng, self.counted, self.share, self.errors, self.slower = (
+            np.random.default_rng(seed),
+            counted,
+            share,
+            errors,
+            slower,
+        )
         self.requests, self.failures = [0, 0], [0, 0]
         self.latencies = [np.zeros(LATENCY_BINS, dtype=np.int64), np.zeros(LATENCY_BINS, dtype=np.int64)]
 
@@ -50,18 +56,18 @@ class Traffic:
 
 @pytest.mark.parametrize("errors", [0.0, 0.01, 0.04])
 def test_a_canary_as_good_as_the_champion_is_not_called_failing(counted: Counted, errors: float) -> None:
-    """100 rollouts with 60 looks each; alpha is 0.001, so none should fail (0.1 expected at most)."""
+    """60 rollouts with 50 looks each; alpha is 0.001, so none should fail (0.06 expected at most)."""
     statuses = []
-    for seed in range(100):
+    for seed in range(60):
         traffic = Traffic(counted, seed, 0.1, errors=(errors, errors))
         seen = set()
-        for _ in range(60):
-            traffic.arrive(250)
+        for _ in range(50):
+            traffic.arrive(300)
             seen.add(traffic.look().status)
         statuses.append(seen)
     assert sum("failing" in seen for seen in statuses) == 0
     if errors <= 0.01:
-        assert all("healthy" in seen for seen in statuses)
+        assert sum("healthy" in seen for seen in statuses) >= 57
 
 
 @pytest.mark.full
@@ -69,7 +75,7 @@ def test_a_canary_as_good_as_the_champion_is_not_called_failing(counted: Counted
 def test_false_alarms_stay_within_alpha_with_a_lax_alpha(counted: Counted, share: float) -> None:
     rules = monitoring.GuardRules(alpha=0.2, max_error_excess=0.0, min_requests=1, max_error_rate=0.9)
     alarms = 0
-    for seed in range(300):
+    for seed in range(200):
         traffic = Traffic(counted, 1000 + seed, share, errors=(0.05, 0.05))
         for _ in range(80):
             traffic.arrive(100)
@@ -79,7 +85,7 @@ def test_false_alarms_stay_within_alpha_with_a_lax_alpha(counted: Counted, share
                 alarms += 1
                 break
     # The test of the excess alone spends a third of alpha.
-    assert alarms / 300 <= 0.2 / 3 + 3 * np.sqrt(0.067 * 0.933 / 300)
+    assert alarms / 200 <= 0.2 / 3 + 3 * np.sqrt(0.067 * 0.933 / 200)
 
 
 @pytest.mark.parametrize(("errors", "within"), [(0.05, 300), (0.2, 60), (1.0, 15)])
@@ -96,15 +102,15 @@ def test_a_failing_canary_is_seen_within_so_many_of_its_requests(counted: Counte
 
 def test_a_canary_that_fails_three_points_more_is_hardly_ever_called_healthy(counted: Counted) -> None:
     healthy = 0
-    for seed in range(100):
+    for seed in range(60):
         traffic = Traffic(counted, seed, 0.1, errors=(0.01, 0.04))
-        for _ in range(200):
-            traffic.arrive(100)
+        for _ in range(100):
+            traffic.arrive(200)
             status = traffic.look().status
             if status != "undecided":
                 healthy += status == "healthy"
                 break
-    assert healthy <= 2
+    assert healthy <= 1
 
 
 @pytest.mark.parametrize("slower", [2.5, 4.0])

@@ -81,9 +81,7 @@ def test_ece_is_the_one_of_the_definition_to_a_bins_width() -> None:
     scores = rng.random(20_000)
     labels = rng.random(20_000) < scores**1.5
     group = np.minimum((scores * 15).astype(int), 14)
-    expected = sum(
-        abs(scores[group == g].mean() - labels[group == g].mean()) * (group == g).mean() for g in range(15)
-    )
+    expected = sum(abs(scores[group == g].mean() - labels[group == g].mean()) * (group == g).mean() for g in range(15))
     assert monitoring.quality_of(scores, labels).ece == pytest.approx(expected, abs=0.001)
 
 

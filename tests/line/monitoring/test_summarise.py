@@ -85,7 +85,7 @@ def test_every_count_is_the_one_made_by_hand(profile: monitoring.Profile, rows: 
     assert {(w.version, w.arm): w.rows for w in windows} == expected
     for window in windows:
         mine = [row for row in within if (row["version"], row["arm"]) == (window.version, window.arm)]
-        good = [row for row in mine if row["status"] == "ok" and not row["score"] != row["score"]]  # noqa: PLR0124
+        good = [row for row in mine if row["status"] == "ok" and row["score"] == row["score"]]
         assert window.errors == len(mine) - len(good)
         assert window.requests == sum(row["row"] == 0 for row in mine)
         assert sum(window.latencies) == sum(row["row"] == 0 and row["latency_us"] is not None for row in mine)
@@ -119,7 +119,9 @@ def test_quality_of_a_window_agrees_with_scikit_learn_on_the_rows(log: Log, prof
 def test_the_mean_of_a_feature_survives_as_whole_numbers(log: Log, profile: monitoring.Profile) -> None:
     frame, features, _ = log
     window = monitoring.merge_all(
-        monitoring.summarise(frame.with_columns(version=1, arm=pl.lit("x")), features, None, profile, since=SINCE, until=UNTIL)
+        monitoring.summarise(
+            frame.with_columns(version=1, arm=pl.lit("x")), features, None, profile, since=SINCE, until=UNTIL
+        )
     )[0]
     found = {drift.feature: drift for drift in monitoring.drift(profile, window)}
     assert found["temp"].mean == pytest.approx(features["temp"].mean(), abs=1e-3)

@@ -147,7 +147,9 @@ def test_a_window_of_another_endpoint_is_refused(
 
 
 def test_the_rules_come_from_the_project(root: Path) -> None:
-    (root / "bucle.toml").write_text('[project]\nname = "t"\n[monitoring]\npsi = 0.3\n[monitoring.guard]\nalpha = 0.01\n')
+    (root / "bucle.toml").write_text(
+        '[project]\nname = "t"\n[monitoring]\npsi = 0.3\n[monitoring.guard]\nalpha = 0.01\n'
+    )
     project = Project.open(root)
     rules = monitoring.rules_of(project)
     project.close()

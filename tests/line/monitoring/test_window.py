@@ -44,7 +44,7 @@ def feature(name: str, width: int) -> st.SearchStrategy[monitoring.FeatureCounts
     )
 
 
-INSTANTS = st.datetimes(datetime(2013, 1, 1), datetime(2013, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+INSTANTS = st.datetimes(datetime(2013, 1, 1), datetime(2013, 12, 31), timezones=st.just(UTC))
 WINDOWS = st.builds(
     monitoring.Window,
     endpoint=st.just("e"),

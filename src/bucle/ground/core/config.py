@@ -106,7 +106,7 @@ def load_config(path: Path) -> Config:
 
     Raises:
         NotFound: there is no such file.
-        ConfigError: it is no TOML, or has an unknown table.
+        ConfigError: it is no UTF-8, no TOML, or has an unknown table.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -115,6 +115,13 @@ def load_config(path: Path) -> Config:
             f"There is no {path.name} in {path.parent}.",
             why="A project is a folder with a bucle.toml.",
             fix="Run `bucle init` here, or name the project with --project DIR.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path.name} is not UTF-8 text: {error.reason} at byte {error.start}.",
+            why="TOML is UTF-8.",
+            fix="Save the file with the encoding UTF-8.",
+            at=path.name,
         ) from error
     return parse_config(text, path.name)
 

@@ -17,6 +17,10 @@ from bucle.ground.store.errors import BlobCorrupt, BlobMissing, DiskFull
 __all__ = ["Blobs", "LocalBlobs", "write_atomically"]
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk, the user's share of it, or the largest file allowed is used up."""
+
+
 class Blobs(Protocol):
     """A store of immutable bytes under their own digest.
 
@@ -131,7 +135,7 @@ class LocalBlobs:
 
     def has(self, digest: str) -> bool:
         """Whether the digest is here."""
-        return self._file(digest).exists()
+        return _is_digest(digest) and self._file(digest).exists()
 
     def set_aside(self, digest: str) -> None:
         """Take a damaged blob out of the way, to `….damaged` beside it."""
@@ -146,7 +150,7 @@ class LocalBlobs:
                 yield Digest(file.parent.name + file.name)
 
     def _file(self, digest: str) -> Path:
-        if len(digest) != 64 or not all(c in "0123456789abcdef" for c in digest):
+        if not _is_digest(digest):
             raise _missing(digest)
         return self._root / digest[:2] / digest[2:]
 
@@ -174,7 +178,7 @@ def _atomic(target: Path) -> Iterator[BinaryIO]:
         _sync_folder(target.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_ROOM:
             raise DiskFull(
                 f"No room left on the disk for {target}.",
                 why="Nothing was written; what stood there before still stands.",
@@ -189,6 +193,10 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
 
 
 def _missing(digest: str) -> BlobMissing:

@@ -159,7 +159,7 @@ def _engine(url: str) -> Engine:
 
 def _sqlite(url: sa.URL) -> Engine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(url.database).parent)
     engine = sa.create_engine(url, connect_args={"timeout": 60, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
@@ -171,6 +171,17 @@ def _sqlite(url: sa.URL) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseFailed(
+            f"The folder {folder} for the database cannot be made: {error.strerror}.",
+            why="SQLite keeps the ledger in a file there.",
+            fix="Make the folder, or give the database another place: [store] database in bucle.toml.",
+        ) from error
 
 
 def _postgresql(url: sa.URL) -> Engine:

@@ -42,7 +42,8 @@ def list_branches(connection: Connection) -> list[Branch]:
     """Every branch by name."""
     rows = connection.execute(sa.select(BRANCHES).order_by(BRANCHES.c.name))
     found = [Branch(**row._mapping) for row in rows]
-    return found if any(b.name == MAIN for b in found) else [Branch(name=MAIN, head="", at=None, actor=""), *found]
+    missing = [] if any(branch.name == MAIN for branch in found) else [Branch(name=MAIN, head="", at=None, actor="")]
+    return sorted([*found, *missing], key=lambda branch: branch.name)
 
 
 def put_branch(transaction: Transaction, name: str, head: str, *, at: datetime, actor: str) -> None:

@@ -2,10 +2,11 @@
 
 from bucle.line.features.enrich import Pinned, enricher
 from bucle.line.features.errors import BadView, NoSuchView, PeekingView, ViewChanged, WrongRows
-from bucle.line.features.online import LocalOnline, OnlineStore
+from bucle.line.features.online import LocalOnline, OnlineStore, Row
 from bucle.line.features.store import (
     check_no_peeking,
     compute,
+    encoded,
     local_online,
     materialise,
     online,
@@ -25,12 +26,14 @@ __all__ = [
     "PeekingView",
     "Pinned",
     "RequestView",
+    "Row",
     "Source",
     "View",
     "ViewChanged",
     "WrongRows",
     "check_no_peeking",
     "compute",
+    "encoded",
     "enricher",
     "feature_view",
     "local_online",

@@ -21,6 +21,7 @@ from bucle.line.features.view import EVENT_AT, FeatureView, RequestView, Source,
 __all__ = [
     "check_no_peeking",
     "compute",
+    "encoded",
     "local_online",
     "materialise",
     "online",
@@ -104,12 +105,16 @@ def training_set(
 
 def push(store: OnlineStore, view: FeatureView, rows: pl.DataFrame) -> int:
     """Put computed rows into an online store and return how many; putting them twice changes nothing."""
+    return store.put(view.pin, encoded(view, rows))
+
+
+def encoded(view: FeatureView, rows: pl.DataFrame) -> list[Row]:
+    """A view's rows as the online store keeps them, in order; for those who put them in piece by piece."""
     encode = msgspec.msgpack.encode
     keys = map(key_text, rows.select(view.keys).iter_rows())
     instants = rows[EVENT_AT].dt.epoch("us")
     values = map(encode, rows.select(list(view.schema)).iter_rows())
-    encoded: Iterable[Row] = zip(keys, instants, values, strict=True)
-    return store.put(view.pin, encoded)
+    return list(zip(keys, instants, values, strict=True))
 
 
 def materialise(

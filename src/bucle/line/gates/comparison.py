@@ -64,7 +64,7 @@ def estimate(metric: Metric, labels: Bools, scores: Floats, confidence: float = 
 
     Args:
         confidence: of the two-sided interval, 0 < confidence < 1.
-    Cost: n log n for AUC; 1000 n for the others, n from 20,000 rows on.
+    Cost: n log n for AUC; 1000 n up to 20,000 rows and n beyond for the others.
     """
     value = measure(metric, labels, scores)
     if metric == "auc":
@@ -84,7 +84,7 @@ def compare(
         confidence: of the two-sided interval of the gain, 0 < confidence < 1.
     Returns:
         A comparison; its numbers are NaN where the metric is not defined.
-    Cost: n log n for AUC; 1000 n for the others, n from 20,000 rows on.
+    Cost: n log n for AUC; 1000 n up to 20,000 rows and n beyond for the others.
     Source: Efron & Tibshirani (1993), percentile interval over resampled pairs; the seed is fixed, so equal rows give
         equal intervals.
     """

@@ -76,9 +76,10 @@ class Model:
         return self._us[known] * float(1 << (size - known))
 
     def learn(self, rows: int, us: float) -> None:
-        """Take a call's duration into account."""
-        before = self._us[rows.bit_length()]
-        self._us[rows.bit_length()] = before + _SMOOTHING * (us - before) if before else us
+        """Take a call's duration into account. One that was held up by other programs counts for little."""
+        size = rows.bit_length()
+        before = self._us[size] or us
+        self._us[size] = before + _SMOOTHING * (min(us, 2 * before) - before)
 
     def run(self, request: Request, options: onnxruntime.RunOptions | None = None) -> Outcome:
         """Answer a request.

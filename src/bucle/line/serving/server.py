@@ -10,9 +10,10 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -150,13 +151,22 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it listens."""
+    """Uvicorn that says when it listens, and leaves the end to us."""
 
     def __init__(self, config: uvicorn.Config, *, on_start: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_start = on_start
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End well on SIGTERM and SIGINT. Uvicorn's own way raises the signal again, before our log is closed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
         await super().startup(sockets=sockets)
         self._on_start()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bucle.doors.ui.parameters import Id, Limit, Text
 from bucle.ground.core import Record, decode
 from bucle.ground.project import Project
@@ -38,7 +40,7 @@ class VerdictPage(Record, frozen=True):
     verdict: Verdict
     whole: tuple[Check, ...]
     slices: tuple[Check, ...]
-    policy: object
+    policy: Any
 
 
 def verdicts(project: Project, *, subject: Text = "", limit: Limit = 200) -> Verdicts:

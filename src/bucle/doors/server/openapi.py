@@ -1,0 +1,91 @@
+"""The OpenAPI document, made from the resources' own signatures and records.
+
+Source: OpenAPI Specification 3.1.0; JSON Schema 2020-12 as msgspec writes it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import msgspec
+
+from bucle.doors.server.resources import API, RESOURCES, Resource
+from bucle.doors.ui import Parameter, parameters, result_type
+from bucle.ground.core import Record
+from bucle.version import __version__
+
+__all__ = ["Problem", "document"]
+
+REF = "#/components/schemas/{name}"
+
+
+class Problem(Record, frozen=True):
+    """An error, as every resource answers it.
+
+    Attributes:
+        code: `BUrrnn`.
+        what: what happened.
+        why: why it matters.
+        fix: what mends it.
+        at: where: a parameter, a file, a row.
+    """
+
+    code: str
+    what: str
+    why: str
+    fix: str
+    at: str
+
+
+def document() -> dict[str, Any]:
+    """The whole document as plain values."""
+    kinds = [Problem, *(result_type(resource.read) for resource in RESOURCES)]
+    plain = [kind for resource in RESOURCES for kind in (one.type for one in parameters(resource.read))]
+    shown, components = msgspec.json.schema_components([*kinds, *plain], ref_template=REF)
+    schemas = dict(zip(map(_key, [*kinds, *plain]), shown, strict=True))
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Bucle",
+            "version": __version__,
+            "summary": "The records of every station of the line, read-only.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": API}],
+        "paths": {resource.path or "/": {"get": _operation(resource, schemas)} for resource in RESOURCES},
+        "components": {"schemas": components, "responses": {"Problem": _answer("An error.", schemas[_key(Problem)])}},
+    }
+
+
+def _operation(resource: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
+    words = re.findall(r"[A-Za-z]+", resource.path) or ["about"]
+    first, _, rest = (inspect.getdoc(resource.read) or "").partition("\n")
+    return {
+        "operationId": "_".join(words),
+        "tags": [words[0]],
+        "summary": first,
+        **({"description": rest.strip()} if rest.strip() else {}),
+        "parameters": [_parameter(one, resource.path, schemas) for one in parameters(resource.read)],
+        "responses": {
+            "200": _answer(first, schemas[_key(result_type(resource.read))]),
+            **{status: {"$ref": "#/components/responses/Problem"} for status in ("404", "422", "503")},
+        },
+    }
+
+
+def _parameter(one: Parameter, path: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    in_path = f"{{{one.name}}}" in path
+    schema = dict(schemas[_key(one.type)])
+    if not one.required and one.default is not None:
+        schema["default"] = one.default
+    return {"name": one.name, "in": "path" if in_path else "query", "required": in_path or one.required, "schema": schema}
+
+
+def _answer(what: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": what, "content": {"application/json": {"schema": schema}}}
+
+
+def _key(kind: Any) -> str:
+    return repr(kind)

@@ -1,0 +1,166 @@
+"""`/data`: what changed since last time, is it fit?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from bucle.doors.ui.parameters import Name
+from bucle.doors.ui.problems import attempt
+from bucle.ground.core import Record, to_builtins
+from bucle.ground.ledger import Edge, Event
+from bucle.ground.project import Project
+from bucle.line import data
+from bucle.line.data import Branch, Commit, Contract, Snapshot
+
+__all__ = ["Change", "Data", "TablePage", "TableRow", "data_page", "table"]
+
+At = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:+@\-]*$")]
+
+SAMPLE = 50
+"""So many rows are shown of a table."""
+
+
+class TableRow(Record, frozen=True):
+    """A table at a commit.
+
+    Attributes:
+        snapshot: where it stands.
+        growth: rows after each of the last commits, oldest first.
+        contract: whether `contracts/` holds one for it.
+    """
+
+    snapshot: Snapshot
+    growth: tuple[int, ...]
+    contract: bool
+
+
+class Change(Record, frozen=True):
+    """A commit with what it changed.
+
+    Attributes:
+        commit: the commit.
+        rows: table -> rows more or fewer than in its parent.
+    """
+
+    commit: Commit
+    rows: dict[str, int]
+
+
+class Data(Record, frozen=True):
+    """Every table at a commit, with the history that led there.
+
+    Attributes:
+        at: what was asked for: a branch or a commit.
+        commit: what that is; None before the first commit.
+        tables: at that commit.
+        changes: the last commits, newest first.
+        branches: by name.
+        refused: batches that broke a contract, newest first.
+        problems: what could not be read.
+    """
+
+    at: str
+    commit: Commit | None
+    tables: tuple[TableRow, ...]
+    changes: tuple[Change, ...]
+    branches: tuple[Branch, ...]
+    refused: tuple[Event, ...]
+    problems: tuple[dict[str, str], ...]
+
+
+class TablePage(Record, frozen=True):
+    """One table at a commit.
+
+    Attributes:
+        at: what was asked for.
+        snapshot: where the table stands.
+        sample: its newest rows, as JSON shows them.
+        contract: what its batches must be like; None when there is none.
+        changes: commits that changed it, newest first.
+        users: what was made of it.
+        problems: what could not be read.
+    """
+
+    at: str
+    snapshot: Snapshot
+    sample: tuple[dict[str, Any], ...]
+    contract: Contract | None
+    changes: tuple[Change, ...]
+    users: tuple[Edge, ...]
+    problems: tuple[dict[str, str], ...]
+
+
+def data_page(project: Project, *, at: At = "main") -> Data:
+    """Every table at a commit.
+
+    Args:
+        at: a branch, a commit or the beginning of its id, or `branch@instant`.
+    Raises:
+        NoSuchCommit: nothing answers to `at`.
+    """
+    problems = list[dict[str, str]]()
+    history = data.log(project, at, limit=60)
+    contracts = attempt(problems, lambda: data.contracts_of(project)) or {}
+    commit = history[0] if history else None
+    rows = []
+    for name in sorted(commit.tables if commit else ()):
+        snapshot = attempt(problems, lambda name=name: data.snapshot(project, name, at=commit.id if commit else at))
+        if snapshot is not None:
+            growth = tuple(one.tables[name].rows for one in history[:24][::-1] if name in one.tables)
+            rows.append(TableRow(snapshot=snapshot, growth=growth, contract=name in contracts))
+    return Data(
+        at=at,
+        commit=commit,
+        tables=tuple(rows),
+        changes=tuple(_changes(history)),
+        branches=tuple(data.branches(project)),
+        refused=tuple(project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)),
+        problems=tuple(problems),
+    )
+
+
+def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
+    """One table at a commit.
+
+    Args:
+        table: its name.
+        at: a branch, a commit or the beginning of its id, or `branch@instant`.
+    Raises:
+        NoSuchTable: the commit does not hold it.
+        NoSuchCommit: nothing answers to `at`.
+    Cost: a read of the table's last rows.
+    """
+    problems = list[dict[str, str]]()
+    snapshot = data.snapshot(project, table, at=at)
+    sample = attempt(problems, lambda: data.lazy(project, table, at=at).tail(SAMPLE).collect().to_dicts()[::-1])
+    contracts = attempt(problems, lambda: data.contracts_of(project)) or {}
+    changes = [one for one in _changes(data.log(project, snapshot.commit, limit=120)) if table in one.rows]
+    users = project.ledger.edges_of([f"table/{table}@{snapshot.commit}", f"commit/{snapshot.commit}"], upstream=False)
+    return TablePage(
+        at=at,
+        snapshot=snapshot,
+        sample=tuple(to_builtins(sample or [])),
+        contract=contracts.get(table),
+        changes=tuple(changes),
+        users=tuple(edge for edge in users if not edge.target.startswith(("table/", "commit/"))),
+        problems=tuple(problems),
+    )
+
+
+def _changes(history: list[Commit]) -> list[Change]:
+    known = {commit.id: commit for commit in history}
+    found = []
+    for commit in history:
+        before = known.get(commit.parents[0]) if commit.parents else None
+        if commit.parents and before is None:
+            continue
+        held = before.tables if before else {}
+        rows = {
+            name: state.rows - (held[name].rows if name in held else 0)
+            for name, state in commit.tables.items()
+            if name not in held or held[name].digest != state.digest
+        }
+        found.append(Change(commit=commit, rows=rows))
+    return found
