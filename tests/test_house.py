@@ -30,8 +30,8 @@ ROOMS["doors.ui"] = BELOW
 ROOMS["doors.server"] = BELOW | {"doors.protocols", "doors.ui"}
 ROOMS["doors.cli"] = BELOW | {"doors.server", "doors.protocols", "doors.ui", "examples"}
 ROOMS["examples"] = BELOW
-FREE = {"version", ""}
-"""Modules that every room may import: the version and the public face."""
+FREE = {"version", "", "__main__"}
+"""Modules without a room: the version, the public face, and `python -m bucle`."""
 
 
 def modules() -> dict[str, Path]:

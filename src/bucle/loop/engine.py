@@ -96,12 +96,18 @@ def _consider(policy: Policy, state: State, now: datetime) -> Decision | None:
 def _triggers(policy: Policy, state: State, now: datetime) -> list[str]:
     rules, seen = policy.retrain, state.measurement
     found = [] if seen is None else [text for name in rules.on if (text := _MEASURED[name](policy, seen))]
-    last = state.retrained_at[-1] if state.retrained_at else None
+    last = _last_renewal(state)
     if "schedule" in rules.on and last is not None and now - last >= duration(rules.every):
         found.append(f"schedule: {rules.every} since the last retraining")
     if "data" in rules.on and state.fresh and state.champion:
         found.append("data: new rows were committed")
     return found
+
+
+def _last_renewal(state: State) -> datetime | None:
+    """When the policy last retrained, or a version last took over, whichever came later."""
+    promoted = [cycle.closed_at for cycle in state.cycles if cycle.outcome == "promoted" and cycle.closed_at]
+    return max([*state.retrained_at[-1:], *promoted[-1:]], default=None)
 
 
 def _quality(policy: Policy, seen: Measurement) -> str:
@@ -246,7 +252,7 @@ def _decided(state: State, decision: Decision, at: datetime) -> State:
     )
     asked = decision.params.get("request")
     waiting = tuple(request for request in state.requests if request.id != asked)
-    retrained = (*state.retrained_at, at) if decision.kind == "retrain" else state.retrained_at
+    retrained = state.retrained_at if asked else (*state.retrained_at, at)  # the budget is the policy's, not people's
     return replace(state, cycle=cycle, requests=waiting, measurement=None, holds=0, fresh=False, retrained_at=retrained)
 
 

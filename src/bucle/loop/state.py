@@ -168,7 +168,7 @@ class State(Record, frozen=True):
         measurement: the newest, until it has been acted upon.
         watched_until: the end of the last window.
         holds: how many looks in a row were over a threshold without a retraining.
-        retrained_at: when retrainings were decided.
+        retrained_at: when the policy itself decided to retrain.
         decisions: how many were made, for their ids.
     """
 

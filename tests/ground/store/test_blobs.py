@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -135,10 +136,10 @@ def test_without_room_the_old_content_stands(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_nothing_half_and_goes_on_when_there_is_room(small_disk: Path) -> None:
     blobs = LocalBlobs(small_disk / "blobs")
     kept = []
-    with pytest.raises(DiskFull):
+    with contextlib.suppress(DiskFull):
         for number in range(1000):
             kept.append(blobs.put(bytes([number % 256]) * (2000 + number)))
-    assert kept
+    assert 0 < len(kept) < 40
     assert sorted(blobs.digests()) == sorted(kept)
     assert [path for path in files_in(small_disk) if "partial" in path.name] == []
     for digest in kept:

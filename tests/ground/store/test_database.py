@@ -91,12 +91,17 @@ def test_a_project_on_a_newer_database_does_not_open(root: Path) -> None:
 
 def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
     row = {"holder": "b", "token": 1, "expires_at": 0.0}
-    with pytest.raises(ZeroDivisionError), database.writing() as connection:
-        connection.execute(sa.insert(LEASES).values(name="a", **row))
-        raise ZeroDivisionError
-    with pytest.raises(sa.exc.IntegrityError), database.writing() as connection:
-        connection.execute(sa.insert(LEASES).values(name="a", **row))
-        connection.execute(sa.insert(LEASES).values(name="a", **row))
+
+    def fail(times: int) -> None:
+        with database.writing() as connection:
+            for _ in range(times):
+                connection.execute(sa.insert(LEASES).values(name="a", **row))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail(1)
+    with pytest.raises(sa.exc.IntegrityError):
+        fail(2)
     with database.reading() as connection:
         assert connection.execute(sa.select(LEASES)).all() == []
 

@@ -15,21 +15,21 @@ def rows(*values: int) -> pl.DataFrame:
     return pl.DataFrame({"x": list(values)})
 
 
-def test_a_branch_does_not_see_what_happens_on_another(any_project: Project) -> None:
-    data.commit(any_project, {"t": rows(1)}, message="start")
-    data.create_branch(any_project, "trial")
-    data.commit(any_project, {"t": rows(2)}, branch="trial", message="there")
-    assert data.scan(any_project, "t")["x"].to_list() == [1]
-    assert data.scan(any_project, "t", at="trial")["x"].to_list() == [1, 2]
+def test_a_branch_does_not_see_what_happens_on_another(project: Project) -> None:
+    data.commit(project, {"t": rows(1)}, message="start")
+    data.create_branch(project, "trial")
+    data.commit(project, {"t": rows(2)}, branch="trial", message="there")
+    assert data.scan(project, "t")["x"].to_list() == [1]
+    assert data.scan(project, "t", at="trial")["x"].to_list() == [1, 2]
 
 
-def test_a_merge_without_change_on_the_target_takes_the_sources_head(any_project: Project) -> None:
-    data.commit(any_project, {"t": rows(1)}, message="start")
-    data.create_branch(any_project, "trial")
-    there = data.commit(any_project, {"t": rows(2)}, branch="trial", message="there")
-    assert data.merge(any_project, "trial", message="bring it").id == there.id
-    assert data.scan(any_project, "t")["x"].to_list() == [1, 2]
-    assert data.merge(any_project, "trial", message="again").id == there.id
+def test_a_merge_without_change_on_the_target_takes_the_sources_head(project: Project) -> None:
+    data.commit(project, {"t": rows(1)}, message="start")
+    data.create_branch(project, "trial")
+    there = data.commit(project, {"t": rows(2)}, branch="trial", message="there")
+    assert data.merge(project, "trial", message="bring it").id == there.id
+    assert data.scan(project, "t")["x"].to_list() == [1, 2]
+    assert data.merge(project, "trial", message="again").id == there.id
 
 
 def test_changes_of_different_tables_and_files_merge(any_project: Project) -> None:
@@ -49,14 +49,14 @@ def test_changes_of_different_tables_and_files_merge(any_project: Project) -> No
     assert len(data.log(any_project)) == 4
 
 
-def test_a_table_both_sides_changed_is_a_conflict_that_names_it(any_project: Project) -> None:
-    data.commit(any_project, {"a": rows(1)}, message="start")
-    data.create_branch(any_project, "trial")
-    data.commit(any_project, {"a": rows(2)}, branch="trial", message="there")
-    here = data.commit(any_project, {"a": rows(3)}, message="here")
+def test_a_table_both_sides_changed_is_a_conflict_that_names_it(project: Project) -> None:
+    data.commit(project, {"a": rows(1)}, message="start")
+    data.create_branch(project, "trial")
+    data.commit(project, {"a": rows(2)}, branch="trial", message="there")
+    here = data.commit(project, {"a": rows(3)}, message="here")
     with pytest.raises(data.Conflict, match="table 'a'"):
-        data.merge(any_project, "trial", message="both")
-    assert data.resolve(any_project, "main").id == here.id
+        data.merge(project, "trial", message="both")
+    assert data.resolve(project, "main").id == here.id
 
 
 def test_the_same_change_on_both_sides_is_no_conflict(project: Project) -> None:
@@ -94,28 +94,28 @@ def test_branches_are_made_listed_and_removed(any_project: Project) -> None:
         data.delete_branch(any_project, "main")
 
 
-def test_a_diff_tells_what_changed_by_table(any_project: Project) -> None:
-    first = data.commit(any_project, {"a": rows(1), "b": rows(1)}, message="start")
+def test_a_diff_tells_what_changed_by_table(project: Project) -> None:
+    first = data.commit(project, {"a": rows(1), "b": rows(1)}, message="start")
     wider = pl.DataFrame({"x": [2], "y": ["new"]})
-    second = data.commit(any_project, {"a": wider, "c": rows(1, 2)}, message="more")
-    changed, added = data.diff(any_project, first.id, second.id)
+    second = data.commit(project, {"a": wider, "c": rows(1, 2)}, message="more")
+    changed, added = data.diff(project, first.id, second.id)
     assert (changed.table, changed.change, changed.rows_before, changed.rows_after) == ("a", "changed", 1, 2)
     assert (changed.files_added, changed.files_removed, changed.columns_added) == (1, 0, ("y",))
     assert (added.table, added.change, added.rows_after) == ("c", "added", 2)
-    assert [d.change for d in data.diff(any_project, second.id, first.id)] == ["changed", "removed"]
-    assert data.diff(any_project, "main", second.id) == []
+    assert [d.change for d in data.diff(project, second.id, first.id)] == ["changed", "removed"]
+    assert data.diff(project, "main", second.id) == []
 
 
-def test_files_travel_with_commits(any_project: Project, tmp_path: Path) -> None:
+def test_files_travel_with_commits(project: Project, tmp_path: Path) -> None:
     (tmp_path / "big.bin").write_bytes(b"z" * 100_000)
-    first = data.commit(any_project, {}, files={"a/x.txt": b"one", "big": tmp_path / "big.bin"}, message="files")
-    data.commit(any_project, {}, files={"a/x.txt": b"two", "big": None}, message="changed")
-    assert data.read_file(any_project, "a/x.txt") == b"two"
-    assert data.read_file(any_project, "a/x.txt", at=first.id) == b"one"
-    assert data.file_path(any_project, "big", at=first.id).stat().st_size == 100_000
-    assert sorted(data.files(any_project)) == ["a/x.txt"]
+    first = data.commit(project, {}, files={"a/x.txt": b"one", "big": tmp_path / "big.bin"}, message="files")
+    data.commit(project, {}, files={"a/x.txt": b"two", "big": None}, message="changed")
+    assert data.read_file(project, "a/x.txt") == b"two"
+    assert data.read_file(project, "a/x.txt", at=first.id) == b"one"
+    assert data.file_path(project, "big", at=first.id).stat().st_size == 100_000
+    assert sorted(data.files(project)) == ["a/x.txt"]
     with pytest.raises(data.NoSuchFile) as missing:
-        data.read_file(any_project, "a/x.tx")
+        data.read_file(project, "a/x.tx")
     assert "'a/x.txt'" in missing.value.fix
 
 

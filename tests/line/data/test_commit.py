@@ -12,10 +12,10 @@ from bucle.line import data
 FLIGHTS = pl.DataFrame({"id": [1, 2, 3], "carrier": ["UA", "AA", None], "delay": [1.5, None, -2.0]})
 
 
-def test_what_is_committed_is_what_is_read(any_project: Project) -> None:
-    made = data.commit(any_project, {"flights": FLIGHTS}, message="first")
-    assert data.scan(any_project, "flights").equals(FLIGHTS)
-    assert data.resolve(any_project, "main") == made
+def test_what_is_committed_is_what_is_read(project: Project) -> None:
+    made = data.commit(project, {"flights": FLIGHTS}, message="first")
+    assert data.scan(project, "flights").equals(FLIGHTS)
+    assert data.resolve(project, "main") == made
     assert made.tables["flights"].rows == 3
 
 
@@ -43,18 +43,18 @@ def test_appends_follow_each_other_and_every_commit_can_still_be_read(any_projec
     assert [made.id for made in data.log(any_project, limit=2)] == [commits[3].id, commits[2].id]
 
 
-def test_several_tables_become_visible_in_one_step(any_project: Project) -> None:
-    made = data.commit(any_project, {"a": FLIGHTS, "b": FLIGHTS.head(1)}, message="both")
-    assert data.tables(any_project) == ["a", "b"]
+def test_several_tables_become_visible_in_one_step(project: Project) -> None:
+    made = data.commit(project, {"a": FLIGHTS, "b": FLIGHTS.head(1)}, message="both")
+    assert data.tables(project) == ["a", "b"]
     assert {name: state.rows for name, state in made.tables.items()} == {"a": 3, "b": 1}
-    assert len(data.log(any_project)) == 1
+    assert len(data.log(project)) == 1
 
 
-def test_overwriting_leaves_the_old_rows_readable_at_their_commit(any_project: Project) -> None:
-    before = data.commit(any_project, {"t": FLIGHTS}, message="old")
-    data.commit(any_project, {"t": FLIGHTS.head(1)}, message="new", mode="overwrite")
-    assert data.scan(any_project, "t").height == 1
-    assert data.scan(any_project, "t", at=before.id).equals(FLIGHTS)
+def test_overwriting_leaves_the_old_rows_readable_at_their_commit(project: Project) -> None:
+    before = data.commit(project, {"t": FLIGHTS}, message="old")
+    data.commit(project, {"t": FLIGHTS.head(1)}, message="new", mode="overwrite")
+    assert data.scan(project, "t").height == 1
+    assert data.scan(project, "t", at=before.id).equals(FLIGHTS)
 
 
 def test_the_same_history_has_the_same_commit_ids(project: Project, clock: SimulatedClock) -> None:
@@ -87,15 +87,15 @@ def test_what_also_writes_is_kept_with_the_commit_or_not_at_all(any_project: Pro
     assert [edge.source for edge in any_project.ledger.edges_of(["table/t"], upstream=True)] == ["segment/1"]
 
 
-def test_only_the_columns_and_rows_asked_for_come_back(any_project: Project) -> None:
-    data.commit(any_project, {"t": FLIGHTS}, message="x")
-    got = data.scan(any_project, "t", columns=["id"], where=pl.col("carrier") == "UA")
+def test_only_the_columns_and_rows_asked_for_come_back(project: Project) -> None:
+    data.commit(project, {"t": FLIGHTS}, message="x")
+    got = data.scan(project, "t", columns=["id"], where=pl.col("carrier") == "UA")
     assert got.to_dict(as_series=False) == {"id": [1]}
 
 
-def test_a_snapshot_tells_rows_columns_and_digest(any_project: Project) -> None:
-    made = data.commit(any_project, {"t": FLIGHTS}, message="x")
-    seen = data.snapshot(any_project, "t")
+def test_a_snapshot_tells_rows_columns_and_digest(project: Project) -> None:
+    made = data.commit(project, {"t": FLIGHTS}, message="x")
+    seen = data.snapshot(project, "t")
     assert (seen.commit, seen.rows, seen.files) == (made.id, 3, 1)
     assert seen.columns == {"id": "long", "carrier": "string", "delay": "double"}
     assert seen.digest == made.tables["t"].digest
@@ -106,12 +106,12 @@ def test_arrow_tables_are_taken_as_they_are(project: Project) -> None:
     assert data.scan(project, "t")["x"].to_list() == [1, 2]
 
 
-def test_a_batch_without_rows_makes_a_table_without_rows(any_project: Project) -> None:
-    data.commit(any_project, {"t": FLIGHTS.clear()}, message="empty")
-    assert data.scan(any_project, "t").equals(FLIGHTS.clear())
-    data.commit(any_project, {"t": FLIGHTS}, message="full")
-    data.commit(any_project, {"t": FLIGHTS.clear()}, message="nothing new")
-    assert data.scan(any_project, "t").equals(FLIGHTS)
+def test_a_batch_without_rows_makes_a_table_without_rows(project: Project) -> None:
+    data.commit(project, {"t": FLIGHTS.clear()}, message="empty")
+    assert data.scan(project, "t").equals(FLIGHTS.clear())
+    data.commit(project, {"t": FLIGHTS}, message="full")
+    data.commit(project, {"t": FLIGHTS.clear()}, message="nothing new")
+    assert data.scan(project, "t").equals(FLIGHTS)
 
 
 def test_a_commit_needs_something_to_make_visible(project: Project) -> None:
@@ -124,18 +124,18 @@ def test_a_commit_needs_something_to_make_visible(project: Project) -> None:
     assert project.ledger.size() == 0
 
 
-def test_what_is_not_there_is_named_with_a_near_miss(any_project: Project) -> None:
-    data.commit(any_project, {"flights": FLIGHTS}, message="x")
+def test_what_is_not_there_is_named_with_a_near_miss(project: Project) -> None:
+    data.commit(project, {"flights": FLIGHTS}, message="x")
     with pytest.raises(data.NoSuchTable) as table:
-        data.scan(any_project, "fligths")
+        data.scan(project, "fligths")
     assert "'flights'" in table.value.fix
     with pytest.raises(data.NoSuchColumn) as column:
-        data.scan(any_project, "flights", columns=["carier"])
+        data.scan(project, "flights", columns=["carier"])
     assert "'carrier'" in column.value.fix
     with pytest.raises(data.NoSuchColumn):
-        data.scan(any_project, "flights", where=pl.col("nothing") > 1)
+        data.scan(project, "flights", where=pl.col("nothing") > 1)
     with pytest.raises(data.NoSuchCommit):
-        data.scan(any_project, "flights", at="mian")
+        data.scan(project, "flights", at="mian")
 
 
 def test_a_commit_is_found_by_prefix_and_by_instant(any_project: Project, clock: SimulatedClock) -> None:
@@ -152,8 +152,8 @@ def test_a_commit_is_found_by_prefix_and_by_instant(any_project: Project, clock:
         data.resolve(any_project, "main@yesterday")
 
 
-def test_reading_before_the_first_commit_says_so(any_project: Project) -> None:
-    assert data.log(any_project) == []
-    assert [branch.name for branch in data.branches(any_project)] == ["main"]
+def test_reading_before_the_first_commit_says_so(project: Project) -> None:
+    assert data.log(project) == []
+    assert [branch.name for branch in data.branches(project)] == ["main"]
     with pytest.raises(data.NoSuchCommit, match="no commit yet"):
-        data.tables(any_project)
+        data.tables(project)

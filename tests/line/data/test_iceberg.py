@@ -1,6 +1,8 @@
 """The tables are Iceberg tables: a client that knows nothing of Bucle reads them."""
 
 import shutil
+import subprocess
+import sys
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -153,3 +155,8 @@ def test_growing_columns_never_reuses_an_id_nor_loses_a_column(batches: list[dic
         assert all(column.id > last for column in grown[len(columns) :])
         assert fit(frame, grown).columns == [column.name for column in grown]
         columns, last = grown, max(column.id for column in grown)
+
+
+def test_who_only_reads_never_loads_pyiceberg() -> None:
+    code = "import sys; import bucle.line.data; sys.exit('pyiceberg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

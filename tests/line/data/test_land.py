@@ -66,31 +66,31 @@ def test_a_refusal_is_noted_once_under_its_key_and_the_mended_batch_gets_in(any_
     assert data.scan(any_project, "weather").height == 1
 
 
-def test_a_key_that_the_table_has_already_is_refused(any_project: Project) -> None:
-    land(any_project, weather(1, 2, 3))
+def test_a_key_that_the_table_has_already_is_refused(project: Project) -> None:
+    land(project, weather(1, 2, 3))
     with pytest.raises(data.ContractViolated) as refused:
-        land(any_project, weather(9, 2))
+        land(project, weather(9, 2))
     (breach,) = refused.value.report.breaches
     assert (breach.rule, breach.count, breach.rows) == ("unique", 1, ({"row": 1, "hour": 2},))
 
 
-def test_one_bad_table_keeps_the_whole_batch_out(any_project: Project) -> None:
+def test_one_bad_table_keeps_the_whole_batch_out(project: Project) -> None:
     with pytest.raises(data.ContractViolated):
         data.land(
-            any_project,
+            project,
             {"flights": pl.DataFrame({"x": [1]}), "weather": weather(1, temp=999.0)},
             contracts={"weather": CONTRACT},
             message="both",
         )
-    assert data.log(any_project) == []
+    assert data.log(project) == []
 
 
-def test_a_column_of_another_type_is_a_breach_and_writes_nothing(any_project: Project) -> None:
-    land(any_project, weather(1))
+def test_a_column_of_another_type_is_a_breach_and_writes_nothing(project: Project) -> None:
+    land(project, weather(1))
     with pytest.raises(data.ContractViolated) as refused:
-        land(any_project, pl.DataFrame({"hour": [2], "temp": ["hot"]}))
+        land(project, pl.DataFrame({"hour": [2], "temp": ["hot"]}))
     assert [(b.column, b.rule) for b in refused.value.report.breaches] == [("temp", "type")]
-    assert kinds(any_project)[-1] == "data.refused"
+    assert kinds(project)[-1] == "data.refused"
 
 
 def test_a_batch_checked_against_an_old_head_is_checked_again_on_the_new_one(project: Project) -> None:

@@ -101,24 +101,31 @@ def test_every_kind_of_column_comes_back(blobs: LocalBlobs, tmp_path: Path) -> N
     assert trip(blobs, pl.DataFrame, frame[:0], tmp_path).schema == frame.schema
 
 
-@given(
-    parts=st.lists(
-        st.lists(st.tuples(st.none() | st.integers(-9, 9), st.none() | st.text(max_size=30)), max_size=8), max_size=4
-    )
-)
+COLUMNS = [
+    st.integers(-9, 9),
+    st.text(max_size=30),
+    st.booleans(),
+    st.lists(st.none() | st.text(max_size=20), max_size=3),
+]
+
+
+@given(parts=st.lists(st.lists(st.tuples(*map(st.one_of, [st.none()] * 4, COLUMNS)), max_size=12), max_size=4))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_equal_frames_have_equal_digests_however_they_were_made(
-    blobs: LocalBlobs, tmp_path: Path, parts: list[list[tuple[int | None, str | None]]]
+    blobs: LocalBlobs, tmp_path: Path, parts: list[list[tuple[Any, ...]]]
 ) -> None:
-    schema = {"n": pl.Int64, "s": pl.String}
+    schema = {"n": pl.Int64, "s": pl.String, "b": pl.Boolean, "l": pl.List(pl.String)}
     whole = pl.DataFrame([row for part in parts for row in part], schema=schema, orient="row")
     chunks = [pl.DataFrame(part, schema=schema, orient="row") for part in parts]
     pieced = pl.concat([pl.DataFrame(schema=schema), *chunks], rechunk=False)
     doubled = pl.concat([whole, whole])
+    # The same values once more, with something else lying under the nulls.
+    filled = whole.with_columns(pl.col("n").fill_null(7), pl.col("s").fill_null("under"), pl.col("b").fill_null(True))
+    masked = filled.select(pl.when(whole[name].is_not_null()).then(pl.col(name)).alias(name) for name in schema)
     leaf = Leaf("frame", pl.DataFrame)
     digests = {
         keep_leaf(blobs, leaf, frame, where="x", scratch=tmp_path)
-        for frame in (whole, pieced, doubled[: whole.height], doubled.lazy().slice(whole.height).collect())
+        for frame in (whole, pieced, doubled[: whole.height], doubled.lazy().slice(whole.height).collect(), masked)
     }
     assert len(digests) == 1
 

@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["Arc", "Layout", "Node", "layered"]
+from bucle.ground.ledger import Edge
+
+__all__ = ["Arc", "Layout", "Node", "layered", "of_edges"]
 
 SWEEPS = 4
 
@@ -125,3 +127,8 @@ def _curve(source: tuple[float, float], target: tuple[float, float], box: tuple[
         x1, x2 = source[0], target[0] + box[0]
     bend = max(abs(x2 - x1) / 2, 20) * (1 if x2 > x1 else -1)
     return f"M{x1:g},{y1:g} C{x1 + bend:g},{y1:g} {x2 - bend:g},{y2:g} {x2:g},{y2:g}"
+
+
+def of_edges(edges: Iterable[Edge]) -> Layout:
+    """The layout of lineage."""
+    return layered([(edge.source, edge.target, edge.kind) for edge in edges])

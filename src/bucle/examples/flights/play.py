@@ -1,8 +1,8 @@
 """The demo: the year 2013 through the whole line, month by month, on an accelerated clock.
 
-Nothing is faked but the clock. Rows land in Iceberg tables, features are computed and served, a separate process answers
-every question over HTTP, labels arrive late, the loop decides. Every stage is keyed on the ledger: a demo that was killed
-goes on where it was, and one that is run again finds everything done.
+Nothing is faked but the clock. Rows land in Iceberg tables, features are computed and served, a separate process
+answers every question over HTTP, labels arrive late, the loop decides. Every stage is keyed on the ledger: a demo that
+was killed goes on where it was, and one that is run again finds everything done.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
-
 
 from bucle import loop
 from bucle.examples.flights.faulty import faulty

@@ -54,8 +54,8 @@ class FlightsWorld:
     def month(self, month: int) -> dict[str, pl.DataFrame]:
         """The batch of a month, 1 to 12, in UTC: schedule, weather, arrivals.
 
-        It lands as one commit. Every row of weather and arrivals says when it became known, and nothing that is computed
-        for an instant sees a row that became known later.
+        It lands as one commit. Every row of weather and arrivals says when it became known, and nothing that is
+        computed for an instant sees a row that became known later.
         """
         flights = self._of_month("flights", "sched_dep_at", month)
         arrivals = self._all("arrivals").join(flights.select("flight_id"), on="flight_id", how="semi")

@@ -84,7 +84,7 @@ class Transaction:
         return tuple(StateChange(table=t, key=k, digest=d) for (t, k), d in sorted(self._changes.items()))
 
     def _note(self, table: sa.Table, written: Row[Any]) -> None:
-        self._changes[str(table.name), row_key(table, written)] = row_digest(written)
+        self._changes[str(table.name), row_key(table, written)] = row_digest(table, written)
 
 
 class Ledger:
@@ -218,9 +218,14 @@ def row_key(table: sa.Table, row: Row[Any]) -> str:
     return _key_text(table, row._mapping)
 
 
-def row_digest(row: Row[Any]) -> str:
+def row_digest(table: sa.Table, row: Row[Any]) -> str:
     """The digest of all columns of a row."""
-    return digest_of_value(dict(row._mapping))
+    return digest_of_value({column.name: _plain(column, row._mapping[column.name]) for column in table.c})
+
+
+def _plain(column: sa.Column[Any], value: Any) -> Any:
+    # SQLite gives a whole number back as an integer from RETURNING and as a float from SELECT.
+    return float(value) if isinstance(column.type, sa.Float) and value is not None else value
 
 
 def event_of_row(row: Row[Any]) -> Event:

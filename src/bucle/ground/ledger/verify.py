@@ -15,7 +15,7 @@ from bucle.ground.ledger.event import Edge, Event, entry_of
 from bucle.ground.ledger.ledger import event_of_row, row_digest, row_key
 from bucle.ground.ledger.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from bucle.ground.ledger.tables import EDGES, EVENTS, HEAD
-from bucle.ground.store import METADATA, Database
+from bucle.ground.store import METADATA, Database, DatabaseFailed
 
 __all__ = ["Fault", "LogReport", "verify_log"]
 
@@ -55,17 +55,22 @@ def verify_log(database: Database, anchor: Anchor) -> LogReport:
 
     Returns:
         The report; a damaged log is a finding, not an error.
+    Raises:
+        DatabaseFailed: a PostgreSQL server does not answer, or lacks a table.
     Cost: one read of `events`, `edges` and all state.
     """
     anchored = anchor.roots()  # before the database's snapshot: what is written meanwhile must not seem to be gone
-    with database.reading() as connection:
-        faults = list(_integrity(database, connection))
-        try:
+    faults = list[Fault]()
+    try:
+        with database.reading() as connection:
+            faults.extend(_integrity(database, connection))
             frontier, events, found = _read_log(connection, anchored)
             rows, wrong = _compare_state(connection, events)
-        except (sa.exc.DatabaseError, BucleError, msgspec.MsgspecError, ValueError, OverflowError) as error:
-            faults.append(Fault(where="database", what=f"cannot be read through: {error}"))
-            return LogReport(size=0, root=EMPTY_ROOT.hex(), rows=0, faults=tuple(faults))
+    except (sa.exc.DatabaseError, BucleError, msgspec.MsgspecError, ValueError, OverflowError) as error:
+        if isinstance(error, DatabaseFailed) and not database.is_sqlite:
+            raise  # a server that does not answer says nothing about the log
+        faults.append(Fault(where="database", what=f"cannot be read through: {error}"))
+        return LogReport(size=0, root=EMPTY_ROOT.hex(), rows=0, faults=tuple(faults))
     faults = found + wrong + faults
     return LogReport(size=frontier.size, root=frontier.root().hex(), rows=rows, faults=tuple(faults))
 
@@ -158,7 +163,7 @@ def _compare_state(connection: Connection, events: list[Event]) -> tuple[int, li
         for row in connection.execute(sa.select(table)):
             rows += 1
             digest, seq = written.pop(row_key(table, row), (None, -1))
-            if digest != row_digest(row):
+            if digest != row_digest(table, row):
                 faults.append(_row_fault(table.name, row_key(table, row), seq, digest))
         faults.extend(
             Fault(where=f"row {table.name} {key}", what=f"is gone: event {seq} wrote it")

@@ -60,20 +60,11 @@ def acquire(database: Database, name: str, holder: str, ttl_s: float = 30.0) -> 
     Returns:
         The lease, or None while somebody else's is alive.
     """
-    now = time.time()
-    with database.writing() as connection:
-        query = sa.select(LEASES).where(LEASES.c.name == name).with_for_update()
-        row = connection.execute(query).one_or_none()
-        if row is None:
-            connection.execute(sa.insert(LEASES).values(name=name, holder=holder, token=1, expires_at=now + ttl_s))
-            return Lease(name=name, holder=holder, token=1, ttl_s=ttl_s)
-        if row.expires_at > now and row.holder != holder and not _is_gone(row.holder):
-            return None
-        token = row.token + 1
-        connection.execute(
-            sa.update(LEASES).where(LEASES.c.name == name).values(holder=holder, token=token, expires_at=now + ttl_s)
-        )
-    return Lease(name=name, holder=holder, token=token, ttl_s=ttl_s)
+    try:
+        return _take(database, name, holder, ttl_s)
+    except sa.exc.IntegrityError:
+        # A lease never held before has no row to lock: two may insert it at once, and one of them comes too late.
+        return _take(database, name, holder, ttl_s)
 
 
 def renew(database: Database, lease: Lease) -> None:
@@ -140,3 +131,20 @@ def _lost(lease: Lease) -> LeaseLost:
         why="It was not renewed in time; what this process does now could be done twice.",
         fix="Nothing: the new holder goes on. Look for a machine that stood still.",
     )
+
+
+def _take(database: Database, name: str, holder: str, ttl_s: float) -> Lease | None:
+    now = time.time()
+    with database.writing() as connection:
+        query = sa.select(LEASES).where(LEASES.c.name == name).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            connection.execute(sa.insert(LEASES).values(name=name, holder=holder, token=1, expires_at=now + ttl_s))
+            return Lease(name=name, holder=holder, token=1, ttl_s=ttl_s)
+        if row.expires_at > now and row.holder != holder and not _is_gone(row.holder):
+            return None
+        token = row.token + 1
+        connection.execute(
+            sa.update(LEASES).where(LEASES.c.name == name).values(holder=holder, token=token, expires_at=now + ttl_s)
+        )
+    return Lease(name=name, holder=holder, token=token, ttl_s=ttl_s)

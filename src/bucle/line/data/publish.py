@@ -126,8 +126,7 @@ def commit(
     Raises:
         EmptyCommit: neither tables nor files are given.
         NoSuchBranch: there is no such branch.
-        TypeMismatch: a column does not fit the table.
-        TypeNotKept: a column has a type Iceberg does not hold.
+        TypeMismatch, TypeNotKept: a column does not fit the table, or Iceberg does not hold its type.
         DiskFull: there is no room.
     Cost: the rows written once as Parquet, about six small files a table, one transaction.
     """

@@ -139,7 +139,7 @@ def state_of(commit: Commit, table: str) -> TableState:
 
 def _check_columns(table: str, wanted: Sequence[str], known: Sequence[str]) -> None:
     for column in wanted:
-        if column not in known:
+        if column not in known and not column.startswith("^"):
             raise NoSuchColumn(
                 f"Table {table!r} has no column {column!r}.",
                 why=f"It has: {', '.join(known)}.",

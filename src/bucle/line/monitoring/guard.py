@@ -147,7 +147,8 @@ def _latency_evidence(champion: Window, canary: Window, rules: GuardRules) -> fl
 def _scores_apart(champion: Window, canary: Window, rules: GuardRules) -> tuple[float | None, bool]:
     """PSI of the answers, and whether it is too far; None while there are too few."""
     before, after = as_counts(champion.scores), as_counts(canary.scores)
-    if min(before.sum(), after.sum()) < max(1, rules.min_requests):
+    # Rows of one request are alike (one hour, one customer), so requests are counted, not rows.
+    if min(champion.requests, canary.requests) < max(1, rules.min_requests) or not before.sum() or not after.sum():
         return None, False
     group = score_groups(before)
     coarse = np.bincount(group, weights=before).astype(np.int64), np.bincount(group, weights=after).astype(np.int64)

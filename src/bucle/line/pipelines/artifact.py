@@ -173,6 +173,8 @@ def exact_json(value: Any, type_: Any, where: str) -> bytes:
 def _refuse_what_json_cannot_say(value: Any) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"JSON has no {value}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError(f"{value} has more than 64 bits")
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -195,11 +197,9 @@ def _keep_array(blobs: Blobs, value: np.ndarray[Any, Any], where: str) -> str:
 
 
 def _keep_frame(blobs: Blobs, value: pl.DataFrame, where: str, scratch: Path) -> str:
-    # One chunk and the oldest layout: string views keep the history of how they were made, so that equal frames would
-    # have other bytes.
     target = scratch / f"{where.replace('/', '_')[:80]}.arrow"
     try:
-        value.rechunk().write_ipc(target, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
+        _canonical(value).write_ipc(target, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
     except pl.exceptions.PolarsError as error:
         target.unlink(missing_ok=True)
         raise ValueNotKept(
@@ -209,6 +209,32 @@ def _keep_frame(blobs: Blobs, value: pl.DataFrame, where: str, scratch: Path) ->
             at=where,
         ) from error
     return blobs.adopt(target)
+
+
+def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame laid out anew where equal values may have other bytes, so that equal frames have equal digests.
+
+    That is: one chunk (and, on writing, the oldest layout, as string views keep the history of how they were made);
+    what lies under nulls and behind the last bit of a bitmap, which a gather writes anew. A struct that is null as a
+    whole keeps what lies under it.
+    """
+    frame = frame.rechunk()
+    return frame.select(_anew(frame[name]) if _may_differ(frame[name]) else pl.col(name) for name in frame.columns)
+
+
+def _may_differ(series: pl.Series) -> bool:
+    return series.dtype == pl.Boolean or series.dtype.is_nested() or series.null_count() > 0
+
+
+def _anew(series: pl.Series) -> pl.Expr:
+    column, everywhere = pl.col(series.name), pl.int_range(pl.len(), dtype=pl.UInt32)
+    if series.dtype == pl.Boolean:
+        # By way of numbers: the gather of a single bit leaves the other seven of its byte as they were.
+        return (column.cast(pl.UInt8).gather(everywhere) == 1).alias(series.name)
+    if series.dtype in (pl.String, pl.Binary):
+        empty = pl.lit("" if series.dtype == pl.String else b"")
+        column = pl.when(column.is_not_null()).then(column.fill_null(empty))
+    return column.gather(everywhere).alias(series.name)
 
 
 def _keep_file(blobs: Blobs, value: Path, where: str, scratch: Path) -> str:

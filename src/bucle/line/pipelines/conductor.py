@@ -16,7 +16,7 @@ from bucle.ground.store import BlobCorrupt, BlobMissing, Blobs, Lease, held
 from bucle.line.pipelines.artifact import Artifact, read_leaf
 from bucle.line.pipelines.errors import StepFailed, StepTimedOut
 from bucle.line.pipelines.execution import Failure
-from bucle.line.pipelines.journal import ComputedElsewhere, Journal
+from bucle.line.pipelines.journal import Claim, ComputedElsewhere, Journal
 from bucle.line.pipelines.plan import Plan, Planner, make_task
 from bucle.line.pipelines.shape import Shape, assemble
 from bucle.line.pipelines.step import Step
@@ -106,22 +106,27 @@ class Conductor:
 
     def _cached_or_computed(self, plan: Plan) -> Any:
         """The value of a key, computed by exactly one of those who ask for it at the same time."""
-        dead = list[str]()
+        claim = Claim() if plan.step.cache else None
         while True:
-            known = self._from_cache(plan) if plan.step.cache else None
+            known = None if claim is None else self._from_cache(plan, claim)
             if known is not None:
                 return known[0]
             try:
-                return self._compute(plan, dead if plan.step.cache else None)
+                return self._compute(plan, claim)
             except ComputedElsewhere as busy:
-                mine = busy.execution == self._execution
-                if mine or held(self._project.database, f"execution/{busy.execution}") is not None:
-                    time.sleep(_POLL_S)
-                else:
-                    dead.append(busy.execution)
+                if claim is not None and busy.execution is not None:
+                    self._wait_for(busy.execution, claim)
 
-    def _from_cache(self, plan: Plan) -> tuple[Any] | None:
-        for origin in find_computed(self._project.database, plan.run.key):
+    def _wait_for(self, execution: str, claim: Claim) -> None:
+        """A moment for a living execution that computes our key; a dead one is not waited for again."""
+        if execution == self._execution or held(self._project.database, f"execution/{execution}") is not None:
+            time.sleep(_POLL_S)
+        else:
+            claim.dead.add(execution)
+
+    def _from_cache(self, plan: Plan, claim: Claim) -> tuple[Any] | None:
+        computed, claim.mark = find_computed(self._project.database, plan.run.key)
+        for origin in computed:
             known = known_value(self._project.blobs, plan.step.interface.result, origin)
             if known is None:
                 continue
@@ -141,14 +146,14 @@ class Conductor:
             return known
         return None
 
-    def _compute(self, plan: Plan, dead: list[str] | None) -> Any:
+    def _compute(self, plan: Plan, claim: Claim | None) -> Any:
         run = plan.run
         for left in range(plan.step.retries, -1, -1):
             now = self._journal.now
             run = replace(
                 run, status="running", attempt=run.attempt + 1, started_at=now, ended_at=None, log="", error=None
             )
-            self._journal.step_started(run, dead)
+            self._journal.step_started(run, claim)
             self._report(run)
             run, outcome = self._attempt(plan._replace(run=run))
             if outcome.failure is None:

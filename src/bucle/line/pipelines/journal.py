@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,22 +18,41 @@ from bucle.ground.project import Project
 from bucle.ground.store import Lease, fence
 from bucle.line.pipelines.execution import Execution, Failure
 from bucle.line.pipelines.step_run import StepRun
-from bucle.line.pipelines.store import execution_row, find_running_elsewhere, find_step_runs, step_run_row
+from bucle.line.pipelines.store import (
+    computed_mark,
+    execution_row,
+    find_running_elsewhere,
+    find_step_runs,
+    step_run_row,
+)
 from bucle.line.pipelines.tables import EXECUTIONS, STEP_RUNS
 
-__all__ = ["ComputedElsewhere", "Journal"]
+__all__ = ["Claim", "ComputedElsewhere", "Journal"]
 
 
 class ComputedElsewhere(Exception):
-    """Another execution is computing this key; nothing was written.
+    """Somebody else is computing this key, or just has; nothing was written.
 
     Args:
-        execution: which.
+        execution: which is at it; None when it is done.
     """
 
-    def __init__(self, execution: str) -> None:
+    def __init__(self, execution: str | None) -> None:
         super().__init__(execution)
         self.execution = execution
+
+
+@dataclass
+class Claim:
+    """What is known of others who compute the same key.
+
+    Attributes:
+        mark: of the last look at what was computed.
+        dead: executions that say they compute it but whose process has died.
+    """
+
+    mark: int = 0
+    dead: set[str] = field(default_factory=set)
 
 
 class Journal:
@@ -93,19 +113,18 @@ class Journal:
             for id_ in stale:
                 tx.delete(STEP_RUNS, {"id": id_})
 
-    def step_started(self, run: StepRun, dead: Sequence[str] | None) -> None:
+    def step_started(self, run: StepRun, claim: Claim | None) -> None:
         """A step begins.
 
         Args:
-            dead: executions that say they compute this key but whose process has died; None when nobody else's
-                computing it matters.
+            claim: what is known of others who compute its key; None when that does not matter.
         Raises:
-            ComputedElsewhere: a living one does.
+            ComputedElsewhere: a living one does, or has done so since the claim's look.
         """
         with self._step("pipelines.step_started", run, {}) as tx:
-            if dead is not None:
-                elsewhere = find_running_elsewhere(tx.connection, run.key, run.id, dead)
-                if elsewhere is not None:
+            if claim is not None:
+                elsewhere = find_running_elsewhere(tx.connection, run.key, run.id, tuple(claim.dead))
+                if elsewhere is not None or computed_mark(tx.connection, run.key) != claim.mark:
                     raise ComputedElsewhere(elsewhere)
             tx.put(STEP_RUNS, step_run_row(run))
 

@@ -15,6 +15,7 @@ from bucle.line.pipelines.step_run import StepRun
 from bucle.line.pipelines.tables import EXECUTIONS, STEP_RUNS
 
 __all__ = [
+    "computed_mark",
     "execution_row",
     "find_computed",
     "find_execution",
@@ -84,12 +85,19 @@ def find_step_runs(database: Database, execution: str) -> list[StepRun]:
         return [_step_run(row) for row in connection.execute(query)]
 
 
-def find_computed(database: Database, key: str) -> list[StepRun]:
-    """The step runs that really computed a key, newest first: where a cache hit comes from."""
+def find_computed(database: Database, key: str) -> tuple[list[StepRun], int]:
+    """The newest step runs that really computed a key, where a cache hit comes from, and the mark of this look."""
     mine = sa.and_(STEP_RUNS.c.key == key, STEP_RUNS.c.status == "succeeded")
     query = sa.select(STEP_RUNS).where(mine).order_by(STEP_RUNS.c.ended_at.desc(), STEP_RUNS.c.id).limit(5)
     with database.reading() as connection:
-        return [_step_run(row) for row in connection.execute(query)]
+        return [_step_run(row) for row in connection.execute(query)], computed_mark(connection, key)
+
+
+def computed_mark(connection: Connection, key: str) -> int:
+    """A number that grows whenever a key has been computed once more."""
+    mine = sa.and_(STEP_RUNS.c.key == key, STEP_RUNS.c.status == "succeeded")
+    mark = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(STEP_RUNS.c.attempt), 0)).where(mine)).scalar_one()
+    return int(mark)
 
 
 def find_previous(database: Database, run: StepRun) -> StepRun | None:

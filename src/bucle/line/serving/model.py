@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,10 +29,13 @@ It is given the request's columns, with the instant column (`package.instant`, o
 as `Datetime("us", "UTC")`, and returns a frame with the same rows in the same order that has every input of the model.
 """
 
+_LOG = logging.getLogger(__name__)
+
 Array = NDArray[Any]
 
 _FRAME_TYPES: dict[str, Any] = {"string": pl.String, "float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean}
 _SMOOTHING = 0.1
+_WARM_UP_S = 0.5
 
 
 class Outcome(NamedTuple):
@@ -176,20 +181,26 @@ def session_options() -> onnxruntime.SessionOptions:
 
 
 def _warm_up(model: Model, session: onnxruntime.InferenceSession) -> None:
-    """Run the bare graph on empty values. A model that fails on them may still be good, so that says nothing."""
+    """Run the bare graph on empty values, not for long. A model that fails on them may still be good."""
     feeds = {}
     for tensor in model.schema.inputs.values():
         shape = (tensor.rows or 1, *tensor.tail)
         feeds[tensor.name] = (
             np.full(shape, "", dtype=object) if tensor.dtype.kind == "O" else np.zeros(shape, tensor.dtype)
         )
+    options = onnxruntime.RunOptions()
+    limit = threading.Timer(_WARM_UP_S, setattr, (options, "terminate", True))
+    limit.start()
+    started = time.perf_counter()
     try:
-        session.run(None, feeds)
+        session.run(None, feeds, options)
         started = time.perf_counter()
-        session.run(None, feeds)
-    except Exception:
-        return
-    model.learn(1, (time.perf_counter() - started) * 1e6)
+        session.run(None, feeds, options)
+    except Exception as error:
+        _LOG.info("package %s did not warm up: %s", model.package.digest[:12], error)
+    finally:
+        limit.cancel()
+        model.learn(1, (time.perf_counter() - started) * 1e6)
 
 
 def _frame(request: Request, package: Package) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from datetime import datetime
 from bucle.doors.ui.parameters import Limit, Offset, Text
 from bucle.doors.ui.store import events_page, tallies
 from bucle.ground.core import Record
-from bucle.ground.ledger import Anchor, Event, LogReport, verify_log
+from bucle.ground.ledger import Event, LogReport, verify_log
 from bucle.ground.project import Project
 
 __all__ = ["Audit", "Checked", "audit"]
@@ -66,7 +66,7 @@ class _LastCheck:
         """Verify the log unless that was done for exactly this size."""
         with self._lock:
             if self._kept is None or self._kept.report.size != size or self._kept.report.faults:
-                report = verify_log(project.database, Anchor(project.state / "ledger.anchor"))
+                report = verify_log(project.database, project.anchor)
                 self._kept = Checked(report=report, at=project.clock.now())
             return self._kept
 

@@ -7,23 +7,15 @@ from typing import Any
 import polars as pl
 
 from bucle.doors.ui.parameters import Id, Limit, Text
-from bucle.doors.ui.problems import attempt
-from bucle.ground.core import NotFound, Record, decode, make_ref, to_builtins
-from bucle.ground.ledger import Edge
+from bucle.ground.core import Record, decode, to_builtins
 from bucle.ground.project import Project
-from bucle.line import deploy, registry, serving
-from bucle.line.registry import ModelVersion
+from bucle.line import deploy, serving
+from bucle.loop import Trace, trace
 
-__all__ = ["Answer", "NoSuchPrediction", "PredictionPage", "Predictions", "prediction", "predictions"]
-
-
-class NoSuchPrediction(NotFound):
-    """No endpoint has this prediction on record."""
-
-    code = "BU1608"
+__all__ = ["PredictionPage", "Predictions", "Recorded", "prediction", "predictions"]
 
 
-class Answer(Record, frozen=True):
+class Recorded(Record, frozen=True):
     """One row that one version answered.
 
     Attributes:
@@ -72,7 +64,7 @@ class Predictions(Record, frozen=True):
 
     endpoint: str
     endpoints: tuple[str, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[Recorded, ...]
     limit: int
 
 
@@ -80,18 +72,14 @@ class PredictionPage(Record, frozen=True):
     """One prediction, traced back.
 
     Attributes:
-        id: `request/row`.
-        answers: the answer the client got first, then those of shadows and of a canary that failed.
-        version: the version that answered the client; None when the registry does not know it.
-        edges: what that version came from.
-        problems: what could not be read.
+        trace: the answer the client got, and everything it came from.
+        others: what else answered the same row: shadows, and a canary that failed.
+        reproduce: the command that does it all again and compares bit for bit.
     """
 
-    id: str
-    answers: tuple[Answer, ...]
-    version: ModelVersion | None
-    edges: tuple[Edge, ...]
-    problems: tuple[dict[str, str], ...]
+    trace: Trace
+    others: tuple[Recorded, ...]
+    reproduce: str
 
 
 def predictions(project: Project, *, endpoint: Text = "", entity: Text = "", limit: Limit = 50) -> Predictions:
@@ -104,7 +92,7 @@ def predictions(project: Project, *, endpoint: Text = "", entity: Text = "", lim
     """
     known = deploy.endpoints(project)
     chosen = endpoint if endpoint in known else known[0] if known else ""
-    answers: list[Answer] = []
+    answers: list[Recorded] = []
     if chosen:
         where = pl.col("entity") == entity if entity else pl.lit(True)
         waiting, _ = serving.live(project, chosen)
@@ -117,36 +105,26 @@ def predictions(project: Project, *, endpoint: Text = "", entity: Text = "", lim
 def prediction(project: Project, *, id: Id) -> PredictionPage:  # noqa: A002  the address says whose id
     """One prediction.
 
+    Args:
+        id: `request/row`; the first row when there is no slash.
     Raises:
         NoSuchPrediction: no endpoint has it on record.
     Cost: one read of the table of predictions.
     """
-    problems = list[dict[str, str]]()
-    wanted = (pl.col("prediction_id") == id) | (pl.col("request_id") == id)
-    found: list[Answer] = []
-    for endpoint in deploy.endpoints(project):
-        waiting, _ = serving.live(project, endpoint)
-        both = pl.concat([serving.predictions(project, endpoint).filter(wanted), waiting.filter(wanted)])
-        rows = both.unique(["prediction_id", "model", "version", "arm"], keep="first", maintain_order=True).to_dicts()
-        found += [_answer(row) for row in rows]
-    if not found:
-        raise NoSuchPrediction(
-            f"No prediction {id!r} is on record.",
-            why="An id reads request/row, e.g. 7f3c/0.",
-            fix="See the newest ones: /predictions",
-            at="id",
-        )
-    found.sort(key=lambda one: (one.arm == "shadow", one.status == "error"))
-    first = found[0]
-    version = attempt(problems, lambda: registry.version(project, first.model, first.version))
-    edges = project.ledger.lineage(make_ref("model", first.model, first.version), upstream=True, depth=2)
+    found = trace(project, id if "/" in id else f"{id}/0")
+    endpoint, wanted = found.answer.endpoint, pl.col("prediction_id") == found.answer.id
+    waiting, _ = serving.live(project, endpoint)
+    both = pl.concat([serving.predictions(project, endpoint).filter(wanted), waiting.filter(wanted)])
+    rows = both.unique(["prediction_id", "model", "version", "arm"], keep="first", maintain_order=True).to_dicts()
+    told = (found.version.model, found.version.version, found.answer.arm)
+    others = [one for one in map(_answer, rows) if (one.model, one.version, one.arm) != told]
     return PredictionPage(
-        id=id, answers=tuple(found), version=version, edges=tuple(edges), problems=tuple(problems)
+        trace=found, others=tuple(others), reproduce=f"bucle trace {found.answer.id} --reproduce"
     )
 
 
-def _answer(row: dict[str, Any]) -> Answer:
+def _answer(row: dict[str, Any]) -> Recorded:
     plain = to_builtins(row)
-    kept = {name: plain[name] for name in Answer.__struct_fields__ if name in plain}
+    kept = {name: plain[name] for name in Recorded.__struct_fields__ if name in plain}
     parts = {name: decode(plain[name] or "{}", dict[str, Any]) for name in ("request", "features", "outputs")}
-    return Answer(**{**kept, **parts, "id": plain["prediction_id"], "error": plain["error"] or ""})
+    return Recorded(**{**kept, **parts, "id": plain["prediction_id"], "error": plain["error"] or ""})

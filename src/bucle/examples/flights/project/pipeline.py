@@ -88,15 +88,15 @@ def examples(commit: str, until: str, holdout_days: int, project: Project) -> Ex
 
 
 @step
-def train(train: pl.DataFrame, holdout: pl.DataFrame, commit: str, rounds: int, labels: str, seed: int, project: Project) -> Trained:
+def train(rows: Examples, *, commit: str, rounds: int, labels: str, seed: int, project: Project) -> Trained:
     """Gradient-boosted trees; with `labels="shuffled"` they learn nothing, which the gates must notice."""
-    truth = train["late"].to_numpy().astype(np.float32)
+    truth = rows.train["late"].to_numpy().astype(np.float32)
     if labels == "shuffled":
         truth = np.random.default_rng(seed).permutation(truth)
-    words = {word: sorted(train[word].unique().to_list()) for word in WORDS}
+    words = _vocabulary(rows.train)
     settings = {**SETTINGS, "seed": seed}
-    fitted = lightgbm.Dataset(_matrix(train, words), truth, feature_name=[*WORDS, *NUMBERS], params=settings)
-    held = fitted.create_valid(_matrix(holdout, words), holdout["late"].to_numpy().astype(np.float32))
+    fitted = lightgbm.Dataset(_matrix(rows.train, words), truth, feature_name=[*WORDS, *NUMBERS], params=settings)
+    held = fitted.create_valid(_matrix(rows.holdout, words), rows.holdout["late"].to_numpy().astype(np.float32))
     curves: dict[str, dict[str, list[float]]] = {}
     booster = lightgbm.train(
         settings,
@@ -106,8 +106,8 @@ def train(train: pl.DataFrame, holdout: pl.DataFrame, commit: str, rounds: int, 
         valid_names=["holdout"],
         callbacks=[lightgbm.record_evaluation(curves)],
     )
-    key = f"flights/{commit}/{rounds}/{labels}/{seed}/{train.height}"
-    params = {**settings, "rounds": rounds, "labels": labels, "train_rows": train.height}
+    key = f"flights/{commit}/{rounds}/{labels}/{seed}/{rows.train.height}"
+    params = {**settings, "rounds": rounds, "labels": labels, "train_rows": rows.train.height}
     with tracking.start(project, "flights", params=params, inputs=[f"commit/{commit}"], seed=seed, key=key) as run:
         for done, auc in enumerate(curves["holdout"]["auc"], start=1):
             run.log_metrics({"holdout_auc": auc}, step=done)
@@ -116,14 +116,14 @@ def train(train: pl.DataFrame, holdout: pl.DataFrame, commit: str, rounds: int, 
 
 
 @step
-def package(model: bytes, run: str, train: pl.DataFrame, holdout: pl.DataFrame, project: Project) -> dict[str, Any]:
+def package(fitted: Trained, rows: Examples, project: Project) -> dict[str, Any]:
     """The model as ONNX with its signature, its reference profile and the quality it has on held-out flights."""
-    booster = lightgbm.Booster(model_str=model.decode())
-    words = {word: sorted(train[word].unique().to_list()) for word in WORDS}
+    booster = lightgbm.Booster(model_str=fitted.model.decode())
+    words = _vocabulary(rows.train)
     onnx = to_onnx(booster, {**words, **dict.fromkeys(NUMBERS)})
-    scores = np.asarray(booster.predict(_matrix(holdout, words)))
-    quality = monitoring.quality_of(scores, holdout["late"].to_numpy())
-    profile = monitoring.profile_of(train.select(*WORDS, *NUMBERS), scores)
+    scores = np.asarray(booster.predict(_matrix(rows.holdout, words)))
+    quality = monitoring.quality_of(scores, rows.holdout["late"].to_numpy())
+    profile = monitoring.profile_of(rows.train.select(*WORDS, *NUMBERS), scores)
     packed = registry.pack(
         project,
         onnx,
@@ -134,18 +134,20 @@ def package(model: bytes, run: str, train: pl.DataFrame, holdout: pl.DataFrame, 
         files={"profile.json": encode(profile), "quality.json": encode(quality)},
     )
     metrics = {"auc": quality.auc, "log_loss": quality.log_loss, "brier": quality.brier, "ece": quality.ece}
-    return {"package": packed.digest, "run": run, "metrics": metrics}
+    return {"package": packed.digest, "run": fitted.run, "metrics": metrics}
 
 
 @pipeline
 def retrain(commit: str, until: str, labels: str = "true", rounds: int = 120, seed: int = 7) -> dict[str, Any]:
     """A candidate from everything known by `until`; the last week is held out for the gates."""
     rows = examples(commit=commit, until=until, holdout_days=7)
-    fitted = train(
-        train=rows.train, holdout=rows.holdout, commit=commit, rounds=rounds, labels=labels, seed=seed
-    )
-    packed = package(model=fitted.model, run=fitted.run, train=rows.train, holdout=rows.holdout)
+    fitted = train(rows, commit=commit, rounds=rounds, labels=labels, seed=seed)
+    packed = package(fitted, rows)
     return {**packed, "holdout": rows.holdout}
+
+
+def _vocabulary(rows: pl.DataFrame) -> dict[str, list[str]]:
+    return {word: sorted(rows[word].unique().to_list()) for word in WORDS}
 
 
 def _matrix(rows: pl.DataFrame, words: dict[str, list[str]]) -> np.ndarray:

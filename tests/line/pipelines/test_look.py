@@ -1,0 +1,203 @@
+"""Why a step was computed, whether it can be computed again to the same bits, and what is told to who errs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from bucle.ground.core import NotFound, SimulatedClock
+from bucle.ground.project import Project
+from bucle.line import pipelines
+from bucle.line.pipelines import pipeline, step
+
+from .conftest import Flow
+
+Opener = Callable[[], Project]
+
+LINE = """
+    OFFSET = 1
+
+    def shift(x: float) -> float:
+        return x + OFFSET
+
+    @step
+    def draw(count: int, seed: int) -> np.ndarray:
+        return np.random.normal(size=count)
+
+    @step
+    def unseeded(numbers: np.ndarray) -> list[float]:
+        import random
+        return [random.random(), float(np.random.uniform()), shift(float(numbers.sum())), hash("text") % 97]
+
+    @step(cache=False)
+    def entropy() -> str:
+        return os.urandom(8).hex()
+
+    @pipeline
+    def line(count: int, seed: int = 1) -> list[float]:
+        entropy()
+        return unseeded(draw(count, seed))
+"""
+
+
+def test_why_names_the_parameter_that_changed(flow: Flow, opened: Opener, clock: SimulatedClock) -> None:
+    flow.write(LINE)
+    project = opened()
+    first = pipelines.run(project, "line", {"count": 3})
+    clock.advance(timedelta(days=1))
+    second = pipelines.run(project, "line", {"count": 3, "seed": 2})
+    _, draw, unseeded = pipelines.step_runs(project, second.id)
+    why = pipelines.why(project, draw)
+    assert (why.against, why.status) == (f"{first.id}.1", "succeeded")
+    assert why.changes == (pipelines.Change(part="param", name="seed", before="1", after="2"),)
+    assert [(change.part, change.name) for change in pipelines.why(project, unseeded.id).changes] == [
+        ("input", "numbers")
+    ]
+    assert pipelines.why(project, f"{first.id}.1").against == ""
+
+
+def test_why_names_the_function_that_changed(flow: Flow, opened: Opener, clock: SimulatedClock) -> None:
+    flow.write(LINE)
+    project = opened()
+    pipelines.run(project, "line", {"count": 3})
+    clock.advance(timedelta(days=1))
+    flow.write(LINE.replace("OFFSET = 1", "OFFSET = 2"))
+    second = pipelines.run(opened(), "line", {"count": 3})
+    _, draw, unseeded = pipelines.step_runs(project, second.id)
+    assert (draw.status, unseeded.status) == ("cached", "succeeded")
+    assert pipelines.why(project, draw).changes == ()
+    assert pipelines.why(project, unseeded).changes == (
+        pipelines.Change(part="code", name="flow.py:OFFSET", before="OFFSET = 1", after="OFFSET = 2"),
+    )
+
+
+def test_a_step_runs_the_code_its_key_was_made_of_even_when_the_file_is_edited_in_the_same_second(
+    flow: Flow, opened: Opener
+) -> None:
+    for value in (1, 2, 3):
+        flow.write(f"""
+            VALUE = {value}
+
+            @step
+            def look() -> int:
+                return VALUE
+
+            @pipeline
+            def line() -> int:
+                return look()
+        """)
+        assert pipelines.run(opened(), "line", {}).result == value
+
+
+def test_a_step_computed_again_is_the_same_bit_for_bit(flow: Flow, opened: Opener) -> None:
+    flow.write(LINE)
+    project = opened()
+    execution = pipelines.run(project, "line", {"count": 1000})
+    for run in pipelines.step_runs(project, execution.id)[1:]:
+        again = pipelines.reproduce(project, run)
+        assert again.identical
+        assert again.same_environment
+        assert again.got == run.outputs
+    events = project.ledger.events(kinds=["pipelines.step_reproduced"])
+    assert [event.data["identical"] for event in events] == [True, True]
+
+
+def test_a_step_that_cannot_be_reproduced_is_told_so(flow: Flow, opened: Opener) -> None:
+    flow.write(LINE)
+    project = opened()
+    execution = pipelines.run(project, "line", {"count": 3})
+    assert not pipelines.reproduce(project, f"{execution.id}.0").identical
+    flow.write(LINE.replace("OFFSET = 1", "OFFSET = 2"))
+    with pytest.raises(pipelines.CodeChanged):
+        pipelines.reproduce(project, f"{execution.id}.2")
+
+
+def test_code_changed_under_a_running_execution_is_refused(flow: Flow, opened: Opener) -> None:
+    flow.write("""
+        @step
+        def edits(where: str) -> int:
+            text = Path(where).read_text()
+            Path(where).write_text(text + "\\n# edited\\n")
+            return 1
+
+        @step
+        def after(x: int) -> int:
+            return x
+
+        @pipeline
+        def line(where: str) -> int:
+            return after(edits(where))
+    """)
+    project = opened()
+    with pytest.raises(pipelines.StepFailed, match="was changed while"):
+        pipelines.run(project, "line", {"where": str(flow.root / "flow.py")})
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"cuont": 3}, "Did you mean 'count'"),
+        ({}, "missing a required argument"),
+        ({"count": "three"}, "Expected `int`"),
+    ],
+)
+def test_wrong_parameters_are_told(flow: Flow, opened: Opener, params: dict[str, object], words: str) -> None:
+    flow.write(LINE)
+    project = opened()
+    with pytest.raises(pipelines.BadParams, match=words):
+        pipelines.run(project, "line", params)
+    assert project.ledger.size() == 0
+
+
+def test_a_near_miss_of_a_pipeline_is_offered(flow: Flow, opened: Opener) -> None:
+    flow.write(LINE)
+    with pytest.raises(pipelines.NoSuchPipeline, match="Did you mean 'line'"):
+        pipelines.run(opened(), "lime", {})
+
+
+def test_what_does_not_exist_is_not_found(project: Project) -> None:
+    for ask in (pipelines.execution, pipelines.resume, pipelines.step_run, pipelines.why, pipelines.log_of):
+        with pytest.raises(NotFound):
+            ask(project, "none")
+    assert pipelines.step_runs(project, "none") == []
+
+
+def test_a_step_that_no_other_process_could_find_is_refused(project: Project) -> None:
+    @step
+    def nested(x: int) -> int:
+        return x
+
+    @pipeline
+    def line() -> int:
+        return nested(1)
+
+    with pytest.raises(pipelines.NotImportable):
+        pipelines.run(project, line, {})
+    assert line() == 1
+
+
+def test_a_step_without_annotations_is_refused(flow: Flow, opened: Opener) -> None:
+    flow.write("""
+        @step
+        def untyped(x) -> int:
+            return 1
+
+        @pipeline
+        def line() -> int:
+            return untyped(1)
+
+        @step
+        def wrong(x: int) -> int:
+            return "text"
+
+        @pipeline
+        def lie() -> int:
+            return wrong(1)
+    """)
+    project = opened()
+    with pytest.raises(pipelines.NotTyped, match="parameter 'x' of untyped"):
+        pipelines.run(project, "line", {})
+    with pytest.raises(pipelines.StepFailed, match=r"wrong\.result is a str that cannot be kept"):
+        pipelines.run(project, "lie", {})
