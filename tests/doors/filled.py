@@ -269,7 +269,7 @@ class Year:
         assert state.cycle is not None
         now = self.clock.now()
         since = state.cycle.step_since or now
-        frame = serving.predictions(self.project, "flights", since=since).filter(pl.col("arm") != "shadow")
+        frame = serving.predictions(self.project, "flights", since=since, until=now).filter(pl.col("arm") != "shadow")
         plain = monitoring.Profile(rows=0, features=(), scores=())
         sides = []
         for number, arm in ((state.champion, "champion"), (decision.version, "canary")):

@@ -40,6 +40,7 @@ LINE = """
         helper = subprocess.Popen(["sleep", "60"], start_new_session=by % 2 == 0)
         time.sleep(0.02)
         helper.kill()
+        helper.wait()
         ran(f"end:grow{by}")
         return frame.with_columns(pl.col("a") * 31 % 1009 + by)
 
@@ -160,7 +161,7 @@ def kill_and_resume(flow: Flow, kills: int, length: int, seed: int) -> int:
         process.communicate()
         finished, before = check_after_kill(runner), begun(flow)
         last = finished, before
-        process = None
+
     finished, before = last
     process = runner.start()
     out, err = process.communicate(timeout=120)

@@ -114,25 +114,52 @@ def test_a_step_that_cannot_be_reproduced_is_told_so(flow: Flow, opened: Opener)
         pipelines.reproduce(project, f"{execution.id}.2")
 
 
-def test_code_changed_under_a_running_execution_is_refused(flow: Flow, opened: Opener) -> None:
+def test_an_edit_does_not_reach_an_execution_that_has_begun(flow: Flow, opened: Opener) -> None:
     flow.write("""
+        VALUE = 1
+
         @step
         def edits(where: str) -> int:
             text = Path(where).read_text()
-            Path(where).write_text(text + "\\n# edited\\n")
+            Path(where).write_text(text.replace("VALUE = 1", "VALUE = 2"))
             return 1
 
         @step
         def after(x: int) -> int:
-            return x
+            return VALUE
 
         @pipeline
         def line(where: str) -> int:
             return after(edits(where))
     """)
-    project = opened()
+    where = str(flow.root / "flow.py")
+    assert pipelines.run(opened(), "line", {"where": where}).result == 1
+    assert pipelines.run(opened(), "line", {"where": where}).result == 2
+
+
+def test_a_new_process_refuses_code_that_was_changed_meanwhile(flow: Flow, opened: Opener) -> None:
+    flow.write("""
+        @step(cache=False)
+        def edits(where: str) -> int:
+            Path(where).write_text(Path(where).read_text() + "\\n# edited\\n")
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+            return 1
+
+        @step
+        def after() -> int:
+            return 1
+
+        @pipeline
+        def line(where: str) -> int:
+            try:
+                edits(where)
+            except Exception:
+                return after()
+            return 0
+    """)
     with pytest.raises(pipelines.StepFailed, match="was changed while"):
-        pipelines.run(project, "line", {"where": str(flow.root / "flow.py")})
+        pipelines.run(opened(), "line", {"where": str(flow.root / "flow.py")})
 
 
 @pytest.mark.parametrize(

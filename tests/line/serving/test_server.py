@@ -87,7 +87,7 @@ def load_while(url: str, rows: Row, act: Callable[[], None], clients: int = 4) -
 
 
 def test_no_request_fails_while_versions_are_swapped(
-    running: Client, rows: Row, project: Project, pack: Callable[..., Any], deploy: Callable[..., Any], folder: Path
+    running: Client, rows: Row, project: Project, pack: Callable[..., Any], deploy: Callable[..., Any]
 ) -> None:
     process = here(project)
 
@@ -100,7 +100,7 @@ def test_no_request_fails_while_versions_are_swapped(
     told = load_while(process.url, rows, swap)
     assert {status for status, _, _ in told} == {200}
     assert len({version for _, version, _ in told}) > 2
-    logged = [p.request_id for p in read_segments(folder / "log")]
+    logged = [p.request_id for p in read_segments(serving.endpoint_folder(project.state, "flights") / "log")]
     assert len(logged) == len(set(logged))
     assert {identity for _, _, identity in told} <= set(logged)
 

@@ -6,14 +6,20 @@ Exit status: 0 done; 1 failed; 2 wrong use; 3 not found; 4 not allowed; 5 refuse
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from bucle.version import __version__
 
-__all__ = ["NOUNS", "main"]
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from bucle.doors.cli.terminal import Terminal
+
+__all__ = ["NOUNS", "main", "make_parser"]
 
 NOUNS: dict[str, dict[str, str]] = {
     "Start": {
@@ -76,31 +82,61 @@ def _run(noun: str, rest: list[str]) -> int:
     from bucle.doors.cli.terminal import Terminal
     from bucle.ground.core import BucleError
 
-    module = importlib.import_module(f"bucle.doors.cli.{noun}")
-    options = _parser(noun, module.VERBS).parse_args(rest)
-    terminal = Terminal(
-        as_json=options.json, quiet=options.quiet, project=options.project, database=options.database
-    )
+    terminal = Terminal(as_json="--json" in rest)
     try:
-        return int(options.run(options, terminal) or 0)
+        module = importlib.import_module(f"bucle.doors.cli.{noun}")
+        options = make_parser(noun, module.VERBS).parse_args(rest)
+        terminal = Terminal(
+            as_json=options.json, quiet=options.quiet, project=options.project, database=options.database
+        )
+        return _carry_out(options, terminal)
     except BucleError as error:
         return terminal.fail(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        # Who read us has gone. What is left to print goes nowhere, so that Python's own flush at the end is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
+def _carry_out(options: Namespace, terminal: Terminal) -> int:
+    """Run the verb; what nobody foresaw becomes an error like the others.
+
+    Raises:
+        CommandFailed: anything but Bucle's own errors was raised; with BUCLE_DEBUG set it is raised as it is.
+    """
+    from bucle.doors.cli.errors import CommandFailed
+    from bucle.ground.core import BucleError
+
+    try:
+        status = int(options.run(options, terminal) or 0)
+        sys.stdout.flush()
+    except (BucleError, BrokenPipeError):
+        raise
+    except Exception as error:
+        if os.environ.get("BUCLE_DEBUG"):
+            raise
+        raise CommandFailed(
+            f"{type(error).__name__}: {error}".rstrip(": "),
+            why="The code it ran raised this, or Bucle itself is at fault; what was finished before is kept.",
+            fix="Set BUCLE_DEBUG=1 and repeat the command to see where it happened.",
+        ) from error
+    return status
+
+
 class _Parser(ArgumentParser):
-    """A parser that offers the near miss and exits with 2."""
+    """A parser whose errors are Bucle's, and offer the near miss."""
 
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"error[BU1601] {self.prog}: {message}{_near_miss(message)}\n  fix: {self.prog} --help\n")
-        raise SystemExit(2)
+        from bucle.doors.cli.errors import BadUsage
+
+        what = f"{self.prog}: {message}"
+        raise BadUsage(f"{what}{_near_miss(message)}", fix=f"{self.prog} --help")
 
 
-def _parser(noun: str, verbs: Sequence[object]) -> ArgumentParser:
+def make_parser(noun: str, verbs: Sequence[object]) -> ArgumentParser:
+    """The parser of a noun with its verbs."""
     from bucle.doors.cli.verb import Verb
 
     parser = _Parser(prog=f"bucle {noun}", description=_help_of(noun), formatter_class=RawDescriptionHelpFormatter)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,19 +41,61 @@ class Terminal:
         Raises:
             NotFound: there is no `bucle.toml` here or above.
         """
-        from bucle.ground.project import Project, find_root
+        from bucle.ground.project import Project
 
-        root = Path(self._folder).resolve() if self._folder else find_root(Path.cwd())
-        return Project.open(root, database=self._database, **options)
+        return Project.open(self.root(), database=self._database, **options)
 
-    def show(self, value: Any, columns: Sequence[str] = ()) -> None:
-        """Print a record, or a list of records as a table of the named columns."""
+    @contextmanager
+    def project(self, **options: Any) -> Iterator[Project]:
+        """The project this command is about, closed when the block ends; errors as for `open_project`."""
+        opened = self.open_project(**options)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    def root(self) -> Path:
+        """The project's folder.
+
+        Raises:
+            NotFound: there is no `bucle.toml` here or above.
+        """
+        from bucle.ground.project import find_root
+
+        return Path(self._folder).resolve() if self._folder else find_root(Path.cwd())
+
+    @property
+    def database(self) -> str:
+        """The URL named with `--database`, or empty."""
+        return self._database
+
+    def show(self, value: Any, columns: Sequence[str] = (), *, rows: Sequence[Any] | None = None) -> None:
+        """Print a record, or a list of records as a table of the named columns.
+
+        Args:
+            value: what `--json` prints, whole.
+            columns: of the table people see; all unless given.
+            rows: what people see instead of `value`.
+        """
         if self.as_json:
             self.line(encode(value).decode())
-        elif isinstance(value, list | tuple):
-            self._table([to_builtins(item) for item in value], columns)
+            return
+        told = value if rows is None else rows
+        if isinstance(told, list | tuple):
+            self._table([to_builtins(item) for item in told], columns)
         else:
-            self._fields(to_builtins(value))
+            self._fields(to_builtins(told))
+
+    def tell(self, value: Any) -> None:
+        """Print a record's fields, or a text; nothing with `--json`, whose one document `show` has printed."""
+        if not self.as_json:
+            self.line(value) if isinstance(value, str) else self._fields(to_builtins(value))
+
+    def tell_table(self, rows: Sequence[Any], columns: Sequence[str] = (), title: str = "") -> None:
+        """Print one more table for people, under a title; nothing with `--json`, and nothing when it has no row."""
+        if not self.as_json and rows:
+            self.line(f"\n{title}" if title else "")
+            self._table([to_builtins(item) for item in rows], columns)
 
     def line(self, text: str = "") -> None:
         """Print one line of data."""
@@ -96,7 +139,7 @@ class Terminal:
         for row in rows:
             table.add_row(*(_text(row.get(name)) for name in names))
         wide = None if sys.stdout.isatty() else 200
-        Console(file=sys.stdout, width=wide, highlight=False).print(table)
+        Console(file=sys.stdout, width=wide, highlight=False, markup=False).print(table)
 
     def _fields(self, fields: Any) -> None:
         if not isinstance(fields, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["Axis", "Chart", "Line", "Tick", "axis", "chart", "heat", "scale", "spark"]
 
@@ -156,3 +156,8 @@ def _paths(places: Sequence[tuple[float, float] | None]) -> list[str]:
 def _round_step(step: float) -> float:
     power = 10.0 ** math.floor(math.log10(step))
     return next(nice * power for nice in (1, 2, 2.5, 5, 10) if step <= nice * power * 1.0001)
+
+
+def by_version(versions: Sequence[Any], metric: str) -> list[Point]:
+    """One point a version, by its number."""
+    return [(str(one.version), one.metrics.get(metric), None, None) for one in versions]

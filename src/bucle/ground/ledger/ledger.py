@@ -48,9 +48,10 @@ class Transaction:
         statement = sa.update(table).where(*_matches(table, key)).values(**changes).returning(*table.c)
         written = self.connection.execute(statement).one_or_none()
         if written is None:
-            raise RowMissing(
-                f"Table {table.name} has no row {dict(key)}.", fix="Look whether it was removed meanwhile."
-            )
+            raise _row_missing(table, key)
+        # A changed primary key moves the row: nothing is left under the old one.
+        before = {**written._mapping, **{name: value for name, value in key.items() if name in changes}}
+        self._changes[str(table.name), _key_text(table, before)] = None
         self._note(table, written)
 
     def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
@@ -59,8 +60,10 @@ class Transaction:
         exists = self.connection.execute(sa.select(sa.literal(1)).where(*_matches(table, key))).first()
         if exists is None:
             self.insert(table, row)
-        else:
-            self.update(table, key, {name: value for name, value in row.items() if name not in key})
+            return
+        changes = {name: value for name, value in row.items() if name not in key}
+        if changes:
+            self.update(table, key, changes)
 
     def delete(self, table: sa.Table, key: Mapping[str, Any]) -> None:
         """Remove the row with this primary key.
@@ -68,12 +71,11 @@ class Transaction:
         Raises:
             RowMissing: there is none.
         """
-        gone = self.connection.execute(sa.delete(table).where(*_matches(table, key))).rowcount
-        if gone == 0:
-            raise RowMissing(
-                f"Table {table.name} has no row {dict(key)}.", fix="Look whether it was removed meanwhile."
-            )
-        self._changes[str(table.name), _key_text(table, key)] = None
+        statement = sa.delete(table).where(*_matches(table, key)).returning(*table.c)
+        gone = self.connection.execute(statement).one_or_none()
+        if gone is None:
+            raise _row_missing(table, key)
+        self._changes[str(table.name), row_key(table, gone)] = None
 
     def edge(self, source: str, target: str, kind: str) -> None:
         """Note that `target` came from `source`."""

@@ -20,7 +20,7 @@ __all__ = ["DataFile", "Manifest", "Shelf", "content_digest", "keep_manifest", "
 
 
 _SYNCS = 8
-"""So many files are forced to the disk at once: the journal takes them together, in a third of the time."""
+"""So many files are forced to the disk at once, so that a journalling file system can take them together."""
 
 
 class DataFile(Record, frozen=True):

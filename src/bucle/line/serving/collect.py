@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,7 +19,7 @@ from bucle.line.serving.errors import EndpointFailed, NotRunning
 from bucle.line.serving.frame import PREDICTION_COLUMNS, frame_of
 from bucle.line.serving.process import ask, find_process
 from bucle.line.serving.route import endpoint_folder
-from bucle.line.serving.segment import Prediction, closed_segments, read_live, read_segment
+from bucle.line.serving.segment import Prediction, closed_segments, read_live, read_segment, segments
 from bucle.line.serving.store import Segment, collected, note_segments
 
 __all__ = ["PREDICTIONS", "collect", "live", "predictions"]
@@ -27,6 +28,7 @@ PREDICTIONS = "predictions"
 """The table that holds every prediction of every endpoint."""
 
 _BATCH_BYTES = 64 << 20
+_DYING_S = 5.0
 
 
 def collect(project: Project, endpoint: str, *, branch: str = "main", rotate: bool = True) -> int:
@@ -46,7 +48,7 @@ def collect(project: Project, endpoint: str, *, branch: str = "main", rotate: bo
     """
     folder = endpoint_folder(project.state, endpoint) / "log"
     if rotate:
-        _rotate(project, endpoint)
+        _rotate(project, endpoint, folder)
     with _alone(folder):
         paths = closed_segments(folder)
         before = collected(project, endpoint, [path.name for path in paths])
@@ -102,14 +104,22 @@ def predictions(
     return found.unique(key, keep="first", maintain_order=True).select(wanted)
 
 
-def _rotate(project: Project, endpoint: str) -> None:
-    """A process that does not answer keeps its segment; it is collected the next time."""
+def _rotate(project: Project, endpoint: str, folder: Path) -> None:
+    """Have all there is in closed segments. A process that hangs keeps its segment; it is collected the next time."""
     process = find_process(project.state, endpoint)
     if process is not None:
         try:
             ask(process, "/bucle/rotate")
-        except (NotRunning, EndpointFailed):
+        except EndpointFailed:
             return
+        except NotRunning:
+            pass
+        else:
+            return
+    # Who writes and does not answer is dying: the kernel takes a moment to give its lock back.
+    until = time.monotonic() + _DYING_S
+    while time.monotonic() < until and len(closed_segments(folder)) < len(segments(folder)):
+        time.sleep(0.01)
 
 
 @contextmanager
