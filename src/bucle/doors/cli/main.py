@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(_overview())
         return 0 if given in ([], ["--help"], ["-h"], ["help"]) else 2
     if noun not in _all_nouns():
-        return _unknown(noun)
+        return _unknown(noun, rest)
     return _run(noun, rest)
 
 
@@ -189,13 +189,16 @@ def _overview() -> str:
     return "\n".join(lines)
 
 
-def _unknown(noun: str) -> int:
+def _unknown(noun: str, rest: list[str]) -> int:
     import difflib
+
+    from bucle.doors.cli.errors import BadUsage
+    from bucle.doors.cli.terminal import Terminal
 
     near = difflib.get_close_matches(noun, _all_nouns(), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    sys.stderr.write(f"error[BU1601] There is no command {noun!r}.{hint}\n  fix: bucle --help\n")
-    return 2
+    wrong = BadUsage(f"There is no command {noun!r}.{hint}", fix="bucle --help")
+    return Terminal(as_json="--json" in rest).fail(wrong)
 
 
 def _near_miss(message: str) -> str:

@@ -89,7 +89,7 @@ class Terminal:
     def tell(self, value: Any) -> None:
         """Print a record's fields, or a text; nothing with `--json`, whose one document `show` has printed."""
         if not self.as_json:
-            self.line(value) if isinstance(value, str) else self._fields(to_builtins(value))
+            self._fields(to_builtins(value))
 
     def tell_table(self, rows: Sequence[Any], columns: Sequence[str] = (), title: str = "") -> None:
         """Print one more table for people, under a title; nothing with `--json`, and nothing when it has no row."""

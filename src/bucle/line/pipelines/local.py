@@ -126,6 +126,7 @@ class _Line:
             )
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[Future[Started], Future[Exited]]] = {}
+        self._groups: dict[str, int] = {}
         self._gone = False
         self._reader = threading.Thread(target=self._read, name="bucle-zygote-line", daemon=True)
         self._reader.start()
@@ -172,6 +173,9 @@ class _Line:
                 futures = self._waiting.get(report.id)
                 if isinstance(report, Exited):
                     self._waiting.pop(report.id, None)
+                    self._groups.pop(report.id, None)
+                else:
+                    self._groups[report.id] = report.pid
             if futures is None:
                 continue
             if isinstance(report, Started):
@@ -184,6 +188,11 @@ class _Line:
             self._gone = True
             left = list(self._waiting.values())
             self._waiting.clear()
+            groups = list(self._groups.values())
+        # The kernel kills the tasks with the zygote, but not what they had started.
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
         lost = _ZygoteLost(self._last_words())
         for future in (future for pair in left for future in pair if not future.done()):
             future.set_exception(lost)

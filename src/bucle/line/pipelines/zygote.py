@@ -95,11 +95,14 @@ class _Zygote:
                 self._obey(msgspec.json.decode(data, type=Order))
 
     def kill_all(self) -> None:
-        """Kill every task's processes, and what they cut loose from their group."""
-        for pid in (*self._tasks, *_children()):
-            _kill_group(pid)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """Kill every task's processes, and what they cut loose: that becomes our child when its own parent is dead."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                for pid in (*self._tasks, *_children()):
+                    _kill_group(pid)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                self._tasks.pop(os.waitpid(-1, 0)[0], None)
 
     def _obey(self, order: Order) -> None:
         if isinstance(order, Kill):
@@ -180,8 +183,8 @@ class _Zygote:
                 _kill_group(ended.si_pid)
             pid, status, usage = os.wait4(ended.si_pid, 0)
             task = self._tasks.pop(pid, None)
+            self._kill_strays()
             if task is not None:
-                self._kill_strays()
                 cpu = usage.ru_utime + usage.ru_stime
                 self._tell(Exited(task, os.waitstatus_to_exitcode(status), cpu, usage.ru_maxrss / 1024))
 

@@ -1,0 +1,72 @@
+"""Arguments that several nouns take, and how their text is read."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["add_limit", "add_params", "add_reason", "count", "instant", "pair", "share", "shares"]
+
+
+def instant(text: str) -> datetime:
+    """`2013-03-01` or `2013-03-01T12:00:00Z` as an instant; without a zone it is UTC."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no instant; write 2013-03-01 or 2013-03-01T12:00:00Z") from None
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+
+
+def pair(text: str) -> tuple[str, Any]:
+    """`name=value` as name and value; the value is JSON, or the text itself when it is none."""
+    import json
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ArgumentTypeError(f"{text!r} is no name=value")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def count(text: str) -> int:
+    """A whole number, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        read = float(text)
+    except ValueError:
+        read = -1.0
+    if not 0 <= read <= 1:
+        raise ArgumentTypeError(f"{text!r} is no share between 0 and 1")
+    return read
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """`0.1,0.5` as shares."""
+    return tuple(share(part) for part in text.split(","))
+
+
+def add_limit(parser: ArgumentParser, default: int) -> None:
+    """`--limit N`: the newest N."""
+    parser.add_argument("--limit", type=count, default=default, metavar="N", help=f"at most so many (default: {default})")
+
+
+def add_reason(parser: ArgumentParser) -> None:
+    """`--reason TEXT`: for the ledger."""
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the ledger")
+
+
+def add_params(parser: ArgumentParser) -> None:
+    """`-p name=value`, as often as needed."""
+    parser.add_argument(
+        "-p", dest="params", action="append", type=pair, default=[], metavar="NAME=VALUE",
+        help="a parameter of the pipeline; the value is JSON, or plain text",
+    )  # fmt: skip

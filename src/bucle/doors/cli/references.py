@@ -1,0 +1,108 @@
+"""What a person writes for a thing, found: `flights@3`, `flights@champion`, the first digits of an id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from bucle.ground.core import BucleError, suggest
+
+if TYPE_CHECKING:
+    from bucle.ground.project import Project
+    from bucle.line.deploy import Rollout
+    from bucle.line.gates import Verdict
+    from bucle.line.pipelines import Execution
+    from bucle.line.registry import ModelVersion
+
+__all__ = ["chosen", "execution_of", "model_and_version", "rollout_of", "verdict_of", "version_of"]
+
+T = TypeVar("T")
+
+
+def model_and_version(text: str) -> tuple[str, str]:
+    """`flights@3`, `model/flights@3` or `flights` as name and version, `latest` when none is given."""
+    name, _, version = text.removeprefix("model/").partition("@")
+    return name, version or "latest"
+
+
+def version_of(project: Project, text: str) -> ModelVersion:
+    """The version a text names.
+
+    Raises:
+        NoSuchModel, NoSuchVersion: there is none.
+    """
+    from bucle.line import registry
+
+    name, number = model_and_version(text)
+    return registry.version(project, name, int(number) if number.isdecimal() else number)
+
+
+def execution_of(project: Project, text: str) -> Execution:
+    """The execution whose id begins so.
+
+    Raises:
+        NoSuchExecution: there is none, or more than one.
+    """
+    from bucle.line import pipelines
+
+    wanted = text.removeprefix("execution/")
+    found = _beginning(wanted, pipelines.executions(project), lambda one: one.id)
+    return found or pipelines.execution(project, wanted)
+
+
+def verdict_of(project: Project, text: str) -> Verdict:
+    """The verdict whose id begins so, or the newest one on a version.
+
+    Raises:
+        NoSuchVerdict: there is none.
+        NoSuchModel, NoSuchVersion: the version does not exist.
+    """
+    from bucle.line import gates
+
+    known = gates.verdicts(project)
+    found = _beginning(text, known, lambda one: one.id)
+    if found is None and "@" in text:
+        ref = version_of(project, text).ref
+        found = next((one for one in reversed(known) if one.subject == ref), None)
+        if found is None:
+            raise gates.NoSuchVerdict(f"No gate has judged {ref}.", fix=f"bucle gate judge {ref.removeprefix('model/')}")
+    return found or gates.verdict(project, text)
+
+
+def rollout_of(project: Project, text: str) -> Rollout:
+    """The rollout whose id begins so, or the newest one of an endpoint.
+
+    Raises:
+        NoSuchRollout: there is none.
+    """
+    from bucle.line import deploy
+
+    known = deploy.rollouts(project)
+    found = _beginning(text, known, lambda one: one.id)
+    found = found or next((one for one in reversed(known) if one.endpoint == text), None)
+    return found or deploy.rollout(project, text)
+
+
+def chosen(given: str, known: Iterable[str], error: type[BucleError], what: str, fix: str) -> str:
+    """A name itself when it is known.
+
+    Raises:
+        error: it is not; with the near miss.
+    """
+    names = list(known)
+    if given in names:
+        return given
+    raise error(
+        f"There is no {what} {given!r}. {suggest(given, names)}".rstrip(),
+        why=f"There is: {', '.join(names)}." if names else f"There is no {what} at all.",
+        fix=fix,
+        at=given,
+    )
+
+
+def _beginning(text: str, things: Iterable[T], identity: Callable[[T], str]) -> T | None:
+    """The one thing whose id is the text, or begins with it; None when there is none or more than one."""
+    listed = list(things)
+    exact = [one for one in listed if identity(one) == text]
+    near = exact or [one for one in listed if len(text) >= 4 and identity(one).startswith(text)]
+    return near[0] if len(near) == 1 else None
