@@ -69,6 +69,7 @@ def run(project: Project, *statements: str) -> None:
         (["UPDATE ledger_head SET size = 13"], "event 12"),
         (["UPDATE ledger_head SET peaks = '[]'"], "ledger head"),
         (["DELETE FROM ledger_head"], "ledger head"),
+        (["UPDATE alembic_version SET version_num = '0001'"], "schema version"),
         (["UPDATE approvals SET reason = 'forged' WHERE digest = 'd3'"],
          'row approvals ["model/flights@3","d3","eva"]'),
         (["UPDATE approvals SET digest = 'zz' WHERE digest = 'd3'"],
@@ -244,7 +245,7 @@ def test_thousands_of_flipped_bits_are_found_or_change_nothing_anyone_reads(
     for _ in range(20):
         project.ledger.record("test.made", subject="a/b", actor="ana", data={"filling": "x" * 3000})
     results = flip(fill(project), tmp_path, times=3000, seed=2)
-    assert results["found"] > 1000
+    assert results["found"] > 500
 
 
 def test_a_flipped_byte_in_every_place_of_an_events_row_is_found(project: Project, fill: Fill, tmp_path: Path) -> None:

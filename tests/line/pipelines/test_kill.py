@@ -292,7 +292,16 @@ project.close()
 """
 
 
-@pytest.mark.parametrize("how", ["script", "relative", "-m", "entry", "stdin"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "script",
+        "-m",
+        "stdin",
+        pytest.param("relative", marks=pytest.mark.full),
+        pytest.param("entry", marks=pytest.mark.full),
+    ],
+)
 def test_it_works_whatever_the_main_program_is(flow: Flow, how: str, tmp_path: Path) -> None:
     flow.write(SCRIPT.format(root=str(flow.root)))
     entry = tmp_path / "entry"

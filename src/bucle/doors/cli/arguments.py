@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["add_limit", "add_params", "add_reason", "count", "instant", "pair", "share", "shares"]
+__all__ = ["add_limit", "add_params", "add_reason", "count", "instant", "pair", "share", "shares", "values"]
 
 
 def instant(text: str) -> datetime:
@@ -18,17 +19,30 @@ def instant(text: str) -> datetime:
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
-def pair(text: str) -> tuple[str, Any]:
-    """`name=value` as name and value; the value is JSON, or the text itself when it is none."""
-    import json
-
+def pair(text: str) -> tuple[str, str]:
+    """`name=value` as name and text."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ArgumentTypeError(f"{text!r} is no name=value")
+    return name, value
+
+
+def values(pairs: Iterable[tuple[str, str]], *, texts: Container[str] = ()) -> dict[str, Any]:
+    """Each value as JSON, or as the text itself when it is none.
+
+    Args:
+        texts: names whose value is a text whatever it looks like.
+    """
+    return {name: value if name in texts else _json_or_text(value) for name, value in pairs}
+
+
+def _json_or_text(value: str) -> Any:
+    import json
+
     try:
-        return name, json.loads(value)
+        return json.loads(value)
     except ValueError:
-        return name, value
+        return value
 
 
 def count(text: str) -> int:

@@ -69,22 +69,22 @@ class Terminal:
         """The URL named with `--database`, or empty."""
         return self._database
 
-    def show(self, value: Any, columns: Sequence[str] = (), *, rows: Sequence[Any] | None = None) -> None:
+    def show(self, value: Any, columns: Sequence[str] = (), *, told: Any = None) -> None:
         """Print a record, or a list of records as a table of the named columns.
 
         Args:
             value: what `--json` prints, whole.
             columns: of the table people see; all unless given.
-            rows: what people see instead of `value`.
+            told: what people see instead of `value`: a record, or the rows of a table.
         """
         if self.as_json:
             self.line(encode(value).decode())
             return
-        told = value if rows is None else rows
-        if isinstance(told, list | tuple):
-            self._table([to_builtins(item) for item in told], columns)
+        shown = value if told is None else told
+        if isinstance(shown, list | tuple):
+            self._table([to_builtins(item) for item in shown], columns)
         else:
-            self._fields(to_builtins(told))
+            self._fields(to_builtins(shown))
 
     def tell(self, value: Any) -> None:
         """Print a record's fields, or a text; nothing with `--json`, whose one document `show` has printed."""

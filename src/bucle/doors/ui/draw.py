@@ -161,3 +161,51 @@ def _round_step(step: float) -> float:
 def by_version(versions: Sequence[Any], metric: str) -> list[Point]:
     """One point a version, by its number."""
     return [(str(one.version), one.metrics.get(metric), None, None) for one in versions]
+
+
+class Interval(NamedTuple):
+    """A check's numbers on a common scale."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    threshold: float | None
+
+
+def bounds(checks: Sequence[Any]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Gate and metric -> the stretch that holds all their numbers, with some room."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for one in checks:
+        numbers = [value for value in (one.value, one.low, one.high, one.threshold) if value is not None]
+        found.setdefault((one.gate, one.metric), []).extend(numbers)
+    return {key: _with_room(numbers) for key, numbers in found.items() if numbers}
+
+
+def interval(check: Any, ends: tuple[float, float], width: float) -> Interval:
+    """Where a check's numbers stand on a scale of `width` pixels."""
+
+    def at(value: float | None) -> float | None:
+        return None if value is None else round(scale(value, ends, (6, width - 6)), 1)
+
+    return Interval(at(check.value), at(check.low), at(check.high), at(check.threshold))
+
+
+def _with_room(numbers: Sequence[float]) -> tuple[float, float]:
+    low, high = min(numbers), max(numbers)
+    room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def quality(lines: Sequence[Any], looks: Sequence[Any], served: str, shadow: str) -> Chart:
+    """Live AUC by window: what clients got with its band, and each version that answered in the shadow."""
+    labels = [months(look.since) for look in looks]
+    series = []
+    for index, line in enumerate(lines):
+        points = [
+            (label, *((point.auc, point.low, point.high) if index == 0 else (point.auc, None, None)))
+            for label, point in zip(labels, line.points, strict=True)
+            if point is not None
+        ]
+        name = served if index == 0 else f"{line.name} ({shadow})"
+        series.append((name, "abcde"[index % 5], points))
+    return chart(series, 1360, 240)

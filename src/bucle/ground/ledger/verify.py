@@ -15,7 +15,7 @@ from bucle.ground.ledger.event import Edge, Event, entry_of
 from bucle.ground.ledger.ledger import event_of_row, row_digest, row_key
 from bucle.ground.ledger.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from bucle.ground.ledger.tables import EDGES, EVENTS, HEAD
-from bucle.ground.store import METADATA, Database, DatabaseFailed
+from bucle.ground.store import METADATA, SCHEMA_VERSION, Database, DatabaseFailed
 
 __all__ = ["Fault", "LogReport", "verify_log"]
 
@@ -56,26 +56,43 @@ def verify_log(database: Database, anchor: Anchor) -> LogReport:
     Returns:
         The report; a damaged log is a finding, not an error.
     Raises:
-        DatabaseFailed: a PostgreSQL server does not answer, or lacks a table.
+        DatabaseFailed: a PostgreSQL server does not answer.
     Cost: one read of `events`, `edges` and all state.
     """
     anchored = anchor.roots()  # before the database's snapshot: what is written meanwhile must not seem to be gone
-    faults = list[Fault]()
     try:
         with database.reading() as connection:
-            faults.extend(_integrity(database, connection))
-            frontier, events, found = _read_log(connection, anchored)
-            rows, wrong = _compare_state(connection, events)
-    except (sa.exc.DatabaseError, BucleError, msgspec.MsgspecError, ValueError, OverflowError) as error:
-        if isinstance(error, DatabaseFailed) and not database.is_sqlite:
+            return _verified(database, connection, anchored)
+    except DatabaseFailed as error:
+        if not database.is_sqlite:
             raise  # a server that does not answer says nothing about the log
-        faults.append(Fault(where="database", what=f"cannot be read through: {error}"))
-        return LogReport(size=0, root=EMPTY_ROOT.hex(), rows=0, faults=tuple(faults))
+        return _unreadable(error, [])
+
+
+def _verified(database: Database, connection: Connection, anchored: list[bytes | None]) -> LogReport:
+    faults = list(_integrity(database, connection))
+    try:
+        frontier, events, found = _read_log(connection, anchored)
+        rows, wrong = _compare_state(connection, events)
+    except sa.exc.OperationalError as error:
+        if not database.is_sqlite:
+            raise
+        return _unreadable(error, faults)
+    except (sa.exc.DatabaseError, BucleError, msgspec.MsgspecError, ValueError, OverflowError) as error:
+        return _unreadable(error, faults)
     faults = found + wrong + faults
     return LogReport(size=frontier.size, root=frontier.root().hex(), rows=rows, faults=tuple(faults))
 
 
+def _unreadable(error: Exception, faults: list[Fault]) -> LogReport:
+    faults = [*faults, Fault(where="database", what=f"cannot be read through: {error}")]
+    return LogReport(size=0, root=EMPTY_ROOT.hex(), rows=0, faults=tuple(faults))
+
+
 def _integrity(database: Database, connection: Connection) -> Iterator[Fault]:
+    version = database.schema_version()
+    if version != SCHEMA_VERSION:
+        yield Fault(where="schema version", what=f"is {version}, this Bucle made {SCHEMA_VERSION}")
     if not database.is_sqlite:
         return
     try:

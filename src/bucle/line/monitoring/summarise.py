@@ -88,7 +88,7 @@ def summarise(
     _check(frame, features, profile)
     inside = _instants(frame).is_between(as_utc(since), as_utc(until), closed="left")
     if not inside.all():
-        frame, features = frame.filter(inside), features.filter(inside)
+        frame, features = frame.filter(inside), features.filter(inside) if features.width else features
     if frame.height == 0:
         return []
     groups, scores = _groups(frame), _floats(frame["score"])

@@ -13,7 +13,6 @@ import msgspec
 from msgspec.structs import replace
 
 from bucle.ground.core import digest_of_value, encode, suggest, to_builtins
-from bucle.ground.ledger import AlreadyDone
 from bucle.ground.project import Project
 from bucle.ground.store import Lease, LeaseLost, acquire, held, this_process
 from bucle.line.pipelines.artifact import Artifact, keep_leaf
@@ -31,7 +30,7 @@ from bucle.line.pipelines.errors import (
 )
 from bucle.line.pipelines.execution import Execution
 from bucle.line.pipelines.journal import Journal
-from bucle.line.pipelines.keeping import keeping
+from bucle.line.pipelines.keeping import Kept, keeping
 from bucle.line.pipelines.local import LocalProcesses
 from bucle.line.pipelines.pipeline import Pipeline, label_of, load_module, pipeline_named, pipelines_of, source_at
 from bucle.line.pipelines.plan import scratch_of
@@ -77,19 +76,19 @@ def run(
     """
     wanted = pipeline_named(project, pipeline) if isinstance(pipeline, str) else pipeline
     fresh = _new(project, wanted, _plain_params(wanted, params), key)
-    known = find_execution(project.database, fresh.id) if key is not None else None
-    lease = _take(project, fresh.id) if known is None else None
-    if lease is not None:
-        try:
-            Journal(project, lease).execution_started(fresh)
-        except AlreadyDone:
-            # Somebody was faster between our look and our lease; theirs is the execution now.
-            known = find_execution(project.database, fresh.id)
-        else:
-            return _carry_out(project, wanted, fresh, lease, report=report, executor=executor)
-    if known is None:
-        raise _no_such(fresh.id)
-    return _again(project, wanted, fresh, known, lease, report=report, executor=executor)
+    known = None if key is None else find_execution(project.database, fresh.id)
+    if known is not None and known.status != "running":
+        return _ended(known, fresh)
+    with keeping(project.database, _take(project, fresh.id)) as kept:
+        # Under the lease nobody else writes about it any more: look once again.
+        known = None if key is None else find_execution(project.database, fresh.id)
+        if known is None:
+            Journal(project, kept.lease).execution_started(fresh)
+            return _carry_out(project, wanted, fresh, kept, report=report, executor=executor)
+        if known.status != "running" or not _same(known, fresh):
+            return _ended(known, fresh)
+        known = Journal(project, kept.lease).execution_resumed(known)
+        return _carry_out(project, wanted, known, kept, report=report, executor=executor)
 
 
 def resume(
@@ -109,14 +108,16 @@ def resume(
         CodeChanged: the pipeline is not where it was.
         StepFailed: as for `run`.
     """
-    known = find_execution(project.database, execution_id)
-    if known is None:
-        raise _no_such(execution_id)
+    known = _known(project, execution_id)
     if known.status == "succeeded":
         return known
-    lease = _take(project, known.id)
-    known = Journal(project, lease).execution_resumed(known)
-    return _carry_out(project, _pipeline_at(project, known), known, lease, report=report, executor=executor)
+    pipeline = _pipeline_at(project, known)
+    with keeping(project.database, _take(project, known.id)) as kept:
+        known = _known(project, execution_id)
+        if known.status == "succeeded":
+            return known
+        known = Journal(project, kept.lease).execution_resumed(known)
+        return _carry_out(project, pipeline, known, kept, report=report, executor=executor)
 
 
 def recover(project: Project) -> list[Execution]:
@@ -137,46 +138,31 @@ def execution(project: Project, execution_id: str) -> Execution:
     Raises:
         NoSuchExecution: there is none of this id.
     """
-    known = find_execution(project.database, execution_id)
-    if known is None:
-        raise _no_such(execution_id)
-    return _as_seen(project, known)
+    return _as_seen(project, _known(project, execution_id))
 
 
-def _again(
-    project: Project,
-    wanted: Pipeline[..., Any],
-    fresh: Execution,
-    known: Execution,
-    lease: Lease | None,
-    *,
-    report: Callable[[StepRun], None] | None,
-    executor: Executor | None,
-) -> Execution:
-    """What a second call with the same key gives."""
-    if (known.pipeline, known.params) != (fresh.pipeline, fresh.params):
+def _ended(known: Execution, asked: Execution) -> Execution:
+    """What a second call with the same key gives when the first has ended."""
+    if not _same(known, asked):
         raise KeyReused(
-            f"The key {fresh.key!r} belongs to execution {known.id} of {known.pipeline} with {known.params}.",
-            why=f"Asked for now is {fresh.pipeline} with {fresh.params}.",
+            f"The key {asked.key!r} belongs to execution {known.id} of {known.pipeline} with {known.params}.",
+            why=f"Asked for now is {asked.pipeline} with {asked.params}.",
             fix="Use another key, or the same parameters.",
         )
-    if known.status == "succeeded":
-        return known
     if known.status == "failed":
         raise _failed_before(known)
-    lease = lease or _take(project, known.id)
-    known = find_execution(project.database, known.id) or known
-    if known.status != "running":
-        return _again(project, wanted, fresh, known, lease, report=report, executor=executor)
-    known = Journal(project, lease).execution_resumed(known)
-    return _carry_out(project, wanted, known, lease, report=report, executor=executor)
+    return known
+
+
+def _same(known: Execution, asked: Execution) -> bool:
+    return (known.pipeline, known.params) == (asked.pipeline, asked.params)
 
 
 def _carry_out(
     project: Project,
     pipeline: Pipeline[..., Any],
     execution: Execution,
-    lease: Lease,
+    kept: Kept,
     *,
     report: Callable[[StepRun], None] | None,
     executor: Executor | None,
@@ -184,26 +170,25 @@ def _carry_out(
     """Run the body under a lease and write down how it ends."""
     place = executor or project.keep(LocalProcesses, LocalProcesses)
     _clear_scratch(project, execution.id)
-    conductor = Conductor(project, execution.id, lease, executor=place, report=report)
-    journal = Journal(project, lease)
-    with keeping(project.database, lease, conductor.stop):
-        token = CONDUCTOR.set(conductor)
-        try:
-            value = pipeline.function(**_arguments(project, pipeline, execution.params))
-            result = _plain_result(project, execution.id, value)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            failed = replace(execution, status="failed", ended_at=journal.now, error=failure_of(error))
-            journal.execution_ended(failed, [])
-            raise
-        except BaseException:
-            conductor.stop()
-            raise
-        finally:
-            CONDUCTOR.reset(token)
-        done = replace(execution, status="succeeded", ended_at=journal.now, result=result)
-        journal.execution_ended(done, conductor.stale())
+    conductor = Conductor(project, execution.id, kept.lease, executor=place, report=report)
+    kept.on_loss = conductor.stop
+    journal = Journal(project, kept.lease)
+    token = CONDUCTOR.set(conductor)
+    try:
+        value = pipeline.function(**_arguments(project, pipeline, execution.params))
+        result = _plain_result(project, execution.id, value)
+    except LeaseLost:
+        raise
+    except Exception as error:
+        journal.execution_ended(replace(execution, status="failed", ended_at=journal.now, error=failure_of(error)), [])
+        raise
+    except BaseException:
+        conductor.stop()
+        raise
+    finally:
+        CONDUCTOR.reset(token)
+    done = replace(execution, status="succeeded", ended_at=journal.now, result=result)
+    journal.execution_ended(done, conductor.stale())
     return done
 
 
@@ -345,10 +330,13 @@ def _failed_before(execution: Execution) -> StepFailed | ExecutionFailed:
     )
 
 
-def _no_such(execution_id: str) -> NoSuchExecution:
-    return NoSuchExecution(
-        f"There is no execution {execution_id!r}.",
-        why="Nothing of that id stands in the journal.",
-        fix="List them: bucle run list",
-        at=execution_id,
-    )
+def _known(project: Project, execution_id: str) -> Execution:
+    known = find_execution(project.database, execution_id)
+    if known is None:
+        raise NoSuchExecution(
+            f"There is no execution {execution_id!r}.",
+            why="Nothing of that id stands in the journal.",
+            fix="List them: bucle run list",
+            at=execution_id,
+        )
+    return known

@@ -30,6 +30,7 @@ class Station(Record, frozen=True):
         unit: what is counted.
         state: how it stands, see `states.STATES`.
         note: one line more.
+        flags: how many things the note is about; 0 when it counts nothing.
         at: when something last happened there.
     """
 
@@ -39,6 +40,7 @@ class Station(Record, frozen=True):
     unit: str
     state: str
     note: str
+    flags: int
     at: datetime | None
 
 
@@ -78,13 +80,17 @@ class Waiting(Record, frozen=True):
     """Something only a person can settle.
 
     Attributes:
-        what: a sentence.
+        kind: `approval`, `refused` (a batch that broke its contract) or `failed` (an execution).
+        about: the ref it is about.
+        count: approvals that are missing.
         url: where to look.
         since: since when it waits.
         fix: the command that settles it.
     """
 
-    what: str
+    kind: str
+    about: str
+    count: int
     url: str
     since: datetime
     fix: str
@@ -187,9 +193,9 @@ def _stations(project: Project, counted: dict[str, Tally], problems: list[dict[s
         _station("Gates", counted, ("gates.",), "gates.judged", "verdicts", "refused" if said_no else "",
                  "the last one was a no" if said_no else ""),
         _station("Deployments", counted, ("deploy.",), "deploy.rollout_started", "rollouts",
-                 "canary" if canaries else "", f"{canaries[-1].share:.0%}" if canaries else ""),
+                 "canary" if canaries else "", ""),
         _station("Monitor", counted, ("monitoring.",), "monitoring.watched", "looks",
-                 "attention" if alarms else "", "", None, alarms),
+                 "attention" if alarms else "", "signals" if alarms else "", None, alarms),
     ]  # fmt: skip
 
 
@@ -202,7 +208,7 @@ def _station(
     state: str,
     note: str,
     count: int | None = None,
-    alarms: int = 0,
+    flags: int = 0,
 ) -> Station:
     seen = [tally for key, tally in counted.items() if key.startswith(rooms)]
     total = count if count is not None else counted[kind].count if kind in counted else 0
@@ -213,7 +219,8 @@ def _station(
         count=total,
         unit=unit,
         state=state or ("ok" if total else "empty"),
-        note=f"{alarms} signals" if alarms else note,
+        note=note,
+        flags=flags,
         at=last,
     )
 
@@ -300,32 +307,48 @@ def _turn(state: State, decision: Event | None) -> Turn:
 
 
 def _waiting(project: Project, counted: dict[str, Tally], loops: dict[str, tuple[Policy, State]]) -> list[Waiting]:
-    found = []
-    for model, (policy, state) in loops.items():
-        cycle = state.cycle
-        if cycle is not None and cycle.phase == "approving" and len(cycle.approvals) < policy.approvals:
-            found.append(
-                Waiting(
-                    what=f"{model}@{cycle.candidate} passed its gates and waits for "
-                    f"{policy.approvals - len(cycle.approvals)} approval(s).",
-                    url=f"/models/{model}/{cycle.candidate}",
-                    since=cycle.opened_at,
-                    fix=f"bucle model approve {model} {cycle.candidate}",
-                )
-            )
+    found = [one for model, (policy, state) in loops.items() for one in _approval(model, policy, state)]
     refused, landed = counted.get("data.refused"), _newest(counted, "data.committed", "data.landed")
     if refused is not None and (landed is None or refused.seq > landed.seq):
         event = _last(project, "data.refused")
-        reason = event.data.get("what") or event.reason if event else ""
-        what = f"A batch broke its contract and was kept out. {reason}".strip()
-        found.append(Waiting(what=what, url=f"/audit?kind=data.refused#e{refused.seq}", since=refused.at, fix=""))
+        found.append(
+            Waiting(
+                kind="refused",
+                about=event.subject if event else "",
+                count=0,
+                url=f"/audit?kind=data.refused#e{refused.seq}",
+                since=refused.at,
+                fix="",
+            )
+        )
     failed, ran = counted.get("pipelines.execution_failed"), counted.get("pipelines.execution_succeeded")
     if failed is not None and (ran is None or failed.seq > ran.seq):
         event = _last(project, "pipelines.execution_failed")
-        subject = event.subject if event else ""
-        url = f"/pipelines/{subject.partition('/')[2]}"
+        execution = event.subject.partition("/")[2] if event else ""
         found.append(
-            Waiting(what=f"The last execution failed: {subject}.", url=url, since=failed.at,
-                    fix=f"bucle run --resume {subject.partition('/')[2]}")
-        )  # fmt: skip
+            Waiting(
+                kind="failed",
+                about=f"execution/{execution}",
+                count=0,
+                url=f"/pipelines/{execution}",
+                since=failed.at,
+                fix=f"bucle run --resume {execution}",
+            )
+        )
     return found
+
+
+def _approval(model: str, policy: Policy, state: State) -> list[Waiting]:
+    cycle = state.cycle
+    if cycle is None or cycle.phase != "approving" or len(cycle.approvals) >= policy.approvals:
+        return []
+    return [
+        Waiting(
+            kind="approval",
+            about=f"model/{model}@{cycle.candidate}",
+            count=policy.approvals - len(cycle.approvals),
+            url=f"/models/{model}/{cycle.candidate}",
+            since=cycle.opened_at,
+            fix=f"bucle model approve {model} {cycle.candidate}",
+        )
+    ]

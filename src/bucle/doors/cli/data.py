@@ -1,0 +1,300 @@
+"""`bucle data`: tables, branches, commits and contracts."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from bucle.doors.cli.arguments import add_limit, count, share
+from bucle.doors.cli.terminal import Terminal
+from bucle.doors.cli.verb import Verb, nothing
+
+if TYPE_CHECKING:
+    from bucle.ground.project import Project
+    from bucle.line.data import Breach, Commit
+
+__all__ = ["VERBS"]
+
+FOUND = 7
+"""Exit status of a check that found something."""
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="CSV, Parquet, JSON or JSON lines")
+    parser.add_argument("--table", required=True, help="where the rows go; made when it is not there")
+    parser.add_argument("--branch", default="main", help="where they become visible (default: main)")
+    parser.add_argument("--message", default="", metavar="TEXT", help="why (default: the files' names)")
+    parser.add_argument("--overwrite", action="store_true", help="put them in the place of the table's rows")
+    parser.add_argument("--key", default=None, help="the same key again changes nothing")
+
+
+def _add(options: Namespace, terminal: Terminal) -> int:
+    """Land files; the contract in `contracts/TABLE.yaml` is kept when there is one."""
+    from bucle.doors.cli.rows import read_rows
+    from bucle.line import data
+
+    rows = read_rows(options.files)
+    with terminal.project() as project:
+        contracts = data.contracts_of(project)
+        mine = {name: contract for name, contract in contracts.items() if name == options.table}
+        message = options.message or ", ".join(options.files)
+        mode: Any = "overwrite" if options.overwrite else "append"
+        try:
+            landed = data.land(
+                project, {options.table: rows}, contracts=mine, branch=options.branch, message=message, mode=mode,
+                key=options.key,
+            )  # fmt: skip
+        except data.ContractViolated as refusal:
+            return _refused(terminal, refusal)
+        table = landed.tables[options.table]
+    told = {"commit": landed.id, "table": table.name, "rows": table.rows, "added": rows.height}
+    terminal.show(landed, told=told)
+    terminal.next(f"bucle data {f'show {options.table}' if mine else f'infer {options.table}'}")
+    return 0
+
+
+def _refused(terminal: Terminal, refusal: Any) -> int:
+    """Print which rules were broken, then the error."""
+    if not terminal.as_json:
+        terminal.tell_table([_breach(one) for one in refusal.report.breaches], title="what the batch breaks")
+        return terminal.fail(refusal)
+    terminal.show({"error": refusal.as_dict(), "report": refusal.report})
+    return int(refusal.exit_status)
+
+
+def _breach(breach: Breach) -> dict[str, Any]:
+    told = {"table": breach.table, "column": breach.column, "rule": breach.rule, "rows": breach.count}
+    return {**told, "expected": breach.expected, "found": breach.found}
+
+
+def _at(parser: ArgumentParser) -> None:
+    parser.add_argument("--at", default="main", help="a branch, a commit, or main@2013-03-01 (default: main)")
+
+
+def _list(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        is_empty = options.at == "main" and not data.log(project, limit=1)
+        names = [] if is_empty else data.tables(project, options.at)
+        found = [data.snapshot(project, name, at=options.at) for name in names]
+        contracts = data.contracts_of(project)
+    rows = [
+        {"table": one.table, "rows": one.rows, "files": one.files, "columns": len(one.columns), "commit": one.commit[:12],
+         "contract": "yes" if one.table in contracts else "no"}
+        for one in found
+    ]  # fmt: skip
+    terminal.show(found, ("table", "rows", "files", "columns", "contract", "commit"), told=rows)
+    terminal.next(f"bucle data show {found[0].table}" if found else "bucle data add FILE.csv --table TABLE")
+
+
+def _show_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("table")
+    _at(parser)
+    parser.add_argument("--rows", type=count, default=5, metavar="N", help="the first N rows (default: 5)")
+
+
+def _show(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        found = data.snapshot(project, options.table, at=options.at)
+        sample = data.scan(project, options.table, at=options.at).head(options.rows).to_dicts()
+        has_contract = data.contract_path(project, options.table).is_file()
+    terminal.show({"snapshot": found, "sample": sample}, told=_plain(found))
+    terminal.tell_table(sample, title=f"the first {len(sample)} rows")
+    terminal.next("bucle data log" if has_contract else f"bucle data infer {options.table}")
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    columns = ", ".join(f"{name} {kind}" for name, kind in found.columns.items())
+    return {"table": found.table, "commit": found.commit, "rows": found.rows, "files": found.files, "columns": columns}
+
+
+def _log_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--branch", default="main", help="whose commits (default: main)")
+    add_limit(parser, 20)
+
+
+def _log(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        found = data.log(project, options.branch, limit=options.limit)
+    terminal.show(found, ("commit", "at", "author", "message", "tables"), told=[_commit(one) for one in found])
+    if len(found) > 1:
+        terminal.next(f"bucle data diff {found[1].id[:12]} {found[0].id[:12]}")
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    tables = ", ".join(f"{name} {state.rows}" for name, state in sorted(commit.tables.items()))
+    return {"commit": commit.id[:12], "at": commit.at, "author": commit.author, "message": commit.message, "tables": tables}
+
+
+def _diff_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("a", help="a branch or commit")
+    parser.add_argument("b", help="another")
+
+
+def _diff(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        found = data.diff(project, options.a, options.b)
+    columns = ("table", "change", "rows_before", "rows_after", "columns_added", "columns_removed", "columns_changed")
+    terminal.show(found, columns)
+
+
+def _check_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="CSV, Parquet, JSON or JSON lines")
+    parser.add_argument("--table", required=True, help="whose contract")
+
+
+def _check(options: Namespace, terminal: Terminal) -> int:
+    """Hold files against a contract; nothing is written."""
+    from bucle.doors.cli.rows import read_rows
+    from bucle.line import data
+
+    rows = read_rows(options.files)
+    with terminal.project() as project:
+        contract = data.load_contract(data.contract_path(project, options.table))
+    report = data.check_contract(rows, contract)
+    told = {"table": report.table, "rows": report.rows, "passed": report.passed, "breaches": len(report.breaches)}
+    terminal.show({**told, "breaches": report.breaches}, told=told)
+    terminal.tell_table([_breach(one) for one in report.breaches], title="what the batch breaks")
+    if report.passed:
+        terminal.next(f"bucle data add {' '.join(options.files)} --table {options.table}")
+    return 0 if report.passed else FOUND
+
+
+def _infer_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("table")
+    _at(parser)
+    parser.add_argument("--slack", type=share, default=0.1, help="room around what was seen, 0 to 1 (default: 0.1)")
+    parser.add_argument("--force", action="store_true", help="write over the contract that is there")
+
+
+def _infer(options: Namespace, terminal: Terminal) -> None:
+    from bucle.doors.cli.errors import FolderTaken
+    from bucle.line import data
+
+    with terminal.project() as project:
+        path = data.contract_path(project, options.table)
+        if path.exists() and not options.force:
+            raise FolderTaken(
+                f"{path.relative_to(project.root)} is there already.",
+                why="Somebody may have edited it.",
+                fix=f"To write over it: bucle data infer {options.table} --force",
+                at=str(path),
+            )
+        contract = data.infer_contract(project, options.table, at=options.at, slack=options.slack)
+        path.parent.mkdir(exist_ok=True)
+        data.save_contract(contract, path)
+        told = {"contract": str(path.relative_to(project.root)), "columns": len(contract.columns)}
+    terminal.show(contract, told=told)
+    terminal.next(f"review {told['contract']}, then: bucle data add FILE --table {options.table}")
+
+
+def _branch_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "create", "delete"))
+    parser.add_argument("name", nargs="?", default="", help="of the branch")
+    parser.add_argument("--at", default="main", help="create: where it begins (default: main)")
+
+
+def _branch(options: Namespace, terminal: Terminal) -> None:
+    from bucle.doors.cli.errors import BadUsage
+
+    if options.action != "list" and not options.name:
+        raise BadUsage(f"Which branch is to {options.action}?", fix=f"bucle data branch {options.action} NAME")
+    with terminal.project() as project:
+        _BRANCH[options.action](project, options, terminal)
+
+
+def _branches(project: Project, options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    terminal.show(data.branches(project), ("name", "head", "at", "actor"))
+
+
+def _create_branch(project: Project, options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    terminal.show(data.create_branch(project, options.name, options.at))
+    terminal.next(f"bucle data add FILE --table TABLE --branch {options.name}")
+
+
+def _delete_branch(project: Project, options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    data.delete_branch(project, options.name)
+    terminal.show({"deleted": options.name})
+
+
+_BRANCH = {"list": _branches, "create": _create_branch, "delete": _delete_branch}
+
+
+def _merge_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("source", help="a branch or commit")
+    parser.add_argument("--into", default="main", help="the branch that moves (default: main)")
+    parser.add_argument("--message", default="", metavar="TEXT", help="why")
+
+
+def _merge(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        message = options.message or f"merge {options.source} into {options.into}"
+        made = data.merge(project, options.source, options.into, message=message)
+    terminal.show(made, told=_commit(made))
+    terminal.next(f"bucle data log --branch {options.into}")
+
+
+def _files(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        found = data.files(project, options.at)
+    rows = [{"path": path, "size_bytes": one.size_bytes, "digest": one.digest[:12]} for path, one in found.items()]
+    terminal.show(found, ("path", "size_bytes", "digest"), told=rows)
+
+
+def _sweep_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--older-than-hours", type=count, default=24, metavar="N", help="what is younger stays (default: 24)")
+
+
+def _sweep(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        terminal.show(data.sweep(project, older_than=timedelta(hours=options.older_than_hours)))
+
+
+def _verify(options: Namespace, terminal: Terminal) -> int:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        faults = data.verify_files(project)
+    terminal.show(faults, ("where", "what"))
+    terminal.say(f"{len(faults)} files are not as they were written." if faults else "Every file is as it was written.")
+    return FOUND if faults else 0
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("add", "land files as rows of a table, if they keep its contract", _add, _add_arguments,
+         "bucle data add later.csv --table samples"),
+    Verb("list", "the tables", _list, _at, "bucle data list"),
+    Verb("show", "one table: its columns and first rows", _show, _show_arguments, "bucle data show samples"),
+    Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
+    Verb("diff", "what changed between two commits, by table", _diff, _diff_arguments, "bucle data diff main main"),
+    Verb("check", "hold files against a table's contract; exit status 7 when they break it", _check, _check_arguments,
+         "bucle data check later.csv --table samples"),
+    Verb("infer", "write contracts/TABLE.yaml from the rows there are", _infer, _infer_arguments,
+         "bucle data infer samples --force"),
+    Verb("branch", "list, create or delete branches", _branch, _branch_arguments, "bucle data branch list"),
+    Verb("merge", "bring what happened on a branch to another", _merge, _merge_arguments, "bucle data merge main"),
+    Verb("files", "the files kept beside the tables", _files, _at, "bucle data files"),
+    Verb("sweep", "remove what crashes left behind", _sweep, _sweep_arguments, "bucle data sweep"),
+    Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,
+         "bucle data verify"),
+)  # fmt: skip
