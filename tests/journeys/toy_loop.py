@@ -1,4 +1,4 @@
-"""Turns the toy project's loop for three weeks: `python toy_loop.py ROOT [DATABASE]`; killed, it can be started again."""
+"""Turns the toy loop for three weeks: `python toy_loop.py ROOT [DATABASE]`; killed, it can be started again."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bucle.ground.core import decode, encode
+from bucle.ground.core import SimulatedClock, decode, encode
 from bucle.ground.ledger import Anchor, LogReport, verify_log
 from bucle.ground.ledger.event import Edge, entry_of
 from bucle.ground.ledger.ledger import event_of_row
@@ -32,62 +32,84 @@ def run(project: Project, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-@pytest.mark.parametrize(
-    ("statements", "where"),
-    [
-        (["UPDATE events SET actor = 'mallory' WHERE seq = 4"], "event 4"),
-        (["UPDATE events SET at = at + 1 WHERE seq = 0"], "event 0"),
-        (["UPDATE events SET kind = 'governance.refused' WHERE seq = 11"], "event 11"),
-        (["UPDATE events SET subject = 'x' WHERE seq = 5"], "event 5"),
-        (["UPDATE events SET reason = 'bad' WHERE seq = 5"], "event 5"),
-        (["UPDATE events SET key = NULL WHERE seq = 10"], "event 10"),
-        (["UPDATE events SET data = '{\"digest\":\"d0\"}' WHERE seq = 3"], "event 3"),
-        (["UPDATE events SET data = '{' WHERE seq = 3"], "event 3"),
-        (["UPDATE events SET data = '' WHERE seq = 3"], "event 3"),
-        (["UPDATE events SET state = '[]' WHERE seq = 2"], "event 2"),
-        (["UPDATE events SET state = '[[1,2]]' WHERE seq = 2"], "event 2"),
-        (["UPDATE events SET leaf = root WHERE seq = 6"], "event 6"),
-        (["UPDATE events SET root = leaf WHERE seq = 6"], "event 6"),
-        (["DELETE FROM events WHERE seq = 0"], "event 0"),
-        (["DELETE FROM events WHERE seq = 6"], "event 6"),
-        (["DELETE FROM events WHERE seq = 11"], "event 11"),
-        (["DELETE FROM events WHERE seq >= 8"], "event 8"),
-        (["DELETE FROM events"], "event 0"),
-        (["UPDATE events SET seq = 99 WHERE seq = 11"], "event 11"),
-        (
-            ["UPDATE events SET seq = -1 WHERE seq = 3", "UPDATE events SET seq = 3 WHERE seq = 4",
-             "UPDATE events SET seq = 4 WHERE seq = -1"],
-            "event 3",
-        ),
-        (["UPDATE edges SET source = 'commit/b' WHERE source = 'commit/a'"], "event 10"),
-        (["UPDATE edges SET kind = 'judged' WHERE source = 'commit/a'"], "event 10"),
-        (["DELETE FROM edges WHERE source = 'commit/a'"], "event 10"),
-        (["INSERT INTO edges VALUES (4, 'a', 'b', 'c')"], "event 4"),
-        (["INSERT INTO edges VALUES (77, 'a', 'b', 'c')"], "edges of event 77"),
-        (["UPDATE edges SET seq = 9 WHERE source = 'commit/a'"], "event 9"),
-        (["UPDATE ledger_head SET size = 11"], "ledger head"),
-        (["UPDATE ledger_head SET size = 13"], "event 12"),
-        (["UPDATE ledger_head SET peaks = '[]'"], "ledger head"),
-        (["DELETE FROM ledger_head"], "ledger head"),
-        (["UPDATE alembic_version SET version_num = '0001'"], "schema version"),
-        (["UPDATE approvals SET reason = 'forged' WHERE digest = 'd3'"],
-         'row approvals ["model/flights@3","d3","eva"]'),
-        (["UPDATE approvals SET digest = 'zz' WHERE digest = 'd3'"],
-         'row approvals ["model/flights@3","zz","eva"]'),
-        (["DELETE FROM approvals WHERE digest = 'd0'"], 'row approvals ["model/flights@0","d0","eva"]'),
-        (["INSERT INTO approvals VALUES ('model/flights@9', 'd9', 'eva', 1356998400000000, 'good')"],
-         'row approvals ["model/flights@9","d9","eva"]'),
-        (["INSERT INTO approvals VALUES ('model/x@1', 'd', 'eva', 0, 'good')"],
-         'row approvals ["model/x@1","d","eva"]'),
-    ],
-)  # fmt: skip
+CHANGES: list[tuple[list[str], str]] = [
+    (["UPDATE events SET actor = 'mallory' WHERE seq = 4"], "event 4"),
+    (["UPDATE events SET at = at + 1 WHERE seq = 0"], "event 0"),
+    (["UPDATE events SET kind = 'governance.refused' WHERE seq = 11"], "event 11"),
+    (["UPDATE events SET subject = 'x' WHERE seq = 5"], "event 5"),
+    (["UPDATE events SET reason = 'bad' WHERE seq = 5"], "event 5"),
+    (["UPDATE events SET key = NULL WHERE seq = 10"], "event 10"),
+    (["UPDATE events SET data = '{\"digest\":\"d0\"}' WHERE seq = 3"], "event 3"),
+    (["UPDATE events SET data = '{' WHERE seq = 3"], "event 3"),
+    (["UPDATE events SET data = '' WHERE seq = 3"], "event 3"),
+    (["UPDATE events SET state = '[]' WHERE seq = 2"], "event 2"),
+    (["UPDATE events SET state = '[[1,2]]' WHERE seq = 2"], "event 2"),
+    (["UPDATE events SET leaf = root WHERE seq = 6"], "event 6"),
+    (["UPDATE events SET root = leaf WHERE seq = 6"], "event 6"),
+    (["DELETE FROM events WHERE seq = 0"], "event 0"),
+    (["DELETE FROM events WHERE seq = 6"], "event 6"),
+    (["DELETE FROM events WHERE seq = 11"], "event 11"),
+    (["DELETE FROM events WHERE seq >= 8"], "event 8"),
+    (["DELETE FROM events"], "event 0"),
+    (["UPDATE events SET seq = 99 WHERE seq = 11"], "event 11"),
+    (
+        ["UPDATE events SET seq = -1 WHERE seq = 3", "UPDATE events SET seq = 3 WHERE seq = 4",
+         "UPDATE events SET seq = 4 WHERE seq = -1"],
+        "event 3",
+    ),
+    (["UPDATE edges SET source = 'commit/b' WHERE source = 'commit/a'"], "event 10"),
+    (["UPDATE edges SET kind = 'judged' WHERE source = 'commit/a'"], "event 10"),
+    (["DELETE FROM edges WHERE source = 'commit/a'"], "event 10"),
+    (["INSERT INTO edges VALUES (4, 'a', 'b', 'c')"], "event 4"),
+    (["INSERT INTO edges VALUES (77, 'a', 'b', 'c')"], "edges of event 77"),
+    (["UPDATE edges SET seq = 9 WHERE source = 'commit/a'"], "event 9"),
+    (["UPDATE ledger_head SET size = 11"], "ledger head"),
+    (["UPDATE ledger_head SET size = 13"], "event 12"),
+    (["UPDATE ledger_head SET peaks = '[]'"], "ledger head"),
+    (["DELETE FROM ledger_head"], "ledger head"),
+    (["UPDATE alembic_version SET version_num = '0001'"], "schema version"),
+    (["UPDATE approvals SET reason = 'forged' WHERE digest = 'd3'"],
+     'row approvals ["model/flights@3","d3","eva"]'),
+    (["UPDATE approvals SET digest = 'zz' WHERE digest = 'd3'"],
+     'row approvals ["model/flights@3","zz","eva"]'),
+    (["DELETE FROM approvals WHERE digest = 'd0'"], 'row approvals ["model/flights@0","d0","eva"]'),
+    (["INSERT INTO approvals VALUES ('model/flights@9', 'd9', 'eva', 1356998400000000, 'good')"],
+     'row approvals ["model/flights@9","d9","eva"]'),
+    (["INSERT INTO approvals VALUES ('model/x@1', 'd', 'eva', 0, 'good')"],
+     'row approvals ["model/x@1","d","eva"]'),
+]  # fmt: skip
+"""What somebody may do with raw SQL, and the first bad place."""
+
+TABLES = [*(table for table in METADATA.sorted_tables if table.name in {"events", "edges", "ledger_head", "approvals"})]
+VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
+
+
+@pytest.mark.parametrize(("statements", "where"), CHANGES)
 def test_a_change_with_raw_sql_is_found_and_the_first_bad_place_is_named(
-    any_project: Project, fill: Fill, verify: Verify, statements: list[str], where: str
+    project: Project, fill: Fill, verify: Verify, statements: list[str], where: str
 ) -> None:
-    fill(any_project)
-    assert verify(any_project).faults == ()
-    run(any_project, *statements)
-    assert verify(any_project).faults[0].where == where
+    fill(project)
+    assert verify(project).faults == ()
+    run(project, *statements)
+    assert verify(project).faults[0].where == where
+
+
+def test_the_same_changes_are_found_on_postgresql(
+    root: Path, clock: SimulatedClock, postgres_url: str, fill: Fill, verify: Verify
+) -> None:
+    project = fill(Project.open(root, clock=clock, database=postgres_url, actor="ana"))
+    tables = [*TABLES, VERSION]
+    with project.database.reading() as connection:
+        before = {table.name: connection.execute(sa.select(table)).mappings().all() for table in tables}
+    for statements, where in CHANGES:
+        run(project, *statements)
+        assert verify(project).faults[0].where == where, statements
+        with project.database.writing() as connection:
+            for table in tables:
+                connection.execute(sa.delete(table))
+                connection.execute(sa.insert(table), [dict(row) for row in before[table.name]])
+        assert verify(project).faults == ()
+    project.close()
 
 
 def test_an_event_added_by_hand_is_found(any_project: Project, fill: Fill, verify: Verify) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 __all__ = ["Axis", "Chart", "Line", "Tick", "axis", "chart", "heat", "scale", "spark"]
@@ -106,7 +105,7 @@ def chart(
         series: name, tone and points of each line.
     """
     labels = list(dict.fromkeys(point[0] for _, _, points in series for point in points))
-    left, right, bottom = 46.0, width - 10, height - 22
+    left, right, bottom = 60.0, width - 36, height - 22
     places = {
         label: round(scale(index, (0, max(len(labels) - 1, 1)), (left + 8, right - 8)), 1)
         for index, label in enumerate(labels)
@@ -125,11 +124,6 @@ def heat(value: float, threshold: float) -> int:
     ratio = value / threshold
     edges = (0.15, 0.35, 0.65, 1.0, 2.0, 4.0)
     return sum(ratio >= edge for edge in edges)
-
-
-def months(at: datetime) -> str:
-    """A stretch of time by its start, as the x axis writes it."""
-    return f"{at:%Y-%m-%d}"
 
 
 def _line(name: str, tone: str, points: Sequence[Point], places: dict[str, float], y: Axis) -> Line:
@@ -196,9 +190,8 @@ def _with_room(numbers: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def quality(lines: Sequence[Any], looks: Sequence[Any], served: str, shadow: str) -> Chart:
+def quality(lines: Sequence[Any], labels: Sequence[str], served: str, shadow: str) -> Chart:
     """Live AUC by window: what clients got with its band, and each version that answered in the shadow."""
-    labels = [months(look.since) for look in looks]
     series = []
     for index, line in enumerate(lines):
         points = [

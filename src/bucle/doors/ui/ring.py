@@ -20,11 +20,13 @@ class Ring(NamedTuple):
 
     width: float
     height: float
-    track: str
+    plate: tuple[float, float]
     places: tuple[Place, ...]
 
 
-def layout(stations: int, columns: int, *, plate: tuple[float, float] = (216, 84), gap: tuple[float, float] = (56, 92)) -> Ring:
+def layout(
+    stations: int, columns: int, *, plate: tuple[float, float] = (252, 84), gap: tuple[float, float] = (126, 78)
+) -> Ring:
     """Stations clockwise around a loop.
 
     Args:
@@ -43,7 +45,7 @@ def layout(stations: int, columns: int, *, plate: tuple[float, float] = (216, 84
     places = tuple(
         Place(x, y, _arrow((x, y), middles[(index + 1) % stations], plate)) for index, (x, y) in enumerate(middles)
     )
-    return Ring(width, height, "", places)
+    return Ring(width, height, plate, places)
 
 
 def _there_and_back(columns: int, rows: int) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -167,8 +168,12 @@ def _sqlite(url: sa.URL) -> Engine:
         # The driver must not open transactions by itself: `writing` takes the write lock first (BEGIN IMMEDIATE), so
         # two writers queue instead of failing half-way with "database is locked".
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=60000"):
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=60000"):
+                connection.execute(f"PRAGMA {pragma}")
+        except UnicodeDecodeError as error:
+            # The driver cannot decode SQLite's own message when it quotes the damage.
+            raise sqlite3.DatabaseError("malformed database schema") from error
 
     return engine
 

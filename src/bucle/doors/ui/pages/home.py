@@ -11,7 +11,7 @@ from bucle.doors.ui.store import Tally, tallies
 from bucle.ground.core import Record
 from bucle.ground.ledger import Event
 from bucle.ground.project import Project
-from bucle.line import deploy, features
+from bucle.line import deploy, features, serving
 from bucle.loop import Policy, State, cycles, policy_of, read_state
 
 __all__ = ["Line", "Live", "Station", "Turn", "Waiting", "line"]
@@ -52,7 +52,7 @@ class Live(Record, frozen=True):
         arm: `champion`, `canary` or `shadow`.
         share: of the traffic.
         since: when it was deployed.
-        auc: its live quality, oldest window first.
+        auc: live quality, oldest window first; of the champion's arm whichever version stood there.
         until: the ends of these windows.
         drifted: features that drifted in the newest window.
         rows: predictions in the newest window.
@@ -259,19 +259,14 @@ def _live(project: Project, decisions: dict[str, Event | None]) -> list[Live]:
 
 def _live_arm(
     endpoint: str,
-    arm: Any,
+    arm: serving.Arm,
     name: str,
     share: float,
     looks: list[Event],
     since: dict[tuple[str, int], datetime],
     decision: Event | None,
 ) -> Live:
-    mine = [
-        brief
-        for look in looks
-        for brief in look.data.get("windows", ())
-        if (brief["model"], brief["version"]) == (arm.model, arm.version) and (brief["arm"] == "shadow") == (name == "shadow")
-    ]
+    mine = [brief for look in looks if (brief := _brief(look, arm, name)) is not None]
     last = mine[-1] if mine else {}
     return Live(
         endpoint=endpoint,
@@ -288,6 +283,18 @@ def _live_arm(
         decision=f"{decision.data['kind']}: {decision.reason}" if decision and name != "shadow" else "",
         decided_at=decision.at if decision and name != "shadow" else None,
     )
+
+
+def _brief(look: Event, arm: serving.Arm, name: str) -> dict[str, Any] | None:
+    """What a look says of an arm: of the champion's arm whichever version stood there, else of this version."""
+    fitting = [
+        brief
+        for brief in look.data.get("windows", ())
+        if brief["model"] == arm.model
+        and (brief["arm"] == "shadow") == (name == "shadow")
+        and (name == serving.CHAMPION or brief["version"] == arm.version)
+    ]
+    return max(fitting, key=lambda brief: brief["rows"], default=None)
 
 
 def _turn(state: State, decision: Event | None) -> Turn:
