@@ -1,5 +1,60 @@
-"""Bucle: one assembly line that takes a model from raw data to production and keeps it true there."""
+"""Bucle: one assembly line that takes a model from raw data to production and keeps it true there.
+
+What a project's own code needs stands here; a name is loaded when it is first used, so `import bucle` is quick.
+
+Example:
+    >>> import bucle
+    >>> project = bucle.Project.open(".")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from bucle.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from bucle.ground.core import BucleError, SimulatedClock
+    from bucle.ground.project import Project
+    from bucle.line.features import Source, feature_view, request_view
+    from bucle.line.pipelines import pipeline, step
+    from bucle.line.serving import Client
+    from bucle.line.tracking import start
+
+__all__ = [
+    "BucleError",
+    "Client",
+    "Project",
+    "SimulatedClock",
+    "Source",
+    "__version__",
+    "feature_view",
+    "pipeline",
+    "request_view",
+    "start",
+    "step",
+]
+
+_HOMES = {
+    "BucleError": "bucle.ground.core",
+    "SimulatedClock": "bucle.ground.core",
+    "Project": "bucle.ground.project",
+    "Source": "bucle.line.features",
+    "feature_view": "bucle.line.features",
+    "request_view": "bucle.line.features",
+    "pipeline": "bucle.line.pipelines",
+    "step": "bucle.line.pipelines",
+    "Client": "bucle.line.serving",
+    "start": "bucle.line.tracking",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bucle' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -101,6 +101,10 @@ class Terminal:
         """Print one line of data."""
         sys.stdout.write(text + "\n")
 
+    def flush(self) -> None:
+        """Let a reader see at once what was printed; for commands that go on."""
+        sys.stdout.flush()
+
     def say(self, text: str) -> None:
         """Talk to the person, unless quiet or `--json`."""
         if not (self.quiet or self.as_json):

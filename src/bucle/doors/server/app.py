@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,7 +23,7 @@ from bucle.doors.server.errors import InternalFault, MethodNotAllowed, NoSuchPag
 from bucle.doors.server.guard import Guard
 from bucle.doors.server.openapi import document
 from bucle.doors.server.resources import API, RESOURCES, Resource
-from bucle.doors.ui import bind, error_page, page_routes
+from bucle.doors.ui import bind, error_page, page_routes, parameters, show
 from bucle.ground.core import BucleError, encode
 from bucle.ground.project import Project
 
@@ -45,6 +46,7 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
 
     routes = [
         Route("/api/openapi.json", describe),
+        Route("/api", _overview(project)),
         *(Route(f"{API}{resource.path}", _resource(project, resource)) for resource in RESOURCES),
         Route("/health", _health(project)),
         *page_routes(project),
@@ -68,6 +70,19 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     yield
     app.state.stopping.set()
+
+
+def _overview(project: Project) -> Callable[[Request], Any]:
+    listed = [
+        (one.path, (inspect.getdoc(one.read) or "").partition("\n")[0], [p.name for p in parameters(one.read)])
+        for one in RESOURCES
+    ]
+
+    async def answer(request: Request) -> Response:
+        origin = f"{request.url.scheme}://{request.url.netloc}"
+        return show(project, request, "api.html", resources=listed, base=API, origin=origin)
+
+    return answer
 
 
 def _resource(project: Project, resource: Resource) -> Callable[[Request], Any]:
@@ -100,7 +115,7 @@ def _answer(project: Project, request: Request, raised: Exception) -> Response:
 def wants_json(request: Request) -> bool:
     """Whether a program asks: by the address, or because it does not take HTML."""
     path = request.url.path
-    if path.startswith(("/api", "/health")) or path.endswith((".json", ".csv")):
+    if path.startswith(("/api/", "/health")) or path.endswith((".json", ".csv")):
         return True
     return "html" not in request.headers.get("accept", "text/html") and "*/*" not in request.headers.get("accept", "*/*")
 

@@ -3,7 +3,7 @@
 from bucle.doors.ui.language import LANGUAGES, choose, language
 from bucle.doors.ui.pages import VIEWS
 from bucle.doors.ui.parameters import BadParameter, Limit, Offset, Parameter, bind, parameters, result_type
-from bucle.doors.ui.site import error_page, page_routes
+from bucle.doors.ui.site import error_page, page_routes, show
 from bucle.doors.ui.view import NoTable, View
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "page_routes",
     "parameters",
     "result_type",
+    "show",
 ]

@@ -91,7 +91,7 @@ def _environment() -> Environment:
 
 def _short(text: str, length: int = 12) -> str:
     """A digest or id, cut to what people compare."""
-    return text if len(text) <= length + 4 else text[:length]
+    return text if len(text) < length + 4 else text[:length]
 
 
 def _kind(value: object) -> str:
@@ -119,11 +119,12 @@ def _time(say: Language, at: datetime | None, *, day: bool = False) -> Markup:
     )
 
 
-def _ref(ref: str) -> Markup:
-    """A ref as a link to the page of what it names."""
+def _ref(ref: str, *, bare: bool = False) -> Markup:
+    """A ref as a link to the page of what it names; bare where the column says of which kind it is."""
     where = link_of(ref)
     kind, _, rest = ref.partition("/")
     name, at, version = rest.rpartition("@")
     text = f"{_short(name)}@{_short(version)}" if at else _short(rest)
-    shown = Markup('<span class="kind">{}</span>{}').format(kind, text) if rest else escape(ref)
+    kind = "" if bare else kind
+    shown = Markup('<span class="kind">{}</span>{}').format(kind, text) if rest and kind else escape(text if rest else ref)
     return Markup('<a class="ref" href="{}" title="{}">{}</a>').format(where, ref, shown)

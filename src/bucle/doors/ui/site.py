@@ -21,7 +21,7 @@ from bucle.doors.ui.view import Address, View, as_csv
 from bucle.ground.core import BucleError, NotFound, encode
 from bucle.ground.project import Project
 
-__all__ = ["error_page", "page_routes"]
+__all__ = ["error_page", "page_routes", "show"]
 
 THEMES = ("light", "dark", "system")
 STATIC = re.compile(r"[a-z0-9.\-]+\.(?:js|css|svg)")
@@ -50,7 +50,31 @@ def page_routes(project: Project) -> list[Route]:
 
 def error_page(project: Project, request: Request, error: BucleError) -> Response:
     """An error in place of a page: what, why, and the fix."""
-    return _html(project, request, "error.html", "", error.http_status, error=error.as_dict())
+    return show(project, request, "error.html", status=error.http_status, error=error.as_dict())
+
+
+def show(
+    project: Project, request: Request, template: str, *, station: str = "", status: int = 200, **values: Any
+) -> Response:
+    """A template as an answer, in the reader's language and theme, which a cookie remembers.
+
+    Args:
+        template: its file.
+        station: the word of the menu it stands under.
+        status: of the answer.
+        values: what the template shows.
+    """
+    say, theme = _language(request), _theme(request)
+    address = Address(request.url.path, _query(request))
+    text = page(template, say, theme, **{"project": project.name, "at": address, "station": station, **values})
+    response = Response(text, status_code=status, media_type="text/html; charset=utf-8")
+    response.headers["vary"] = "accept-language, cookie"
+    response.headers["content-language"] = say.code
+    response.headers["cache-control"] = "no-store"
+    for name, allowed in (("lang", tuple(LANGUAGES)), ("theme", THEMES)):
+        if (wanted := request.query_params.get(name)) in allowed:
+            response.set_cookie(f"bucle_{name}", wanted, max_age=KEEP_S, samesite="lax", httponly=True)
+    return response
 
 
 def _page(project: Project, view: View) -> Callable[[Request], Any]:
@@ -60,7 +84,7 @@ def _page(project: Project, view: View) -> Callable[[Request], Any]:
 
     def draw(request: Request, given: Mapping[str, str]) -> Response:
         record = view.read(project, **bind(view.read, given, strict=False))
-        return _html(project, request, view.template, view.station, 200, page=record, rows=view.rows)
+        return show(project, request, view.template, station=view.station, page=record, rows=view.rows)
 
     return answer
 
@@ -79,21 +103,6 @@ def _records(project: Project, view: View, suffix: Suffix) -> Callable[[Request]
         return Response(as_csv(view, record), media_type="text/csv; charset=utf-8", headers=headers)
 
     return answer
-
-
-def _html(project: Project, request: Request, template: str, station: str, status: int, **values: Any) -> Response:
-    say, theme = _language(request), _theme(request)
-    address = Address(request.url.path, _query(request))
-    values = {"rows": "", "page": None, "error": None, **values}
-    text = page(template, say, theme, project=project.name, at=address, station=station, **values)
-    response = Response(text, status_code=status, media_type="text/html; charset=utf-8")
-    response.headers["vary"] = "accept-language, cookie"
-    response.headers["content-language"] = say.code
-    response.headers["cache-control"] = "no-store"
-    for name, allowed in (("lang", tuple(LANGUAGES)), ("theme", THEMES)):
-        if (wanted := request.query_params.get(name)) in allowed:
-            response.set_cookie(f"bucle_{name}", wanted, max_age=KEEP_S, samesite="lax", httponly=True)
-    return response
 
 
 def _query(request: Request) -> dict[str, str]:

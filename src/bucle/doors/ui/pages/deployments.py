@@ -202,16 +202,14 @@ def _sides(found: Rollout, guard: Guard | None, answers: pl.DataFrame) -> tuple[
     if guard is None or champion.requests or candidate.requests:
         return champion, candidate
     return (
-        msgspec.structs.replace(
-            champion,
-            requests=guard.champion_requests,
-            error_rate=guard.champion_error_rate,
-            p95_ms=guard.champion_p95_ms,
-        ),
-        msgspec.structs.replace(
-            candidate, requests=guard.canary_requests, error_rate=guard.canary_error_rate, p95_ms=guard.canary_p95_ms
-        ),
+        _as_guarded(champion, guard.champion_requests, guard.champion_error_rate, guard.champion_p95_ms),
+        _as_guarded(candidate, guard.canary_requests, guard.canary_error_rate, guard.canary_p95_ms),
     )
+
+
+def _as_guarded(side: Side, requests: int, error_rate: float, p95_ms: float | None) -> Side:
+    """What the last look saw, where the answers themselves are gone."""
+    return msgspec.structs.replace(side, requests=requests, error_rate=error_rate, p95_ms=p95_ms) if requests else side
 
 
 def _side(name: str, model: str, version: int | None, share: float, answers: pl.DataFrame) -> Side:

@@ -19,6 +19,9 @@ __all__ = ["Line", "Live", "Station", "Turn", "Waiting", "line"]
 WINDOWS = 24
 """So many monitoring windows a sparkline shows."""
 
+RECENT = 12
+"""So many of the last decisions and events are shown."""
+
 
 class Station(Record, frozen=True):
     """One station of the line.
@@ -131,6 +134,8 @@ class Line(Record, frozen=True):
         live: what answers now.
         waiting: what waits for a person.
         turns: one a loop.
+        decisions: of every loop, newest first.
+        recent: what happened last anywhere, newest first.
         problems: what kept a part of this page from being read.
     """
 
@@ -141,6 +146,8 @@ class Line(Record, frozen=True):
     live: tuple[Live, ...]
     waiting: tuple[Waiting, ...]
     turns: tuple[Turn, ...]
+    decisions: tuple[Event, ...]
+    recent: tuple[Event, ...]
     problems: tuple[dict[str, str], ...]
 
 
@@ -157,6 +164,8 @@ def line(project: Project) -> Line:
         live=tuple(_live(project, decisions)),
         waiting=tuple(_waiting(project, counted, loops)),
         turns=tuple(_turn(state, decisions[model]) for model, (_, state) in loops.items()),
+        decisions=tuple(project.ledger.events(kinds=["loop.decided"], limit=RECENT, newest_first=True)),
+        recent=tuple(project.ledger.events(limit=RECENT, newest_first=True)),
         problems=tuple(problems),
     )
 
