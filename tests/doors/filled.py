@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -177,24 +178,27 @@ class Year:
         if month == 1:
             data.save_contract(contract, data.contract_path(self.project, "flights"))
         if month == 5:
-            try:
-                bad = frame.with_columns(pl.col("temp") * 40 + 900)
+            bad = frame.with_columns(pl.col("temp") * 40 + 900)
+            with contextlib.suppress(data.ContractViolated):
                 data.land(self.project, {"flights": bad}, contracts={"flights": contract}, message=f"May, {NASTY}")
-            except data.ContractViolated:
-                pass
         data.commit(self.project, {"flights": frame}, message=f"Flights of 2013-{month:02d}")
 
     def run_by_hand(self) -> None:
         for n in range(6):
-            with tracking.start(self.project, "tuning", name=f"rounds-{n}" if n else NASTY, seed=n,
-                                params={"num_leaves": 15 + 8 * n, "learning_rate": 0.06, "objective": "binary"}) as run:  # fmt: skip
+            with tracking.start(
+                self.project,
+                "tuning",
+                name=f"rounds-{n}" if n else NASTY,
+                seed=n,
+                params={"num_leaves": 15 + 8 * n, "learning_rate": 0.06, "objective": "binary"},
+            ) as run:
                 for round_ in range(40):
-                    run.log_metrics({"auc": 0.6 + 0.1 * (1 - np.exp(-round_ / (6 + n))), "log_loss": 0.7 - round_ / 300}, round_)
+                    run.log_metrics(
+                        {"auc": 0.6 + 0.1 * (1 - np.exp(-round_ / (6 + n))), "log_loss": 0.7 - round_ / 300}, round_
+                    )
         pipelines.run(self.project, "retrain", {"month": 1}, key="by-hand")
-        try:
+        with contextlib.suppress(pipelines.StepFailed):
             pipelines.run(self.project, "retrain", {"month": 99})
-        except Exception:
-            pass
         pipelines.run(self.project, "retrain", {"month": 1})
 
     def act(self, state: State, decision: Decision) -> dict[str, Any]:
@@ -209,18 +213,35 @@ class Year:
         if self.trained <= self.executions:
             execution = pipelines.run(self.project, "retrain", {"month": self.month}, key=f"{decision.id}/x").id
         quality = 0.66 + 0.006 * self.trained
-        with tracking.start(self.project, "retrain", name=f"month {self.month}", key=f"{decision.id}/x", seed=7,
-                            params={"month": self.month, "num_leaves": 31}, inputs=[f"commit/{decision.commit}"]) as run:  # fmt: skip
+        with tracking.start(
+            self.project,
+            "retrain",
+            name=f"month {self.month}",
+            key=f"{decision.id}/x",
+            seed=7,
+            params={"month": self.month, "num_leaves": 31},
+            inputs=[f"commit/{decision.commit}"],
+        ) as run:
             for round_ in range(30):
                 run.log_metrics({"auc": quality * (1 - 0.2 * np.exp(-round_ / 8))}, round_)
         profile = monitoring.profile_of(self.features(800, 1), self.random.beta(2, 5, 800))
         package = registry.pack(
-            self.project, onnx_model(0.1 * self.trained), files={"profile.json": encode(profile)}, features=["calendar@0123456789ab"]
+            self.project,
+            onnx_model(0.1 * self.trained),
+            files={"profile.json": encode(profile)},
+            features=["calendar@0123456789ab"],
         )
         made = registry.register(
-            self.project, "flights", package, run=run.id, execution=execution, commit=decision.commit,
-            metrics={"auc": quality, "log_loss": 0.6 - quality / 10}, author="loop/flights", key=f"{decision.id}/x",
-        )  # fmt: skip
+            self.project,
+            "flights",
+            package,
+            run=run.id,
+            execution=execution,
+            commit=decision.commit,
+            metrics={"auc": quality, "log_loss": 0.6 - quality / 10},
+            author="loop/flights",
+            key=f"{decision.id}/x",
+        )
         registry.set_alias(self.project, "flights", "challenger", made.version, actor="loop/flights", reason="trained")
         return {"version": made.version, "digest": made.digest, "run": run.id, "execution": execution}
 
@@ -234,16 +255,25 @@ class Year:
             labels=labels,
             challenger=1 / (1 + np.exp(-logits)),
             champion=1 / (1 + np.exp(-champion)) if state.champion else None,
-            slices={"carrier": self.random.choice(["AA", "B6", "DL", "EV", "UA"], n),
-                    "origin": self.random.choice(["EWR", "JFK", "LGA"], n)},
-        )  # fmt: skip
+            slices={
+                "carrier": self.random.choice(["AA", "B6", "DL", "EV", "UA"], n),
+                "origin": self.random.choice(["EWR", "JFK", "LGA"], n),
+            },
+        )
         wanted = {"minimum": self.policy.gates["minimum"], "calibration": {"max_ece": 0.3}}
         if state.champion:
-            wanted |= {"champion": {"metric": "auc", "margin": 0.1}, "slices": {**self.policy.gates["slices"], "max_drop": 0.3}}
+            wanted |= {
+                "champion": {"metric": "auc", "margin": 0.1},
+                "slices": {**self.policy.gates["slices"], "max_drop": 0.3},
+            }
         verdict = gates.judge(
-            self.project, f"model/flights@{decision.version}", gates.gates_of(wanted), evidence,
-            against=f"model/flights@{state.champion}" if state.champion else "", key=f"{decision.id}/x",
-        )  # fmt: skip
+            self.project,
+            f"model/flights@{decision.version}",
+            gates.gates_of(wanted),
+            evidence,
+            against=f"model/flights@{state.champion}" if state.champion else "",
+            key=f"{decision.id}/x",
+        )
         if verdict.passed:
             self.move(decision.version, "validated")
         return {
@@ -257,12 +287,27 @@ class Year:
 
     def do_approve(self, state: State, decision: Decision) -> None:
         version = registry.version(self.project, "flights", decision.version)
-        governance.approve(self.project, version.ref, digest=version.digest, principal=self.policy.principal,
-                           author=version.author, reason=decision.reason)  # fmt: skip
+        governance.approve(
+            self.project,
+            version.ref,
+            digest=version.digest,
+            principal=self.policy.principal,
+            author=version.author,
+            reason=decision.reason,
+        )
 
     def do_roll(self, state: State, decision: Decision) -> dict[str, Any]:
-        rollout = deploy.start(self.project, "flights", "flights", decision.version, share=decision.share,
-                               steps=self.policy.rollout.steps, actor="loop/flights", reason=decision.reason, key=f"{decision.id}/x")  # fmt: skip
+        rollout = deploy.start(
+            self.project,
+            "flights",
+            "flights",
+            decision.version,
+            share=decision.share,
+            steps=self.policy.rollout.steps,
+            actor="loop/flights",
+            reason=decision.reason,
+            key=f"{decision.id}/x",
+        )
         return {"rollout": rollout.id}
 
     def do_look(self, state: State, decision: Decision) -> dict[str, Any]:
@@ -285,20 +330,33 @@ class Year:
 
     def do_shift(self, state: State, decision: Decision) -> None:
         assert state.cycle is not None
-        deploy.shift(self.project, state.cycle.rollout, decision.share, actor="loop/flights", reason=decision.reason, key=f"{decision.id}/x")
+        deploy.shift(
+            self.project,
+            state.cycle.rollout,
+            decision.share,
+            actor="loop/flights",
+            reason=decision.reason,
+            key=f"{decision.id}/x",
+        )
 
     def do_promote(self, state: State, decision: Decision) -> None:
         assert state.cycle is not None
-        deploy.promote(self.project, state.cycle.rollout, actor="loop/flights", reason=decision.reason, key=f"{decision.id}/x")
+        deploy.promote(
+            self.project, state.cycle.rollout, actor="loop/flights", reason=decision.reason, key=f"{decision.id}/x"
+        )
         self.move(decision.version, "production")
         if decision.version > 1:
             deploy.set_shadows(self.project, "flights", [("flights", 1)], reason="the policy's shadows")
-        registry.set_alias(self.project, "flights", "champion", decision.version, actor="loop/flights", reason=decision.reason)
+        registry.set_alias(
+            self.project, "flights", "champion", decision.version, actor="loop/flights", reason=decision.reason
+        )
         registry.set_alias(self.project, "flights", "challenger", None, actor="loop/flights", reason="promoted")
 
     def do_roll_back(self, state: State, decision: Decision) -> None:
         assert state.cycle is not None
-        deploy.roll_back(self.project, state.cycle.rollout, actor="loop/flights", reason=decision.reason, key=f"{decision.id}/x")
+        deploy.roll_back(
+            self.project, state.cycle.rollout, actor="loop/flights", reason=decision.reason, key=f"{decision.id}/x"
+        )
         self.move(decision.version, "rejected")
 
     def do_watch(self, state: State, decision: Decision) -> dict[str, Any]:
@@ -324,18 +382,34 @@ class Year:
             package = registry.load_package(self.project, registry.version(self.project, "flights", number).digest)
             profiles[number] = _profile(self.project, package)
             mine = frame.filter(pl.col("version") == number)
-            windows += monitoring.summarise(mine, monitoring.features_of(mine, profiles[number]), labels, profiles[number],
-                                            since=decision.since, until=decision.until)  # fmt: skip
-        seen = monitoring.watch(self.project, "flights", windows, profiles, key=f"{decision.id}/x", actor="loop/flights")
+            windows += monitoring.summarise(
+                mine,
+                monitoring.features_of(mine, profiles[number]),
+                labels,
+                profiles[number],
+                since=decision.since,
+                until=decision.until,
+            )
+        seen = monitoring.watch(
+            self.project, "flights", windows, profiles, key=f"{decision.id}/x", actor="loop/flights"
+        )
         own = [one for one in seen.windows if one.version == state.champion and one.arm != "shadow"]
         if not own:
             return {"measurement": None}
         quality = monitoring.quality(*own)
         measured = Measurement(
-            since=decision.since, until=decision.until, version=state.champion, rows=own[0].rows, labelled=quality.labelled,
-            auc=quality.auc, baseline_auc=0.7, psi={one.feature: one.psi for one in seen.drifts if one.kind != "prediction"},
-            prediction_psi=0.05, error_rate=own[0].error_rate, p95_ms=own[0].latency_ms(0.95) or 0,
-        )  # fmt: skip
+            since=decision.since,
+            until=decision.until,
+            version=state.champion,
+            rows=own[0].rows,
+            labelled=quality.labelled,
+            auc=quality.auc,
+            baseline_auc=0.7,
+            psi={one.feature: one.psi for one in seen.drifts if one.kind != "prediction"},
+            prediction_psi=0.05,
+            error_rate=own[0].error_rate,
+            p95_ms=own[0].latency_ms(0.95) or 0,
+        )
         return {"measurement": to_builtins(measured), "signals": len(seen.signals)}
 
     def features(self, rows: int, month: int) -> pl.DataFrame:
@@ -365,16 +439,31 @@ class Year:
                 score = float(self.random.beta(2, 5))
                 found.append(
                     serving.Prediction(
-                        request_id=f"r{self.asked:06d}", at=now, endpoint="flights", model=one.model, version=one.version,
-                        package=one.package, arm=name, routing_key=str(row), status="error" if failed else "ok",
+                        request_id=f"r{self.asked:06d}",
+                        at=now,
+                        endpoint="flights",
+                        model=one.model,
+                        version=one.version,
+                        package=one.package,
+                        arm=name,
+                        routing_key=str(row),
+                        status="error" if failed else "ok",
                         error="ValueError: bad" if failed else "",
-                        latency_us=int(self.random.gamma(4, 500) * (3 if failed else 1)), rows=1, ids=[f"f{self.asked}"], instants=[now],
+                        latency_us=int(self.random.gamma(4, 500) * (3 if failed else 1)),
+                        rows=1,
+                        ids=[f"f{self.asked}"],
+                        instants=[now],
                         request={"carrier": [features["carrier"][row]]},
                         features={name: [features[name][row]] for name in features.columns},
-                        outputs={} if failed else {"probability": [score]}, score="" if failed else "probability",
+                        outputs={} if failed else {"probability": [score]},
+                        score="" if failed else "probability",
                     )
-                )  # fmt: skip
-        data.commit(self.project, {serving.PREDICTIONS: serving.frame_of(found)}, message=f"Predictions of flights: {len(found)} rows")
+                )
+        data.commit(
+            self.project,
+            {serving.PREDICTIONS: serving.frame_of(found)},
+            message=f"Predictions of flights: {len(found)} rows",
+        )
 
     def move(self, version: int, stage: str) -> None:
         registry.transition(self.project, "flights", version, stage, actor="loop/flights", reason="the loop decided so")

@@ -37,8 +37,32 @@ def actions_for(project: Project, policy: Policy, target: deploy.Target) -> Acti
     Args:
         target: where its endpoint runs.
     """
-    station = _Station(project, policy, target)
+    station = _Station(project, policy, target, _Tail(project, policy.endpoint))
     return lambda state, decision: _ACTIONS[decision.kind](station, state, decision)
+
+
+class _Tail:
+    """What clients were answered lately, read on from where the last look ended.
+
+    Only what a look needs is kept, without inputs: reading a whole month again each time takes seconds.
+    """
+
+    def __init__(self, project: Project, endpoint: str) -> None:
+        self._folder = serving.endpoint_folder(project.state, endpoint) / "log"
+        self._cursor = ""
+        self._kept: list[serving.Prediction] = []
+
+    def since(self, instant: datetime) -> pl.DataFrame:
+        """The answers for instants from this one on that were not collected before they were read here."""
+        fresh, self._cursor = serving.read_live(self._folder, self._cursor)
+        light = [_without_inputs(prediction) for prediction in fresh if prediction.arm != SHADOW]
+        self._kept = [one for one in (*self._kept, *light) if one.instants and max(one.instants) >= instant]
+        return serving.frame_of(self._kept).filter(pl.col("instant") >= instant)
+
+
+def _without_inputs(prediction: serving.Prediction) -> serving.Prediction:
+    score = {name: values for name, values in prediction.outputs.items() if name == prediction.score}
+    return replace(prediction, request={}, features={}, outputs=score)
 
 
 @dataclass(frozen=True)
@@ -46,6 +70,7 @@ class _Station:
     project: Project
     policy: Policy
     target: deploy.Target
+    tail: _Tail
 
     @property
     def actor(self) -> str:
@@ -246,10 +271,10 @@ def _roll(station: _Station, state: State, decision: Decision) -> Outcome:
 
 def _look(station: _Station, state: State, decision: Decision) -> Outcome:
     """Compare what the canary answered since the last shift with what the champion answered."""
-    project, policy, cycle = station.project, station.policy, state.cycle
+    project, cycle = station.project, state.cycle
     assert cycle is not None
     assert cycle.step_since is not None
-    frame = _answers(project, policy.endpoint, cycle.step_since)
+    frame = _answers(station, cycle.step_since)
     since, until = cycle.step_since, project.clock.now()
     sides = [_side(station, frame, number, since, until) for number in (cycle.champion, decision.version)]
     rules = monitoring.rules_of(project).guard
@@ -258,11 +283,11 @@ def _look(station: _Station, state: State, decision: Decision) -> Outcome:
     return {"look": to_builtins(look), "guard": to_builtins(found)}
 
 
-def _answers(project: Project, endpoint: str, since: datetime) -> pl.DataFrame:
+def _answers(station: _Station, since: datetime) -> pl.DataFrame:
     """What was answered for instants from `since` on: still in the log, or collected meanwhile."""
-    waiting, _ = serving.live(project, endpoint)
-    kept = serving.predictions(project, endpoint, since=since)
-    both = pl.concat([kept, waiting.filter(pl.col("instant") >= since)])
+    waiting = station.tail.since(since)
+    kept = serving.predictions(station.project, station.policy.endpoint, since=since)
+    both = pl.concat([kept, waiting])
     return both.filter(pl.col("arm") != SHADOW).unique(
         ["prediction_id", "version", "arm"], keep="first", maintain_order=True
     )

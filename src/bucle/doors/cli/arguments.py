@@ -70,7 +70,9 @@ def shares(text: str) -> tuple[float, ...]:
 
 def add_limit(parser: ArgumentParser, default: int) -> None:
     """`--limit N`: the newest N."""
-    parser.add_argument("--limit", type=count, default=default, metavar="N", help=f"at most so many (default: {default})")
+    parser.add_argument(
+        "--limit", type=count, default=default, metavar="N", help=f"at most so many (default: {default})"
+    )
 
 
 def add_reason(parser: ArgumentParser) -> None:

@@ -44,11 +44,21 @@ def _verify(options: Namespace, terminal: Terminal) -> int:
 
     with terminal.project() as project:
         found = loop.audit(project)
-    told = {"events": found.events, "rows": found.rows, "blobs": found.blobs, "faults": len(found.faults), "root": found.root}
+    told = {
+        "events": found.events,
+        "rows": found.rows,
+        "blobs": found.blobs,
+        "faults": len(found.faults),
+        "root": found.root,
+    }
     terminal.show(found, told=told)
-    terminal.tell_table(found.faults, ("where", "what"), title="what is not as it was written, the first bad entry first")
+    terminal.tell_table(
+        found.faults, ("where", "what"), title="what is not as it was written, the first bad entry first"
+    )
     if found.is_sound:
-        terminal.say("Everything is as it was written. Note the root elsewhere: later it proves that nothing was changed.")
+        terminal.say(
+            "Everything is as it was written. Note the root elsewhere: later it proves that nothing was changed."
+        )
         return 0
     terminal.say(f"The first fault: {found.faults[0].where}: {found.faults[0].what}")
     return FOUND
@@ -96,6 +106,8 @@ def _lineage(options: Namespace, terminal: Terminal) -> None:
 VERBS: tuple[Verb, ...] = (
     Verb("list", "events, newest first", _list, _list_arguments, "bucle audit list --kind data.*"),
     Verb("show", "one event with all it carries", _show, _show_arguments, "bucle audit show 0"),
-    Verb("verify", "is everything as it was written? exit status 7 when it is not", _verify, example="bucle audit verify"),
+    Verb(
+        "verify", "is everything as it was written? exit status 7 when it is not", _verify, example="bucle audit verify"
+    ),
     Verb("lineage", "what a thing came from", _lineage, _lineage_arguments, "bucle audit lineage model/tumours@1"),
 )

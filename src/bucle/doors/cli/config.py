@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.terminal import Terminal
@@ -104,7 +105,8 @@ def _check(options: Namespace, terminal: Terminal) -> int:
     from bucle.ground.core import load_config
 
     root = terminal.root()
-    found = [tried("bucle.toml", lambda: load_config(root / "bucle.toml") and str(root / "bucle.toml"))]
+    path = root / "bucle.toml"
+    found = [tried("bucle.toml", lambda: f"{path}: {len(load_config(path).names('loop'))} loops")]
     if found[0].passed:
         with terminal.project() as project:
             found += _parts(project)
@@ -123,7 +125,9 @@ def _parts(project: Project) -> list[Tried]:
         gates.gates_of(found.gates)
         known = pipelines.pipelines_of(project)
         if found.pipeline not in known:
-            raise pipelines.NoSuchPipeline(f"There is no pipeline {found.pipeline!r}.", fix=f"There is: {', '.join(known)}.")
+            raise pipelines.NoSuchPipeline(
+                f"There is no pipeline {found.pipeline!r}.", fix=f"There is: {', '.join(known)}."
+            )
         return f"{found.pipeline} -> {found.endpoint}"
 
     return [
@@ -131,9 +135,11 @@ def _parts(project: Project) -> list[Tried]:
         tried("pipelines", lambda: ", ".join(pipelines.pipelines_of(project)) or "none"),
         tried("feature views", lambda: ", ".join(features.views_of(project.modules())) or "none"),
         tried("contracts", lambda: ", ".join(data.contracts_of(project)) or "none"),
-        tried("[serving]", lambda: project.config.section("serving", serving.ServingSection) and "ok"),
-        tried("[monitoring]", lambda: monitoring.rules_of(project) and "ok"),
-        *(tried(f"[loop.{name}]", lambda name=name: policy(name)) for name in project.config.names("loop")),
+        tried(
+            "[serving]", lambda: f"{project.config.section('serving', serving.ServingSection).max_rows} rows at most"
+        ),
+        tried("[monitoring]", lambda: f"a drift from PSI {monitoring.rules_of(project).psi} on"),
+        *(tried(f"[loop.{name}]", partial(policy, name)) for name in project.config.names("loop")),
     ]
 
 

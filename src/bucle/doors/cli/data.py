@@ -81,8 +81,8 @@ def _list(options: Namespace, terminal: Terminal) -> None:
         found = [data.snapshot(project, name, at=options.at) for name in names]
         contracts = data.contracts_of(project)
     rows = [
-        {"table": one.table, "rows": one.rows, "files": one.files, "columns": len(one.columns), "commit": one.commit[:12],
-         "contract": "yes" if one.table in contracts else "no"}
+        {"table": one.table, "rows": one.rows, "files": one.files, "columns": len(one.columns),
+         "contract": "yes" if one.table in contracts else "no", "commit": one.commit[:12]}
         for one in found
     ]  # fmt: skip
     terminal.show(found, ("table", "rows", "files", "columns", "contract", "commit"), told=rows)
@@ -129,7 +129,13 @@ def _log(options: Namespace, terminal: Terminal) -> None:
 
 def _commit(commit: Commit) -> dict[str, Any]:
     tables = ", ".join(f"{name} {state.rows}" for name, state in sorted(commit.tables.items()))
-    return {"commit": commit.id[:12], "at": commit.at, "author": commit.author, "message": commit.message, "tables": tables}
+    return {
+        "commit": commit.id[:12],
+        "at": commit.at,
+        "author": commit.author,
+        "message": commit.message,
+        "tables": tables,
+    }
 
 
 def _diff_arguments(parser: ArgumentParser) -> None:
@@ -260,7 +266,9 @@ def _files(options: Namespace, terminal: Terminal) -> None:
 
 
 def _sweep_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--older-than-hours", type=count, default=24, metavar="N", help="what is younger stays (default: 24)")
+    parser.add_argument(
+        "--older-than-hours", type=count, default=24, metavar="N", help="what is younger stays (default: 24)"
+    )
 
 
 def _sweep(options: Namespace, terminal: Terminal) -> None:

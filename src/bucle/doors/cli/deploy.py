@@ -45,18 +45,26 @@ def _show(options: Namespace, terminal: Terminal) -> None:
         process = serving.find_process(project.state, found.endpoint)
     terminal.show({"rollout": found, "routes": routes, "process": process}, told=found)
     arms = [*routes.arms, *routes.shadows]
-    terminal.tell_table(arms, ("name", "model", "version", "share", "package"), title=f"who answers at {routes.endpoint}")
+    terminal.tell_table(
+        arms, ("name", "model", "version", "share", "package"), title=f"who answers at {routes.endpoint}"
+    )
     terminal.say(f"\nprocess: {process.url}" if process else "\nprocess: none runs")
     under_way = found.state == deploy.CANARY
     serve = f"bucle serve {found.endpoint} --detach"
-    terminal.next(f"bucle deploy promote {found.id}" if under_way else serve if process is None else "bucle deploy list")
+    terminal.next(
+        f"bucle deploy promote {found.id}" if under_way else serve if process is None else "bucle deploy list"
+    )
 
 
 def _roll_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("endpoint", help="made when it is not there")
     parser.add_argument("version", help="e.g. tumours@2; its stage must be validated or production")
-    parser.add_argument("--steps", type=shares, default=None, metavar="A,B", help="the shares planned (default: the loop's)")
-    parser.add_argument("--share", type=share, default=None, help="to begin with; 1 takes all at once (default: the first step)")
+    parser.add_argument(
+        "--steps", type=shares, default=None, metavar="A,B", help="the shares planned (default: the loop's)"
+    )
+    parser.add_argument(
+        "--share", type=share, default=None, help="to begin with; 1 takes all at once (default: the first step)"
+    )
     add_reason(parser)
 
 
@@ -67,7 +75,13 @@ def _roll(options: Namespace, terminal: Terminal) -> None:
         found = version_of(project, options.version)
         steps = options.steps or _planned(project, found.model)
         made = deploy.start(
-            project, options.endpoint, found.model, found.version, steps=steps, share=options.share, reason=options.reason
+            project,
+            options.endpoint,
+            found.model,
+            found.version,
+            steps=steps,
+            share=options.share,
+            reason=options.reason,
         )
         _finish(project, made, terminal)
 

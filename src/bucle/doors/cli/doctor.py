@@ -87,7 +87,9 @@ def _programs() -> Iterator[Health]:
     """Programs outside Python; each is optional."""
     git = shutil.which("git")
     missing = "not found; runs are kept without their git commit"
-    yield Health(what="git", state="ok" if git else "absent", detail=git or missing, fix="" if git else "apt install git")
+    yield Health(
+        what="git", state="ok" if git else "absent", detail=git or missing, fix="" if git else "apt install git"
+    )
     found = next((path for name in BROWSERS if (path := shutil.which(name))), "")
     missing = "not found; only the tests of the dashboard want it"
     fix = "" if found else "apt install chromium"
@@ -116,7 +118,9 @@ def _project(terminal: Terminal) -> Iterator[Health]:
         with terminal.project() as project:
             yield Health(what="project", state="ok", detail=f"{project.name} at {root}")
             kind, version = project.database.engine.dialect.name, project.database.schema_version()
-            yield Health(what="database", state="ok", detail=f"{kind}, schema {version}, {project.ledger.size()} events")
+            yield Health(
+                what="database", state="ok", detail=f"{kind}, schema {version}, {project.ledger.size()} events"
+            )
             modules = tried("modules", lambda: ", ".join(module.__name__ for module in project.modules()) or "none")
             state = "ok" if modules.passed else "broken"
             yield Health(what="modules", state=state, detail=modules.detail, fix=modules.fix)

@@ -71,7 +71,9 @@ def _list(options: Namespace, terminal: Terminal) -> None:
     names = ("keys", "sources", "features")
     rows = [{**one, **{name: ", ".join(one[name]) for name in names}} for one in found]
     terminal.show(found, ("name", "kind", "keys", "sources", "features", "about"), told=rows)
-    terminal.next(f"bucle feature show {found[0]['name']}" if found else "write a view in a module of [project] modules")
+    terminal.next(
+        f"bucle feature show {found[0]['name']}" if found else "write a view in a module of [project] modules"
+    )
 
 
 def _show_arguments(parser: ArgumentParser) -> None:
@@ -123,8 +125,12 @@ def _peek(project: Project, view: FeatureView, until: datetime, cuts: int, at: s
 
 def _materialise_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("views", nargs="*", metavar="VIEW", help="which (default: all)")
-    parser.add_argument("--since", type=instant, default=None, metavar="INSTANT", help="rows from then on (default: all)")
-    parser.add_argument("--until", type=instant, default=None, metavar="INSTANT", help="rows before then (default: now)")
+    parser.add_argument(
+        "--since", type=instant, default=None, metavar="INSTANT", help="rows from then on (default: all)"
+    )
+    parser.add_argument(
+        "--until", type=instant, default=None, metavar="INSTANT", help="rows before then (default: now)"
+    )
     parser.add_argument("--at", default="main", help="a branch or commit (default: main)")
 
 

@@ -80,7 +80,9 @@ def _explain(options: Namespace, terminal: Terminal) -> int:
 
 def _judge_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("version", help="e.g. tumours@1; made by a pipeline that kept rows apart")
-    parser.add_argument("--against", default="", metavar="VERSION", help="compare with it (default: the champion, if any)")
+    parser.add_argument(
+        "--against", default="", metavar="VERSION", help="compare with it (default: the champion, if any)"
+    )
 
 
 def _judge(options: Namespace, terminal: Terminal) -> None:
@@ -161,8 +163,8 @@ def _holdout(project: Project, challenger: ModelVersion) -> str:
 VERBS: tuple[Verb, ...] = (
     Verb("list", "verdicts, oldest first", _list, _list_arguments, "bucle gate list"),
     Verb("show", "a verdict with its checks", _show, _verdict, "bucle gate show tumours@1"),
-    Verb("explain", "each check in a sentence, judged again; exit status 7 when it comes out otherwise", _explain, _verdict,
-         "bucle gate explain tumours@1"),
+    Verb("explain", "each check in a sentence, judged again; exit status 7 when it comes out otherwise", _explain,
+         _verdict, "bucle gate explain tumours@1"),
     Verb("judge", "let the project's gates look at a version; exit status 5 when they refuse it", _judge,
          _judge_arguments, "bucle gate judge tumours@1"),
 )  # fmt: skip

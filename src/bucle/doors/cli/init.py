@@ -23,7 +23,7 @@ modules = [] # the Python files beside this one that hold views, steps and pipel
 """
 IGNORED = ".bucle/\n__pycache__/\n"
 KNOWN_AT = "1995-11-01T00:00:00Z"
-"""When the data set was published. It has no dates of its own, so that is when each diagnosis was known at the latest."""
+"""When the data set was published: it has no dates of its own, and by then every diagnosis was known."""
 FIRST = 400
 """So many samples land at once; the rest is for later, when the model serves."""
 

@@ -69,7 +69,9 @@ def _history(options: Namespace, terminal: Terminal) -> None:
         for one in found
     ]  # fmt: skip
     terminal.show(found, told=rows)
-    terminal.next(f"bucle loop cycle {options.model} {found[-1].number}" if found else f"bucle loop request {options.model}")
+    terminal.next(
+        f"bucle loop cycle {options.model} {found[-1].number}" if found else f"bucle loop request {options.model}"
+    )
 
 
 def _cycle_arguments(parser: ArgumentParser) -> None:
@@ -93,7 +95,10 @@ def _cycle(options: Namespace, terminal: Terminal) -> None:
             fix=f"bucle loop history {options.model}",
         )
     mine = [event for event in made if event.data["cycle"] == options.number]
-    rows = [{"at": one.at, "decision": one.data["kind"], "share": one.data["share"] or None, "why": one.reason} for one in mine]
+    rows = [
+        {"at": one.at, "decision": one.data["kind"], "share": one.data["share"] or None, "why": one.reason}
+        for one in mine
+    ]
     terminal.show({"cycle": found, "decisions": mine}, told={**_plain(found)})
     terminal.tell_table(rows, title="decisions")
     about = f"{options.model}@{found.candidate}"
@@ -101,15 +106,33 @@ def _cycle(options: Namespace, terminal: Terminal) -> None:
 
 
 def _plain(found: loop.Cycle) -> dict[str, Any]:
-    names = ("number", "trigger", "reason", "opened_at", "closed_at", "champion", "candidate", "phase", "outcome", "verdict")
+    names = (
+        "number",
+        "trigger",
+        "reason",
+        "opened_at",
+        "closed_at",
+        "champion",
+        "candidate",
+        "phase",
+        "outcome",
+        "verdict",
+    )
     told = {name: getattr(found, name) for name in names}
-    return {**told, "rollout": found.rollout, "approvals": ", ".join(found.approvals), "failures": "; ".join(found.failures)}
+    return {
+        **told,
+        "rollout": found.rollout,
+        "approvals": ", ".join(found.approvals),
+        "failures": "; ".join(found.failures),
+    }
 
 
 def _request_arguments(parser: ArgumentParser) -> None:
     _model(parser)
     parser.add_argument("--reason", default="asked for by hand", metavar="TEXT", help="why, for the ledger")
-    parser.add_argument("--version", type=count, default=0, metavar="N", help="take up this version; else a new one is trained")
+    parser.add_argument(
+        "--version", type=count, default=0, metavar="N", help="take up this version; else a new one is trained"
+    )
     parser.add_argument("--id", default="", help="the same id again is the same request")
     add_params(parser)
 

@@ -226,7 +226,9 @@ def _reproduce(options: Namespace, terminal: Terminal) -> int:
     with terminal.project() as project:
         found = version_of(project, options.version)
         if not found.execution:
-            raise BadUsage(f"{found.ref} was made by no pipeline here.", fix="Only what `bucle run` made is reproduced.")
+            raise BadUsage(
+                f"{found.ref} was made by no pipeline here.", fix="Only what `bucle run` made is reproduced."
+            )
         again = [pipelines.reproduce(project, step) for step in pipelines.step_runs(project, found.execution)]
     terminal.show(again, ("step", "identical", "same_environment", "step_run"))
     same = all(one.identical for one in again)

@@ -79,7 +79,9 @@ def _windows(options: Namespace, terminal: Terminal) -> None:
 
 def _signals_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("endpoint", nargs="?", default="", help="whose (default: every endpoint's)")
-    parser.add_argument("--since", type=instant, default=None, metavar="INSTANT", help="only of stretches that end later")
+    parser.add_argument(
+        "--since", type=instant, default=None, metavar="INSTANT", help="only of stretches that end later"
+    )
     add_limit(parser, 50)
 
 
@@ -113,7 +115,8 @@ def _check(options: Namespace, terminal: Terminal) -> int:
 
 VERBS: tuple[Verb, ...] = (
     Verb("show", "what the newest look found", _show, _endpoint, "bucle monitor show tumours"),
-    Verb("windows", "quality, errors and latency over time", _windows, _windows_arguments, "bucle monitor windows tumours"),
+    Verb("windows", "quality, errors and latency over time", _windows, _windows_arguments,
+         "bucle monitor windows tumours"),
     Verb("signals", "what broke a rule, newest first", _signals, _signals_arguments, "bucle monitor signals"),
     Verb("check", "signals in the newest windows; exit status 7 when there are any", _check, _check_arguments,
          "bucle monitor check"),

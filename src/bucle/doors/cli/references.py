@@ -65,7 +65,9 @@ def verdict_of(project: Project, text: str) -> Verdict:
         ref = version_of(project, text).ref
         found = next((one for one in reversed(known) if one.subject == ref), None)
         if found is None:
-            raise gates.NoSuchVerdict(f"No gate has judged {ref}.", fix=f"bucle gate judge {ref.removeprefix('model/')}")
+            raise gates.NoSuchVerdict(
+                f"No gate has judged {ref}.", fix=f"bucle gate judge {ref.removeprefix('model/')}"
+            )
     return found or gates.verdict(project, text)
 
 

@@ -62,7 +62,8 @@ def _run(options: Namespace, terminal: Terminal) -> None:
 def _counts(found: loop.Replay) -> list[dict[str, Any]]:
     kinds = sorted({*found.recorded, *found.replayed})
     return [
-        {"decision": kind, "recorded": found.recorded.get(kind, 0), "replayed": found.replayed.get(kind, 0)} for kind in kinds
+        {"decision": kind, "recorded": found.recorded.get(kind, 0), "replayed": found.replayed.get(kind, 0)}
+        for kind in kinds
     ]
 
 

@@ -52,7 +52,9 @@ def _read_file(path: Path) -> pl.DataFrame:
     read = _READERS.get(path.suffix.lower())
     if not path.is_file():
         near = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise NotFound(f"There is no file {path}.", why=suggest(path.name, near), fix="Name a file of rows.", at=str(path))
+        raise NotFound(
+            f"There is no file {path}.", why=suggest(path.name, near), fix="Name a file of rows.", at=str(path)
+        )
     if read is None:
         raise BadRows(
             f"{path.name} ends in {path.suffix or 'nothing'!r}.",

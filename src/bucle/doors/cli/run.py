@@ -27,7 +27,12 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--key", default=None, help="the same key again is the same execution")
     others = parser.add_mutually_exclusive_group()
     others.add_argument(
-        "--resume", nargs="?", const=NEWEST, default="", metavar="ID", help="go on with an execution (default: the newest lost)"
+        "--resume",
+        nargs="?",
+        const=NEWEST,
+        default="",
+        metavar="ID",
+        help="go on with an execution (default: the newest lost)",
     )
     others.add_argument("--list", action="store_true", help="the executions, newest first")
     others.add_argument("--show", default="", metavar="ID", help="an execution with its steps")
@@ -89,7 +94,9 @@ def _newest_lost(project: Project) -> str:
     stuck = [one for one in pipelines.executions(project, 50) if one.status in ("lost", "failed")]
     if not stuck:
         raise NothingToResume(
-            "No execution failed or was cut short.", why="There is nothing to go on with.", fix="See them: bucle run --list"
+            "No execution failed or was cut short.",
+            why="There is nothing to go on with.",
+            fix="See them: bucle run --list",
         )
     return stuck[0].id
 
@@ -108,7 +115,9 @@ def _reporter(terminal: Terminal) -> Callable[[StepRun], None]:
 def _ended(made: Execution, terminal: Terminal) -> None:
     terminal.show(made, told=_brief(made) | {"result": made.result})
     is_candidate = isinstance(made.result, dict) and "package" in made.result
-    terminal.next(f"bucle model register MODEL --execution {made.id}" if is_candidate else f"bucle run --show {made.id}")
+    terminal.next(
+        f"bucle model register MODEL --execution {made.id}" if is_candidate else f"bucle run --show {made.id}"
+    )
 
 
 def _brief(made: Execution) -> dict[str, Any]:
@@ -162,6 +171,4 @@ _OTHERS: dict[str, Callable[[Project, Namespace, Terminal], None]] = {
     "code": _code,
 }
 
-VERBS: tuple[Verb, ...] = (
-    Verb("", "run or resume a pipeline", _run, _arguments, "bucle run train -p strength=0.5"),
-)
+VERBS: tuple[Verb, ...] = (Verb("", "run or resume a pipeline", _run, _arguments, "bucle run train -p strength=0.5"),)

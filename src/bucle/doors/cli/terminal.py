@@ -159,7 +159,7 @@ def _text(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return encode(value).decode() if isinstance(value, dict | list) else str(value)
+    return encode(value).decode() if isinstance(value, dict | list | tuple) else str(value)
 
 
 def _is_colourful() -> bool:

@@ -21,7 +21,9 @@ LOOK_S = 5.0
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--host", default=None, help="the address to listen on (default: [server] host)")
-    parser.add_argument("--port", type=int, default=None, help="the TCP port; 0 lets the system choose (default: [server] port)")
+    parser.add_argument(
+        "--port", type=int, default=None, help="the TCP port; 0 lets the system choose (default: [server] port)"
+    )
     parser.add_argument("--no-loop", action="store_true", help="only show; another process turns the loops")
 
 
@@ -61,5 +63,11 @@ def _background(project: Project, model: str, terminal: Terminal) -> Background:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("", "start the dashboard and the API, and turn the loops, until Ctrl-C", _run, _arguments, "bucle up --port 4242"),
+    Verb(
+        "",
+        "start the dashboard and the API, and turn the loops, until Ctrl-C",
+        _run,
+        _arguments,
+        "bucle up --port 4242",
+    ),
 )

@@ -57,7 +57,10 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, hosts=tuple(hosts)), Middleware(GZipMiddleware, minimum_size=800, compresslevel=5)],
+        middleware=[
+            Middleware(Guard, hosts=tuple(hosts)),
+            Middleware(GZipMiddleware, minimum_size=800, compresslevel=5),
+        ],
         exception_handlers={BucleError: answer, HTTPException: answer, Exception: answer},
         lifespan=_lifespan,
     )
@@ -100,16 +103,20 @@ def _resource(project: Project, resource: Resource) -> Callable[[Request], Any]:
 def _health(project: Project) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         size = await run_in_threadpool(project.ledger.size)
-        return Response(encode({"status": "ok", "project": project.name, "events": size}), media_type="application/json")
+        found = {"status": "ok", "project": project.name, "events": size}
+        return Response(encode(found), media_type="application/json")
 
     return answer
 
 
 def _answer(project: Project, request: Request, raised: Exception) -> Response:
     error = raised if isinstance(raised, BucleError) else _of_http(request, raised)
-    if wants_json(request):
-        return Response(encode(error.as_dict()), status_code=error.http_status, media_type="application/json")
-    return error_page(project, request, error)
+    if not wants_json(request):
+        try:
+            return error_page(project, request, error)
+        except Exception:
+            _log.exception("the page of error %s failed", error.code)
+    return Response(encode(error.as_dict()), status_code=error.http_status, media_type="application/json")
 
 
 def wants_json(request: Request) -> bool:
@@ -117,7 +124,8 @@ def wants_json(request: Request) -> bool:
     path = request.url.path
     if path.startswith(("/api/", "/health")) or path.endswith((".json", ".csv")):
         return True
-    return "html" not in request.headers.get("accept", "text/html") and "*/*" not in request.headers.get("accept", "*/*")
+    accept = request.headers.get("accept", "*/*")
+    return "html" not in accept and "*/*" not in accept
 
 
 def _of_http(request: Request, raised: Exception) -> BucleError:

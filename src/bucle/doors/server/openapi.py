@@ -80,7 +80,8 @@ def _parameter(one: Parameter, path: str, schemas: dict[str, Any]) -> dict[str, 
     schema = dict(schemas[_key(one.type)])
     if not one.required and one.default is not None:
         schema["default"] = one.default
-    return {"name": one.name, "in": "path" if in_path else "query", "required": in_path or one.required, "schema": schema}
+    place, required = ("path", True) if in_path else ("query", one.required)
+    return {"name": one.name, "in": place, "required": required, "schema": schema}
 
 
 def _answer(what: str, schema: dict[str, Any]) -> dict[str, Any]:

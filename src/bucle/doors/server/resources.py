@@ -75,8 +75,12 @@ def event(project: Project, *, seq: Offset) -> Event:
     """One event of the ledger."""
     found = project.ledger.events(after=seq - 1, limit=1)
     if not found or found[0].seq != seq:
-        raise NoSuchEvent(f"There is no event {seq}.", why=f"The ledger has {project.ledger.size()}.", at="seq",
-                          fix="They are numbered from 0.")  # fmt: skip
+        raise NoSuchEvent(
+            f"There is no event {seq}.",
+            why=f"The ledger has {project.ledger.size()}.",
+            at="seq",
+            fix="They are numbered from 0.",
+        )
     return found[0]
 
 

@@ -53,12 +53,16 @@ def serve(
     listener = listen(host, port)
     hosts = (*LOOPBACK, host) if host in LOOPBACK else ()
     config = uvicorn.Config(
-        make_app(project, hosts=hosts), log_level="warning", access_log=False, server_header=False,
-        timeout_graceful_shutdown=GRACE_S, lifespan="on",
-    )  # fmt: skip
+        make_app(project, hosts=hosts),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        lifespan="on",
+    )
     server, halt = _Server(config, ready, _address(listener)), stop or threading.Event()
-    done = threading.Event()
-    threads = [threading.Thread(target=work, args=(done,), name="bucle-background") for work in background if controller]
+    done, works = threading.Event(), background if controller else ()
+    threads = [threading.Thread(target=work, args=(done,), name="bucle-background") for work in works]
     watcher = threading.Thread(target=_watch, args=(server, halt, done), daemon=True)
     with contextlib.closing(listener), _signals(halt):
         for thread in (watcher, *threads):

@@ -129,7 +129,8 @@ def heat(value: float, threshold: float) -> int:
 def _line(name: str, tone: str, points: Sequence[Point], places: dict[str, float], y: Axis) -> Line:
     drawn = [None if value is None else (places[label], y.at(value)) for label, value, _, _ in points]
     dots = tuple((places[label], y.at(value), value, label) for label, value, _, _ in points if value is not None)
-    ends = [(places[label], y.at(low), y.at(high)) for label, _, low, high in points if low is not None and high is not None]
+    known = [(label, low, high) for label, _, low, high in points if low is not None and high is not None]
+    ends = [(places[label], y.at(low), y.at(high)) for label, low, high in known]
     upper = " L".join(f"{x:g},{high:g}" for x, _, high in ends)
     lower = " L".join(f"{x:g},{low:g}" for x, low, _ in reversed(ends))
     band = f"M{upper} L{lower} Z" if len(ends) > 1 else ""

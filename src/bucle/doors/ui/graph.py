@@ -44,7 +44,11 @@ class Layout(NamedTuple):
 
 
 def layered(
-    edges: Sequence[tuple[str, str, str]], *, alone: str = "", box: tuple[float, float] = (190, 34), gap: tuple[float, float] = (64, 14)
+    edges: Sequence[tuple[str, str, str]],
+    *,
+    alone: str = "",
+    box: tuple[float, float] = (190, 34),
+    gap: tuple[float, float] = (64, 14),
 ) -> Layout:
     """Nodes in columns, sources left, with every edge pointing right where the graph has no circle.
 
@@ -68,7 +72,8 @@ def layered(
             places[name] = (index * (box[0] + gap[0]), top + row * (box[1] + gap[1]))
     nodes = tuple(Node(name, x, y, layers[name]) for name, (x, y) in places.items())
     arcs = tuple(
-        Arc(source, target, kind, _curve(places[source], places[target], box)) for source, target, kind in sorted(set(edges))
+        Arc(source, target, kind, _curve(places[source], places[target], box))
+        for source, target, kind in sorted(set(edges))
     )
     return Layout(len(columns) * (box[0] + gap[0]) - gap[0], height, nodes, arcs)
 

@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
 
-__all__ = ["LANGUAGES", "Language", "choose", "language"]
+__all__ = ["LANGUAGES", "NOTHING", "Language", "choose", "language"]
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "es": "Español"}
 """Code -> what it is called in itself."""
 
+NOTHING = "\u2013"
+"""What stands where there is no value: a dash."""
+
 _MONTHS = {
-    "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
-    "es": "ene feb mar abr may jun jul ago sep oct nov dic".split(),
+    "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+    "es": ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"],
 }
 
 
@@ -43,7 +46,7 @@ class Language:
             digits: after the point; without it as few as tell the value to four significant digits.
         """
         if value is None:
-            return "–"
+            return NOTHING
         if isinstance(value, int) and digits is None:
             text = f"{value:,}"
         elif digits is None:
@@ -55,22 +58,22 @@ class Language:
     def share(self, value: float | None, digits: int = 0) -> str:
         """A share from 0 to 1 in per cent."""
         if value is None:
-            return "–"
+            return NOTHING
         gap = "\u202f" if self.code == "es" else ""
         return self._separated(f"{value * 100:,.{digits}f}") + f"{gap}%"
 
     def day(self, at: datetime | None) -> str:
         """A date, e.g. `1 Mar 2013`."""
-        return "–" if at is None else f"{at.day} {_MONTHS[self.code][at.month - 1]} {at.year}"
+        return NOTHING if at is None else f"{at.day} {_MONTHS[self.code][at.month - 1]} {at.year}"
 
     def instant(self, at: datetime | None) -> str:
         """A date and the time of day in UTC."""
-        return "–" if at is None else f"{self.day(at)}, {at.astimezone(UTC):%H:%M}"
+        return NOTHING if at is None else f"{self.day(at)}, {at.astimezone(UTC):%H:%M}"
 
     def span(self, seconds: float | None) -> str:
         """A duration in its two greatest units."""
         if seconds is None:
-            return "–"
+            return NOTHING
         if seconds < 60:
             return f"{self.number(seconds * 1000, 0)} ms" if seconds < 1 else f"{self.number(seconds, 1)} s"
         left, parts = int(seconds), []

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bucle.doors.ui import draw, graph, ring
-from bucle.doors.ui.language import LANGUAGES, Language
+from bucle.doors.ui.language import LANGUAGES, NOTHING, Language
 from bucle.doors.ui.links import link_of
 from bucle.doors.ui.states import state_of
 from bucle.ground.core import digest_of, short, split_ref, to_builtins
@@ -111,7 +111,7 @@ def _kind(value: object) -> str:
 def _time(say: Language, at: datetime | None, *, day: bool = False) -> Markup:
     """An instant as a machine reads it around what people read; a script puts it into the viewer's zone."""
     if at is None:
-        return Markup("–")
+        return escape(NOTHING)
     text = say.day(at) if day else say.instant(at)
     attribute = Markup("") if day else Markup(" data-local")
     return Markup('<time datetime="{}" title="{} UTC"{}>{}</time>').format(
@@ -125,6 +125,7 @@ def _ref(ref: str, *, bare: bool = False) -> Markup:
     kind, _, rest = ref.partition("/")
     name, at, version = rest.rpartition("@")
     text = f"{_short(name)}@{_short(version)}" if at else _short(rest)
-    kind = "" if bare else kind
-    shown = Markup('<span class="kind">{}</span>{}').format(kind, text) if rest and kind else escape(text if rest else ref)
+    shown = escape(text if rest else ref)
+    if rest and not bare:
+        shown = Markup('<span class="kind">{}</span>{}').format(kind, text)
     return Markup('<a class="ref" href="{}" title="{}">{}</a>').format(where, ref, shown)

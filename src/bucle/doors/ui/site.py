@@ -142,8 +142,9 @@ def _live(project: Project) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse("", status_code=403)
-        return StreamingResponse(_moves(project, request), media_type="text/event-stream",
-                                 headers={"cache-control": "no-store"})  # fmt: skip
+        return StreamingResponse(
+            _moves(project, request), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
 
     return answer
 

@@ -86,8 +86,9 @@ def _flat(row: object, front: str = "") -> dict[str, Any]:
     """A record as columns, inner records as `outer.inner`."""
     found: dict[str, Any] = {}
     for name, value in to_builtins(row).items():
-        if isinstance(value, Mapping) and all(not isinstance(one, (Mapping, Sequence)) or isinstance(one, str)
-                                              for one in value.values()):  # fmt: skip
+        if isinstance(value, Mapping) and all(
+            not isinstance(one, (Mapping, Sequence)) or isinstance(one, str) for one in value.values()
+        ):
             found.update({f"{front}{name}.{inner}": one for inner, one in value.items()})
         else:
             found[f"{front}{name}"] = value

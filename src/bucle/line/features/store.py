@@ -162,7 +162,7 @@ def online(views: Sequence[View], store: OnlineStore, request: pl.DataFrame, *, 
     for view in views:
         if isinstance(view, FeatureView):
             columns.extend(_lookup(view, store, request, instants))
-    return _with_request_views(request.with_columns(columns), views)
+    return _with_request_views(request.hstack(columns), views)
 
 
 def online_at(root: Path) -> LocalOnline:

@@ -109,7 +109,7 @@ class RequestView:
         Raises:
             WrongRows: a column is missing, has another type, or rows were lost.
         """
-        rows = _checked(self.function(frame.select(self.inputs)), dict(self.schema), self.name)
+        rows = _checked(self.function(frame[list(self.inputs)]), dict(self.schema), self.name)
         if rows.height != frame.height:
             raise WrongRows(f"View {self.name!r} gave {rows.height} rows for {frame.height}.", fix="Do not filter.")
         return rows
@@ -206,7 +206,7 @@ def _checked(
                 why="A model reads exactly the declared types.",
                 fix=f"Cast it: pl.col({column!r}).cast(...).",
             )
-    return rows.select(list(expected))
+    return rows[list(expected)]
 
 
 def _text(schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> list[list[str]]:

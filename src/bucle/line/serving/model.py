@@ -113,7 +113,10 @@ class Model:
 
     def _enriched(self, request: Request, enrich: Enrich) -> dict[str, list[Any]]:
         try:
-            frame = enrich(_frame(request, self.package), self.package)
+            key = (self.package.features, self.package.instant)
+            frame = request.enriched.get(key)
+            if frame is None:
+                frame = request.enriched[key] = enrich(_frame(request, self.package), self.package)
             if frame.height != request.rows:
                 raise ValueError(f"the feature views gave {frame.height} rows for {request.rows}")
             wanted = [name for name in self.schema.inputs if name not in request.columns]

@@ -32,6 +32,8 @@ class Request(msgspec.Struct, frozen=True):
         columns: by name, in the package's order.
         instants: of each row; the moment of arrival when the package names no instant column.
         ids: of each row, empty when the package names no entity column.
+        enriched: what feature views added, by their pins and instant column: the arms that answer the same request with
+            the same views look them up once.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Request(msgspec.Struct, frozen=True):
     columns: dict[str, list[Any]]
     instants: list[datetime]
     ids: list[str]
+    enriched: dict[tuple[object, ...], Any] = {}
 
 
 class _Tensor(msgspec.Struct):

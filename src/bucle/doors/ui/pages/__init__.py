@@ -1,4 +1,4 @@
-"""Every page, in the order of the menu. A page is a function that reads a record; nothing is declared for it elsewhere."""
+"""Every page, in the order of the menu. A page is a function that reads a record, and a template that shows it."""
 
 from bucle.doors.ui.pages.audit import audit
 from bucle.doors.ui.pages.data import data_page, table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -106,7 +107,7 @@ def data_page(project: Project, *, at: At = "main") -> Data:
     commit = history[0] if history else None
     rows = []
     for name in sorted(commit.tables if commit else ()):
-        snapshot = attempt(problems, lambda name=name: data.snapshot(project, name, at=commit.id if commit else at))
+        snapshot = attempt(problems, partial(data.snapshot, project, name, at=commit.id if commit else at))
         if snapshot is not None:
             growth = tuple(one.tables[name].rows for one in history[:24][::-1] if name in one.tables)
             rows.append(TableRow(snapshot=snapshot, growth=growth, contract=name in contracts))

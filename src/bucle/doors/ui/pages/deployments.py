@@ -114,9 +114,7 @@ def deployments(project: Project) -> Deployments:
     """Every endpoint and rollout."""
     problems = list[dict[str, str]]()
     found = [_endpoint(project, name, problems) for name in deploy.endpoints(project)]
-    return Deployments(
-        endpoints=tuple(found), rollouts=tuple(deploy.rollouts(project)[::-1]), problems=tuple(problems)
-    )
+    return Deployments(endpoints=tuple(found), rollouts=tuple(deploy.rollouts(project)[::-1]), problems=tuple(problems))
 
 
 def rollout(project: Project, *, rollout: Id) -> RolloutPage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from bucle.ground.core import BucleError, Record
 from bucle.ground.project import Project
@@ -53,11 +54,14 @@ def doctor(project: Project) -> Doctor:
             _tried("Modules", lambda: ", ".join(m.__name__ for m in project.modules()) or "none"),
             _tried("Feature views", lambda: ", ".join(features.views_of(project.modules())) or "none"),
             _tried("Contracts", lambda: ", ".join(data.contracts_of(project)) or "none"),
-            *(_tried("Loop", lambda model=model: f"{model}: {policy_of(project, model).pipeline}")
-              for model in project.config.names("loop")),
+            *(_tried("Loop", partial(_loop, project, model)) for model in project.config.names("loop")),
             *(_endpoint(project, name) for name in deploy.endpoints(project)),
         )
-    )  # fmt: skip
+    )
+
+
+def _loop(project: Project, model: str) -> str:
+    return f"{model}: {policy_of(project, model).pipeline}"
 
 
 def _database(project: Project) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bucle.doors.ui.problems import attempt
 from bucle.ground.core import Record
 from bucle.ground.ledger import Event
@@ -58,9 +60,7 @@ def features_page(project: Project) -> Features:
     found = attempt(problems, lambda: features.views_of(project.modules())) or {}
     pins = _pins(project, problems)
     fills = project.ledger.events(kinds=["features.materialised"], limit=200, newest_first=True)
-    return Features(
-        views=tuple(_facts(found[name], pins, fills) for name in sorted(found)), problems=tuple(problems)
-    )
+    return Features(views=tuple(_facts(found[name], pins, fills) for name in sorted(found)), problems=tuple(problems))
 
 
 def _pins(project: Project, problems: list[dict[str, str]]) -> list[tuple[str, str]]:
@@ -69,7 +69,7 @@ def _pins(project: Project, problems: list[dict[str, str]]) -> list[tuple[str, s
     for version in registry.versions(project):
         if version.stage in ("rejected", "archived"):
             continue
-        package = attempt(problems, lambda version=version: registry.load_package(project, version.digest))
+        package = attempt(problems, partial(registry.load_package, project, version.digest))
         found += [(version.ref, pin) for pin in (package.features if package else ())]
     return found
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from bucle.doors.ui.problems import attempt
 from bucle.doors.ui.store import Tally, tallies
 from bucle.ground.core import Record
@@ -180,62 +182,60 @@ def _loops(project: Project, problems: list[dict[str, str]]) -> list[tuple[str, 
 
 
 def _stations(project: Project, counted: dict[str, Tally], problems: list[dict[str, str]]) -> list[Station]:
-    refused, judged = counted.get("data.refused"), counted.get("gates.judged")
-    landed = _newest(counted, "data.committed", "data.landed")
-    bad_batch = refused is not None and (landed is None or refused.seq > landed.seq)
-    failed = _newest(counted, "pipelines.execution_failed")
-    ran = _newest(counted, "pipelines.execution_succeeded", "pipelines.execution_started")
-    broken = failed is not None and (ran is None or failed.seq > ran.seq)
-    canaries = [one for one in deploy.rollouts(project) if one.state == deploy.CANARY]
+    views = attempt(problems, lambda: len(features.views_of(project.modules())))
     alarms = _alarms(project)
-    views = _views(project, problems)
-    verdict = _last(project, "gates.judged") if judged else None
+    canary = any(one.state == deploy.CANARY for one in deploy.rollouts(project))
+    bad_batch = _is_after(counted, ("data.refused",), ("data.committed", "data.landed"))
+    ended_well = ("pipelines.execution_succeeded", "pipelines.execution_started")
+    broken = _is_after(counted, ("pipelines.execution_failed",), ended_well)
+    verdict = _last(project, "gates.judged")
     said_no = verdict is not None and not verdict.data.get("passed", True)
-    return [
-        _station("Data", counted, ("data.",), "data.committed", "commits", "attention" if bad_batch else "",
-                 "a batch was refused" if bad_batch else ""),
-        _station("Features", counted, ("features.",), "", "views", "broken" if views is None else "", "", views or 0),
-        _station("Pipelines", counted, ("pipelines.",), "pipelines.execution_started", "executions",
-                 "broken" if broken else "", "the last one failed" if broken else ""),
-        _station("Runs", counted, ("tracking.",), "tracking.run_started", "runs", "", ""),
-        _station("Models", counted, ("registry.",), "registry.version_registered", "versions", "", ""),
-        _station("Gates", counted, ("gates.",), "gates.judged", "verdicts", "refused" if said_no else "",
-                 "the last one was a no" if said_no else ""),
-        _station("Deployments", counted, ("deploy.",), "deploy.rollout_started", "rollouts",
-                 "canary" if canaries else "", ""),
-        _station("Monitor", counted, ("monitoring.",), "monitoring.watched", "looks",
-                 "attention" if alarms else "", "signals" if alarms else "", None, alarms),
-    ]  # fmt: skip
+    found = [
+        ("Data", "data", "data.committed", "commits", "attention" if bad_batch else "", "a batch was refused"),
+        ("Features", "features", "", "views", "broken" if views is None else "", ""),
+        (
+            "Pipelines",
+            "pipelines",
+            "pipelines.execution_started",
+            "executions",
+            "broken" if broken else "",
+            "the last one failed",
+        ),
+        ("Runs", "tracking", "tracking.run_started", "runs", "", ""),
+        ("Models", "registry", "registry.version_registered", "versions", "", ""),
+        ("Gates", "gates", "gates.judged", "verdicts", "refused" if said_no else "", "the last one was a no"),
+        ("Deployments", "deploy", "deploy.rollout_started", "rollouts", "canary" if canary else "", ""),
+        ("Monitor", "monitoring", "monitoring.watched", "looks", "attention" if alarms else "", "signals"),
+    ]
+    stations = [_station(counted, *one) for one in found]
+    stations[1] = replace(stations[1], count=views or 0, state=stations[1].state if views is None else _plain(views))
+    stations[-1] = replace(stations[-1], flags=alarms)
+    return stations
 
 
-def _station(
-    name: str,
-    counted: dict[str, Tally],
-    rooms: tuple[str, ...],
-    kind: str,
-    unit: str,
-    state: str,
-    note: str,
-    count: int | None = None,
-    flags: int = 0,
-) -> Station:
-    seen = [tally for key, tally in counted.items() if key.startswith(rooms)]
-    total = count if count is not None else counted[kind].count if kind in counted else 0
-    last = max((tally.at for tally in seen), default=None)
+def _station(counted: dict[str, Tally], *about: str) -> Station:
+    name, room, kind, unit, state, note = about
+    total = counted[kind].count if kind in counted else 0
     return Station(
         name=name,
         url=f"/{name.lower()}",
         count=total,
         unit=unit,
-        state=state or ("ok" if total else "empty"),
-        note=note,
-        flags=flags,
-        at=last,
+        state=state or _plain(total),
+        note=note if state else "",
+        flags=0,
+        at=max((tally.at for key, tally in counted.items() if key.startswith(f"{room}.")), default=None),
     )
 
 
-def _views(project: Project, problems: list[dict[str, str]]) -> int | None:
-    return attempt(problems, lambda: len(features.views_of(project.modules())))
+def _plain(total: int) -> str:
+    return "ok" if total else "empty"
+
+
+def _is_after(counted: dict[str, Tally], bad: tuple[str, ...], good: tuple[str, ...]) -> bool:
+    """Whether the last of the bad kinds came after the last of the good ones."""
+    last, mended = _newest(counted, *bad), _newest(counted, *good)
+    return last is not None and (mended is None or last.seq > mended.seq)
 
 
 def _newest(counted: dict[str, Tally], *kinds: str) -> Tally | None:
@@ -260,41 +260,49 @@ def _live(project: Project, decisions: dict[str, Event | None]) -> list[Live]:
         )[::-1]
         routes = deploy.routes(project, endpoint)
         since = {(one.model, one.candidate): one.started_at for one in deploy.rollouts(project, endpoint)}
-        arms = [(arm, arm.name, arm.share) for arm in routes.arms] + [(arm, "shadow", 0.0) for arm in routes.shadows]
-        for arm, name, share in arms:
-            found.append(_live_arm(endpoint, arm, name, share, looks, since, decisions.get(arm.model)))
+        for arm, name in (*((arm, arm.name) for arm in routes.arms), *((arm, "shadow") for arm in routes.shadows)):
+            found.append(
+                _live_arm(
+                    arm,
+                    name,
+                    endpoint=endpoint,
+                    looks=looks,
+                    since=since.get((arm.model, arm.version)),
+                    decision=decisions.get(arm.model),
+                )
+            )
     return found
 
 
 def _live_arm(
-    endpoint: str,
     arm: serving.Arm,
     name: str,
-    share: float,
+    *,
+    endpoint: str,
     looks: list[Event],
-    since: dict[tuple[str, int], datetime],
+    since: datetime | None,
     decision: Event | None,
 ) -> Live:
-    mine = [brief for look in looks if (brief := _brief(look, arm, name)) is not None]
-    last = mine[-1] if mine else {}
+    mine = [brief for look in looks if (brief := _window(look, arm, name)) is not None]
+    last, is_shadow = (mine[-1] if mine else {}), name == "shadow"
     return Live(
         endpoint=endpoint,
         model=arm.model,
         version=arm.version,
         arm=name,
-        share=share,
-        since=since.get((arm.model, arm.version)),
+        share=0.0 if is_shadow else arm.share,
+        since=since,
         auc=tuple(brief["auc"] for brief in mine),
         until=tuple(datetime.fromisoformat(brief["until"]) for brief in mine),
         drifted=tuple(last.get("drifted", ())),
         rows=last.get("rows", 0),
         p95_ms=last.get("p95_ms"),
-        decision=f"{decision.data['kind']}: {decision.reason}" if decision and name != "shadow" else "",
-        decided_at=decision.at if decision and name != "shadow" else None,
+        decision=f"{decision.data['kind']}: {decision.reason}" if decision and not is_shadow else "",
+        decided_at=decision.at if decision and not is_shadow else None,
     )
 
 
-def _brief(look: Event, arm: serving.Arm, name: str) -> dict[str, Any] | None:
+def _window(look: Event, arm: serving.Arm, name: str) -> dict[str, Any] | None:
     """What a look says of an arm: of the champion's arm whichever version stood there, else of this version."""
     fitting = [
         brief
@@ -324,9 +332,8 @@ def _turn(state: State, decision: Event | None) -> Turn:
 
 def _waiting(project: Project, counted: dict[str, Tally], loops: dict[str, tuple[Policy, State]]) -> list[Waiting]:
     found = [one for model, (policy, state) in loops.items() for one in _approval(model, policy, state)]
-    refused, landed = counted.get("data.refused"), _newest(counted, "data.committed", "data.landed")
-    if refused is not None and (landed is None or refused.seq > landed.seq):
-        event = _last(project, "data.refused")
+    if _is_after(counted, ("data.refused",), ("data.committed", "data.landed")):
+        event, refused = _last(project, "data.refused"), counted["data.refused"]
         found.append(
             Waiting(
                 kind="refused",
@@ -337,9 +344,8 @@ def _waiting(project: Project, counted: dict[str, Tally], loops: dict[str, tuple
                 fix="",
             )
         )
-    failed, ran = counted.get("pipelines.execution_failed"), counted.get("pipelines.execution_succeeded")
-    if failed is not None and (ran is None or failed.seq > ran.seq):
-        event = _last(project, "pipelines.execution_failed")
+    if _is_after(counted, ("pipelines.execution_failed",), ("pipelines.execution_succeeded",)):
+        event, failed = _last(project, "pipelines.execution_failed"), counted["pipelines.execution_failed"]
         execution = event.subject.partition("/")[2] if event else ""
         found.append(
             Waiting(

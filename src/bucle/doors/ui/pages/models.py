@@ -146,14 +146,10 @@ def passport(project: Project, *, model: Name, version: Name) -> Passport:
         approvals=tuple(governance.approvals(project, ref, digest=found.digest)),
         serves=tuple(_places(project, found)),
         rollouts=tuple(
-            one
-            for one in deploy.rollouts(project)[::-1]
-            if (one.model, one.candidate) == (found.model, found.version)
+            one for one in deploy.rollouts(project)[::-1] if (one.model, one.candidate) == (found.model, found.version)
         ),
         history=tuple(history),
-        edges=tuple(
-            [*project.ledger.edges_of([ref], upstream=True), *project.ledger.edges_of([ref], upstream=False)]
-        ),
+        edges=(*project.ledger.edges_of([ref], upstream=True), *project.ledger.edges_of([ref], upstream=False)),
         reproduce=f"bucle model reproduce {found.model} {found.version}",
         problems=tuple(problems),
     )

@@ -257,11 +257,12 @@ def _row(feature: str, drifts: Iterable[Drift | None]) -> Heat:
         kind=known[-1].kind,
         worst=max(one.psi for one in known),
         threshold=known[-1].threshold,
-        cells=tuple(
-            None if one is None else Cell(psi=one.psi, drifted=one.drifted, rows=one.rows, nulls=one.nulls, mean=one.mean)
-            for one in listed
-        ),
+        cells=tuple(None if one is None else _cell(one) for one in listed),
     )
+
+
+def _cell(one: Drift) -> Cell:
+    return Cell(psi=one.psi, drifted=one.drifted, rows=one.rows, nulls=one.nulls, mean=one.mean)
 
 
 def _lines(reports: list[Watch], model: str) -> list[Served]:

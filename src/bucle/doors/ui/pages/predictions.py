@@ -118,9 +118,7 @@ def prediction(project: Project, *, id: Id) -> PredictionPage:  # noqa: A002  th
     rows = both.unique(["prediction_id", "model", "version", "arm"], keep="first", maintain_order=True).to_dicts()
     told = (found.version.model, found.version.version, found.answer.arm)
     others = [one for one in map(_answer, rows) if (one.model, one.version, one.arm) != told]
-    return PredictionPage(
-        trace=found, others=tuple(others), reproduce=f"bucle trace {found.answer.id} --reproduce"
-    )
+    return PredictionPage(trace=found, others=tuple(others), reproduce=f"bucle trace {found.answer.id} --reproduce")
 
 
 def _answer(row: dict[str, Any]) -> Recorded:

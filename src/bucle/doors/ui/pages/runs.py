@@ -273,7 +273,7 @@ def _curve(key: str, found: list[Metric]) -> Curve:
 
 
 def _circumstances(found: list[Run]) -> list[Row]:
-    facts = {
+    facts: dict[str, list[str]] = {
         "status": [one.status for one in found],
         "code": [one.code_commit for one in found],
         "uncommitted": [one.code_diff for one in found],
@@ -291,8 +291,9 @@ def _rows(kind: Literal["metric", "param"], found: list[Run]) -> list[Row]:
     held = [one.metrics if kind == "metric" else one.params for one in found]
     rows = []
     for name in sorted({name for one in held for name in one}):
-        values = tuple(one.get(name) for one in held)
-        numbers = [(value, place) for place, value in enumerate(values) if isinstance(value, float) and math.isfinite(value)]
+        values: tuple[str | float | None, ...] = tuple(one.get(name) for one in held)
+        numbers = [(value, place) for place, value in enumerate(values) if isinstance(value, float)]
+        numbers = [(value, place) for value, place in numbers if math.isfinite(value)]
         better = min if smaller_is_better(name) else max
         best = better(numbers, key=lambda one: one[0])[1] if kind == "metric" and len(set(numbers)) > 1 else None
         rows.append(Row(kind=kind, name=name, values=values, differs=len(set(values)) > 1, best=best))
