@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import socket
 import sys
 import tempfile
 import time
@@ -104,8 +105,6 @@ async def noop(scope: Any, receive: Any, send: Any) -> None:
 
 def run_noop(port: Any) -> None:
     """The server that does nothing, with the endpoint's own settings."""
-    import socket
-
     import uvloop
 
     listener = socket.socket()
@@ -126,9 +125,12 @@ def noop_server() -> Iterator[tuple[int, int]]:
     port = context.Value("i", 0)
     process: BaseProcess = context.Process(target=run_noop, args=(port,), daemon=True)
     process.start()
-    while not port.value:
+    while not port.value and process.is_alive():
         time.sleep(0.02)
-    time.sleep(1.0)
+    while process.is_alive():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port.value)):
+            break
+        time.sleep(0.02)
     yield port.value, process.pid or 0
     process.terminate()
     process.join()

@@ -248,6 +248,21 @@ def test_more_rows_than_the_limit_are_refused() -> None:
         infer(message(GOOD), max_rows=1)
 
 
+@given(
+    values=st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20),
+)
+def test_numbers_become_the_same_float32_on_the_short_way_and_on_numpy_s(values: list[float | None]) -> None:
+    columns = {**{name: GOOD[name] * len(values) for name in GOOD}, "hour": values, "distance": values[::-1]}
+    columns = {name: list(column)[: len(values)] for name, column in columns.items()}
+    with np.errstate(over="ignore"):
+        wanted = np.array(values, dtype=np.float64).astype(np.float32)
+    if np.isinf(wanted).any():
+        with pytest.raises(BadInput):
+            SCHEMA.feeds(columns, len(values))
+    else:
+        assert SCHEMA.feeds(columns, len(values))["hour"].tobytes() == wanted.tobytes()
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

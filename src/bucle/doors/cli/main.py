@@ -68,9 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"bucle {__version__}\n")
         return 0
     noun, rest = _split(given)
-    if noun is None:
+    if noun is None and given in ([], ["--help"], ["-h"], ["help"]):
         sys.stdout.write(_overview())
-        return 0 if given in ([], ["--help"], ["-h"], ["help"]) else 2
+        return 0
+    if noun is None:
+        return _wrong(
+            f"{given[0]!r} stands where a command should.", given, fix="Options come last: bucle NOUN VERB ..."
+        )
     if noun not in _all_nouns():
         return _unknown(noun, rest)
     return _run(noun, rest)
@@ -110,7 +114,7 @@ def _carry_out(options: Namespace, terminal: Terminal) -> int:
     from bucle.ground.core import BucleError
 
     try:
-        status = int(options.run(options, terminal) or 0)
+        status = int(options.carry_out(options, terminal) or 0)
         sys.stdout.flush()
     except (BucleError, BrokenPipeError):
         raise
@@ -165,7 +169,7 @@ def _fill(parser: ArgumentParser, verb: object) -> None:
     common.add_argument("--quiet", action="store_true", help="no talk on standard error")
     if verb.example:
         parser.epilog = f"example:\n  {verb.example}"
-    parser.set_defaults(run=verb.run)
+    parser.set_defaults(carry_out=verb.run)
 
 
 def _split(given: list[str]) -> tuple[str | None, list[str]]:
@@ -192,13 +196,16 @@ def _overview() -> str:
 def _unknown(noun: str, rest: list[str]) -> int:
     import difflib
 
+    near = difflib.get_close_matches(noun, _all_nouns(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return _wrong(f"There is no command {noun!r}.{hint}", rest, fix="bucle --help")
+
+
+def _wrong(what: str, given: list[str], fix: str) -> int:
     from bucle.doors.cli.errors import BadUsage
     from bucle.doors.cli.terminal import Terminal
 
-    near = difflib.get_close_matches(noun, _all_nouns(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    wrong = BadUsage(f"There is no command {noun!r}.{hint}", fix="bucle --help")
-    return Terminal(as_json="--json" in rest).fail(wrong)
+    return Terminal(as_json="--json" in given).fail(BadUsage(what, fix=fix))
 
 
 def _near_miss(message: str) -> str:

@@ -61,14 +61,15 @@ def verdict_of(project: Project, text: str) -> Verdict:
 
     known = gates.verdicts(project)
     found = _beginning(text, known, lambda one: one.id)
-    if found is None and "@" in text:
-        ref = version_of(project, text).ref
-        found = next((one for one in reversed(known) if one.subject == ref), None)
-        if found is None:
-            raise gates.NoSuchVerdict(
-                f"No gate has judged {ref}.", fix=f"bucle gate judge {ref.removeprefix('model/')}"
-            )
-    return found or gates.verdict(project, text)
+    if found is not None:
+        return found
+    ref = version_of(project, text).ref if "@" in text else ""
+    found = next((one for one in reversed(known) if one.subject == ref), None)
+    if found is None:
+        what = f"No gate has judged {ref}." if ref else f"There is no verdict {text!r}."
+        fix = f"bucle gate judge {ref.removeprefix('model/')}" if ref else "bucle gate list"
+        raise gates.NoSuchVerdict(what, why="A verdict is named by its id or by its version.", fix=fix, at=text)
+    return found
 
 
 def rollout_of(project: Project, text: str) -> Rollout:
@@ -82,7 +83,15 @@ def rollout_of(project: Project, text: str) -> Rollout:
     known = deploy.rollouts(project)
     found = _beginning(text, known, lambda one: one.id)
     found = found or next((one for one in reversed(known) if one.endpoint == text), None)
-    return found or deploy.rollout(project, text)
+    if found is None:
+        names = {one.endpoint for one in known}
+        raise deploy.NoSuchRollout(
+            f"There is no rollout {text!r}. {suggest(text, names)}".rstrip(),
+            why=f"A rollout is named by its id or its endpoint: {', '.join(sorted(names)) or 'there is none yet'}.",
+            fix="bucle deploy list",
+            at=text,
+        )
+    return found
 
 
 def chosen(given: str, known: Iterable[str], error: type[BucleError], what: str, fix: str) -> str:

@@ -133,10 +133,13 @@ class Terminal:
         return Console(stderr=True, quiet=self.quiet or self.as_json)
 
     def _table(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+        if not rows:
+            self.say("(none)")
+            return
         from rich.console import Console
         from rich.table import Table
 
-        names = list(columns) or list(rows[0] if rows else ())
+        names = list(columns) or list(rows[0])
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in names:
             table.add_column(name, overflow="fold")

@@ -29,7 +29,7 @@ _PAGES: dict[str, Callable[[str, str], str]] = {
     "features": lambda name, version: f"/features#{quote(name, safe='')}",
     "commit": lambda name, version: f"/data?at={quote(name, safe='')}",
     "branch": lambda name, version: f"/data?at={quote(name, safe='')}",
-    "event": lambda name, version: f"/audit?{urlencode({'after': int(name) - 1})}" if name.isdecimal() else "/audit",
+    "event": lambda name, version: f"/audit?before={int(name) + 1}&limit=1" if name.isdecimal() else "/audit",
 }
 
 

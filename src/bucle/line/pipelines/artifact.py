@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
 
 from bucle.ground.core import digest_of_file, encode, short
 from bucle.ground.store import Blobs
@@ -148,10 +150,20 @@ def read_kind(blobs: Blobs, kind: Kind, digest: str) -> Any:
         "json": lambda name: msgspec.json.decode(blobs.get(name)),
         "bytes": blobs.get,
         "array": lambda name: np.load(io.BytesIO(blobs.get(name)), allow_pickle=False),
-        "frame": lambda name: pl.read_ipc(blobs.path(name)),
+        "frame": lambda name: _read_frame(blobs.path(name)),
         "file": blobs.path,
     }
     return readers[kind](digest)
+
+
+def _read_frame(path: Path) -> pl.DataFrame:
+    """The frame in a file, by memory map: what nobody looks at is not read, and numbers are not copied."""
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    frame = pl.from_arrow(table)
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"{path} holds no table")
+    return frame
 
 
 def exact_json(value: Any, type_: Any, where: str) -> bytes:

@@ -371,6 +371,6 @@ def _approval(model: str, policy: Policy, state: State) -> list[Waiting]:
             count=policy.approvals - len(cycle.approvals),
             url=f"/models/{model}/{cycle.candidate}",
             since=cycle.opened_at,
-            fix=f"bucle model approve {model} {cycle.candidate}",
+            fix=f"bucle model approve {model}@{cycle.candidate}",
         )
     ]

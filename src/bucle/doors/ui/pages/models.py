@@ -150,7 +150,7 @@ def passport(project: Project, *, model: Name, version: Name) -> Passport:
         ),
         history=tuple(history),
         edges=(*project.ledger.edges_of([ref], upstream=True), *project.ledger.edges_of([ref], upstream=False)),
-        reproduce=f"bucle model reproduce {found.model} {found.version}",
+        reproduce=f"bucle model reproduce {found.model}@{found.version}",
         problems=tuple(problems),
     )
 

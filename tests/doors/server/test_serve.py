@@ -1,0 +1,135 @@
+"""The server as a process: its port, its signals, its guard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import Site, served
+
+from bucle.doors.server import PortBusy, make_app, serve
+from bucle.ground.core import UserError
+from bucle.ground.project import Project
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from bucle.doors.server import serve
+from bucle.ground.project import Project
+
+project = Project.open(sys.argv[1])
+work = lambda stop: (stop.wait(), Path(sys.argv[2]).write_text("at rest"))
+serve(project, "127.0.0.1", 0, ready=lambda url: print(url, flush=True), background=[work])
+project.close()
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_even_while_somebody_follows_the_ledger(
+    root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    done = tmp_path / "done"
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(root), str(done)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with httpx.stream("GET", f"{url}/live", timeout=30) as stream:
+            next(stream.iter_lines())
+            os.kill(process.pid, number)
+            list(stream.iter_lines())
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert out.strip() == "ended"
+    assert err == ""
+    assert done.read_text() == "at rest"
+
+
+def test_a_port_in_use_is_refused_before_anything_starts(project: Project) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortBusy) as raised:
+            serve(project, "127.0.0.1", port)
+    assert raised.value.code == "BU1602"
+    assert f"--port {port + 1}" in raised.value.fix
+
+
+def test_an_address_of_another_machine_is_refused(project: Project) -> None:
+    with pytest.raises(UserError, match="cannot listen"):
+        serve(project, "203.0.113.7", 0)
+
+
+def test_without_a_controller_no_background_work_is_begun(project: Project) -> None:
+    stop, begun = threading.Event(), threading.Event()
+
+    def work(halt: threading.Event) -> None:
+        begun.set()
+
+    serve(project, "127.0.0.1", 0, controller=False, background=[work], stop=stop, ready=lambda url: stop.set())
+    assert not begun.is_set()
+
+
+def test_a_page_of_another_site_cannot_read_it_under_its_own_name(site: Site) -> None:
+    answer = site.client.get("/api/v1/models", headers={"host": "evil.example"})
+    assert answer.status_code == 421
+    assert answer.json()["code"] == "BU1611"
+
+
+def test_every_answer_tells_the_browser_what_it_may_do(site: Site) -> None:
+    for path in ("/", "/api/v1", "/nope", "/static/bucle.css"):
+        headers = site.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+
+
+def test_pages_are_compressed_and_static_files_kept(site: Site) -> None:
+    page = site.get("/audit")
+    assert page.headers["content-encoding"] == "gzip"
+    link = page.text.split('rel="stylesheet" href="')[1].split('"')[0]
+    assert "immutable" in site.client.get(link).headers["cache-control"]
+    assert site.client.get("/static/bucle.css").headers["cache-control"] == "no-cache"
+
+
+def test_a_growing_ledger_is_told_to_whoever_follows_it(tmp_path: Path) -> None:
+    root = tmp_path / "live"
+    root.mkdir()
+    (root / "bucle.toml").write_text('[project]\nname = "live"\n')
+    with served(root) as site, httpx.stream("GET", f"{site.url}/live", timeout=30) as stream:
+        lines = stream.iter_lines()
+        assert any(line == "data: 0" for line in lines)
+        started = time.perf_counter()
+        site.project.ledger.record("test.happened", subject="test/one", actor="ana")
+        assert any(line == "event: moved" for line in lines)
+        assert time.perf_counter() - started < 5
+
+
+def test_a_fault_of_ours_says_where_to_look_and_shows_no_trace(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import anyio
+
+    app = make_app(project)
+    monkeypatch.setattr(project.ledger, "size", lambda: 1 / 0)
+
+    async def ask(path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(path, headers={"accept": "text/html"})
+
+    for path in ("/audit", "/api/v1", "/audit.json"):
+        answer = anyio.run(ask, path)
+        assert answer.status_code == 500
+        assert "BU1612" in answer.text
+        assert "Traceback" not in answer.text
+        assert "ZeroDivision" not in answer.text
