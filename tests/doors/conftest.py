@@ -16,7 +16,7 @@ from bucle.ground.project import Project
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from filled import fill  # noqa: E402
+from filled import fill
 
 
 class Site:
@@ -93,11 +93,40 @@ def addresses(site: Site) -> list[str]:
     rollouts = [one["id"] for one in site.json("/deployments.json")["rollouts"]]
     answers = [one["id"] for one in site.json("/predictions.json")["answers"]]
     commit = site.json("/data.json")["commit"]["id"]
-    plain = ["/", "/data", "/features", "/pipelines", "/runs", "/models", "/gates", "/deployments", "/monitor",
-             "/predictions", "/loop", "/lineage", "/audit", "/doctor", "/api"]  # fmt: skip
-    deep = ["/data/flights", f"/data?at={commit[:12]}", "/models/flights", "/models/flights/1", "/models/flights/champion",
-            "/monitor/flights", "/loop/flights", "/loop/flights/1", "/loop/flights/4", "/lineage?of=model/flights@1",
-            "/runs?sort=-auc&limit=3", "/runs?q=rounds&status=finished", "/audit?kind=loop.*&limit=10",
-            f"/compare?ids={','.join(ids[:3])}", f"/runs/{ids[0]}", f"/predictions/{answers[0]}"]  # fmt: skip
+    plain = [
+        "/",
+        "/data",
+        "/features",
+        "/pipelines",
+        "/runs",
+        "/models",
+        "/gates",
+        "/deployments",
+        "/monitor",
+        "/predictions",
+        "/loop",
+        "/lineage",
+        "/audit",
+        "/doctor",
+        "/api",
+    ]
+    deep = [
+        "/data/flights",
+        f"/data?at={commit[:12]}",
+        "/models/flights",
+        "/models/flights/1",
+        "/models/flights/champion",
+        "/monitor/flights",
+        "/loop/flights",
+        "/loop/flights/1",
+        "/loop/flights/4",
+        "/lineage?of=model/flights@1",
+        "/runs?sort=-auc&limit=3",
+        "/runs?q=rounds&status=finished",
+        "/audit?kind=loop.*&limit=10",
+        f"/compare?ids={','.join(ids[:3])}",
+        f"/runs/{ids[0]}",
+        f"/predictions/{answers[0]}",
+    ]
     deep += [f"/pipelines/{one}" for one in executions] + [f"/gates/{one}" for one in verdicts]
     return plain + deep + [f"/deployments/{one}" for one in rollouts]

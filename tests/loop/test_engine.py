@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from world import World, policy  # noqa: E402
+from world import World, policy
 
-from bucle.loop import RetrainPolicy, RolloutPolicy  # noqa: E402
+from bucle.loop import RetrainPolicy, RolloutPolicy
+
+
+ACTS = ["hour", "day", "month", "commit", "ask", "crash"]
 
 
 def first_champion(world: World) -> None:
@@ -96,7 +99,7 @@ def test_the_budget_stops_retraining() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.lists(st.sampled_from(["hour", "day", "month", "commit", "ask", "crash"]), max_size=60))
+@given(st.integers(0, 10**6), st.lists(st.sampled_from(ACTS), max_size=60))
 def test_laws_of_the_loop(seed: int, script: list[str]) -> None:
     rules = policy(retrain=RetrainPolicy(on=("quality", "drift", "schedule", "data"), min_interval="2d", budget=5))
     world = World(rules, seed=seed)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Site, served
 
 from bucle.doors.server import PortBusy, make_app, serve
 from bucle.ground.core import UserError
 from bucle.ground.project import Project
+from conftest import Site, served
 
 SCRIPT = """
 import sys
@@ -44,9 +44,10 @@ def test_a_signal_ends_it_cleanly_even_while_somebody_follows_the_ledger(
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with httpx.stream("GET", f"{url}/live", timeout=30) as stream:
-            next(stream.iter_lines())
+            lines = stream.iter_lines()
+            next(lines)
             os.kill(process.pid, number)
-            list(stream.iter_lines())
+            list(lines)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert out.strip() == "ended"
@@ -116,7 +117,9 @@ def test_a_growing_ledger_is_told_to_whoever_follows_it(tmp_path: Path) -> None:
         assert time.perf_counter() - started < 5
 
 
-def test_a_fault_of_ours_says_where_to_look_and_shows_no_trace(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_says_where_to_look_and_shows_no_trace(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import anyio
 
     app = make_app(project)

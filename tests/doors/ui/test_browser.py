@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Site, addresses
+
+from conftest import Site, addresses, served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.browser
@@ -15,7 +17,9 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
     with playwright.sync_playwright() as started:
@@ -32,7 +36,9 @@ def shots(page: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en"), (1440, "dark", "es"), (390, "light", "es")])
+@pytest.mark.parametrize(
+    ("width", "scheme", "locale"), [(1440, "light", "en"), (1440, "dark", "es"), (390, "light", "es")]
+)
 def test_no_page_has_an_error_or_overflows(browser: Any, site: Site, width: int, scheme: str, locale: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale)
     page = context.new_page()
@@ -78,15 +84,16 @@ def test_a_filter_changes_the_address_and_the_table_in_place(browser: Any, site:
     page.close()
 
 
-def test_a_page_follows_the_ledger_by_itself(browser: Any, empty_site: Site) -> None:
+def test_a_page_follows_the_ledger_by_itself(browser: Any, root: Path) -> None:
     page = browser.new_page()
     errors = shots(page)
-    page.goto(f"{empty_site.url}/audit")
-    page.wait_for_selector("#live[data-on]")
-    empty_site.project.ledger.record("test.happened", subject="test/live", actor="ana", reason="somebody came by")
-    page.wait_for_selector("text=somebody came by", timeout=15_000)
+    with served(root) as site:
+        page.goto(f"{site.url}/audit")
+        page.wait_for_selector("#live[data-on]")
+        site.project.ledger.record("test.happened", subject="test/live", actor="ana", reason="somebody came by")
+        page.wait_for_selector("text=somebody came by", timeout=15_000)
+        page.close()
     assert errors == []
-    page.close()
 
 
 def test_everything_is_there_without_scripts(browser: Any, site: Site) -> None:
@@ -96,4 +103,9 @@ def test_everything_is_there_without_scripts(browser: Any, site: Site) -> None:
     page.fill("input[name=q]", "rounds-2")
     page.click("form.filter button")
     assert page.locator("tbody tr").count() == 1
+    page.goto(f"{site.url}/runs?experiment=tuning")
+    for place in (0, 2):
+        page.locator("input[name=ids]").nth(place).check()
+    page.click("text=Compare the ticked ones")
+    assert page.locator("h1").inner_text() == "Compare 2 runs"
     context.close()

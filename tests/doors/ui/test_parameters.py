@@ -16,7 +16,11 @@ def look(project: object, *, model: Name, limit: Limit = 10, deep: bool = False)
 
 
 def test_values_become_what_the_function_declares() -> None:
-    assert bind(look, {"model": "m", "limit": "5", "deep": "true"}, strict=True) == {"model": "m", "limit": 5, "deep": True}
+    assert bind(look, {"model": "m", "limit": "5", "deep": "true"}, strict=True) == {
+        "model": "m",
+        "limit": 5,
+        "deep": True,
+    }
     assert [one.name for one in parameters(look)] == ["model", "limit", "deep"]
 
 

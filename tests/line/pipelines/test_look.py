@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from bucle.ground.code import CodeChanged
 from bucle.ground.core import NotFound, SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import pipelines
@@ -110,7 +111,7 @@ def test_a_step_that_cannot_be_reproduced_is_told_so(flow: Flow, opened: Opener)
     execution = pipelines.run(project, "line", {"count": 3})
     assert not pipelines.reproduce(project, f"{execution.id}.0").identical
     flow.write(LINE.replace("OFFSET = 1", "OFFSET = 2"))
-    with pytest.raises(pipelines.CodeChanged):
+    with pytest.raises(CodeChanged):
         pipelines.reproduce(project, f"{execution.id}.2")
 
 

@@ -64,6 +64,19 @@ NOUNS: dict[str, dict[str, str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _main(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read us has gone. What is left to print goes nowhere, so that Python's own flush at the end is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _main(given: list[str]) -> int:
     if given in (["--version"], ["-V"]):
         sys.stdout.write(f"bucle {__version__}\n")
         return 0
@@ -72,9 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(_overview())
         return 0
     if noun is None:
-        return _wrong(
-            f"{given[0]!r} stands where a command should.", given, fix="Options come last: bucle NOUN VERB ..."
-        )
+        return _wrong(f"{given[0]!r} stands where a command should.", given, fix="Options come last: bucle NOUN VERB")
     if noun not in _all_nouns():
         return _unknown(noun, rest)
     return _run(noun, rest)
@@ -96,12 +107,8 @@ def _run(noun: str, rest: list[str]) -> int:
         return _carry_out(options, terminal)
     except BucleError as error:
         return terminal.fail(error)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Who read us has gone. What is left to print goes nowhere, so that Python's own flush at the end is silent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as ended:  # argparse, after --help
+        return int(ended.code or 0)
 
 
 def _carry_out(options: Namespace, terminal: Terminal) -> int:
@@ -114,8 +121,7 @@ def _carry_out(options: Namespace, terminal: Terminal) -> int:
     from bucle.ground.core import BucleError
 
     try:
-        status = int(options.carry_out(options, terminal) or 0)
-        sys.stdout.flush()
+        return int(options.carry_out(options, terminal) or 0)
     except (BucleError, BrokenPipeError):
         raise
     except Exception as error:
@@ -126,7 +132,6 @@ def _carry_out(options: Namespace, terminal: Terminal) -> int:
             why="The code it ran raised this, or Bucle itself is at fault; what was finished before is kept.",
             fix="Set BUCLE_DEBUG=1 and repeat the command to see where it happened.",
         ) from error
-    return status
 
 
 class _Parser(ArgumentParser):

@@ -45,8 +45,13 @@ def _run(options: Namespace, terminal: Terminal) -> None:
     asked = next((name for name in _OTHERS if getattr(options, name)), "")
     if bool(asked) == bool(options.pipeline):
         raise BadUsage("Name a pipeline, or one of --resume, --list, --show.", fix="bucle run PIPELINE")
+    act = _OTHERS[asked] if asked else _start
     with terminal.project() as project:
-        _OTHERS[asked](project, options, terminal) if asked else _start(project, options, terminal)
+        try:
+            act(project, options, terminal)
+        except KeyboardInterrupt:
+            terminal.next("bucle run --resume")
+            raise
 
 
 def _start(project: Project, options: Namespace, terminal: Terminal) -> None:

@@ -77,8 +77,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 def _overview(project: Project) -> Callable[[Request], Any]:
     listed = [
-        (one.path, (inspect.getdoc(one.read) or "").partition("\n")[0], [p.name for p in parameters(one.read)])
-        for one in RESOURCES
+        (one.path, (inspect.getdoc(one.read) or "").partition("\n")[0], parameters(one.read)) for one in RESOURCES
     ]
 
     async def answer(request: Request) -> Response:

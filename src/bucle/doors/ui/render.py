@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bucle.doors.ui import draw, graph, ring
+from bucle.doors.ui import cells, draw, graph, ring
 from bucle.doors.ui.language import LANGUAGES, NOTHING, Language
 from bucle.doors.ui.links import link_of
 from bucle.doors.ui.states import state_of
@@ -81,6 +81,7 @@ def _environment() -> Environment:
         asset=lambda name: f"/static/{name}?v={static_file(name)[1]}",
         state=state_of,
         link=link_of,
+        cells=cells,
         draw=draw,
         graph=graph,
         ring=ring,

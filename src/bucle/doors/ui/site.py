@@ -106,7 +106,9 @@ def _records(project: Project, view: View, suffix: Suffix) -> Callable[[Request]
 
 
 def _query(request: Request) -> dict[str, str]:
-    return {name: value for name, value in request.query_params.items() if name not in ("lang", "theme")}
+    """The query without language and theme; of a name that stands more than once, all values with commas between."""
+    names = [name for name in request.query_params if name not in ("lang", "theme")]
+    return {name: ",".join(request.query_params.getlist(name)) for name in names}
 
 
 def _language(request: Request) -> Language:

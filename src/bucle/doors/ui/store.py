@@ -91,7 +91,10 @@ def runs_page(
         wanted.append(RUNS.c.status == status)
     if q:
         wanted.append(sa.or_(RUNS.c.name.contains(q, autoescape=True), RUNS.c.id.startswith(q, autoescape=True)))
-    query = sa.select(RUNS).where(*wanted).order_by(*_order(project, sort)).offset(offset).limit(limit)
+    order = _order(project, sort)
+    # Only ids go through the sort: whole rows would be ten times as heavy.
+    ids = sa.select(RUNS.c.id).where(*wanted).order_by(*order).offset(offset).limit(limit).scalar_subquery()
+    query = sa.select(RUNS).where(RUNS.c.id.in_(ids)).order_by(*order)
     count = sa.select(sa.func.count()).select_from(RUNS).where(*wanted)
     with project.database.reading() as connection:
         found = [_run_of(dict(row._mapping)) for row in connection.execute(query)]
@@ -100,10 +103,10 @@ def runs_page(
 
 def _order(project: Project, sort: str) -> list[sa.ColumnElement[Any]]:
     name, down = sort.removeprefix("-"), sort.startswith("-")
-    column: sa.ColumnElement[Any]
     if name in ("started_at", "name", "experiment", "status"):
-        column = RUNS.c[name]
-    elif project.database.is_sqlite:
+        return [RUNS.c[name].desc() if down else RUNS.c[name].asc(), RUNS.c.id]
+    column: sa.ColumnElement[Any]
+    if project.database.is_sqlite:
         column = sa.func.json_extract(RUNS.c.metrics, '$."' + name.replace('"', "") + '"')
     else:
         column = sa.cast(sa.cast(RUNS.c.metrics, JSONB)[name].astext, sa.Float)

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 
+from bucle.ground.code import CodeReader
 from bucle.ground.core import Ref, check_name, digest_of_value, make_ref, short
 from bucle.line.features.errors import BadView, WrongRows
 
@@ -161,8 +163,7 @@ def feature_view(
         if clash := {*keys, EVENT_AT} & set(schema):
             raise BadView(f"View {name!r} declares {sorted(clash)} as features.", fix="Give the features other names.")
         settings = [name, keys, _text(schema), [[s.table, s.known_at] for s in given], str(ttl), str(lookback)]
-        digest = digest_of_value([inspect.getsource(function), settings])
-        return FeatureView(name, tuple(keys), dict(schema), given, ttl, lookback, function, digest)
+        return FeatureView(name, tuple(keys), dict(schema), given, ttl, lookback, function, _digest(function, settings))
 
     return make
 
@@ -178,7 +179,7 @@ def request_view(
 
     def make(function: Callable[[pl.DataFrame], pl.DataFrame]) -> RequestView:
         name = _check(function, schema)
-        digest = digest_of_value([inspect.getsource(function), [name, inputs, _text(schema)]])
+        digest = _digest(function, [name, inputs, _text(schema)])
         return RequestView(name, tuple(inputs), dict(schema), function, digest)
 
     return make
@@ -207,6 +208,14 @@ def _checked(
                 fix=f"Cast it: pl.col({column!r}).cast(...).",
             )
     return rows[list(expected)]
+
+
+def _digest(function: Callable[..., pl.DataFrame], settings: Sequence[object]) -> str:
+    """Of the settings, the function's source, and all the project's code it reaches."""
+    file = Path(inspect.getfile(function)).resolve()
+    if function.__qualname__ != function.__name__:  # defined within another function: its own source must do
+        return digest_of_value([inspect.getsource(function), settings])
+    return digest_of_value([CodeReader(file.parent).read(file, function.__name__).digest, settings])
 
 
 def _text(schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> list[list[str]]:

@@ -3,7 +3,6 @@
 from bucle.line.pipelines.artifact import Artifact
 from bucle.line.pipelines.errors import (
     BadParams,
-    CodeChanged,
     ExecutionBusy,
     ExecutionFailed,
     KeyReused,
@@ -29,7 +28,6 @@ __all__ = [
     "Artifact",
     "BadParams",
     "Change",
-    "CodeChanged",
     "Execution",
     "ExecutionBusy",
     "ExecutionFailed",

@@ -4,7 +4,6 @@ from bucle.ground.core import NotFound, StateError, UserError
 
 __all__ = [
     "BadParams",
-    "CodeChanged",
     "ExecutionBusy",
     "ExecutionFailed",
     "KeyReused",
@@ -70,12 +69,6 @@ class KeyReused(UserError):
     """An idempotency key was used before for another pipeline or other parameters."""
 
     code = "BU0709"
-
-
-class CodeChanged(StateError):
-    """The code on disk is not the code that was asked for."""
-
-    code = "BU0710"
 
 
 class ExecutionFailed(StateError):

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from bucle.ground.code import CodeChanged
 from bucle.ground.core import UserError, suggest
 from bucle.ground.project import Project
-from bucle.line.pipelines.errors import CodeChanged, NoSuchPipeline
+from bucle.line.pipelines.errors import NoSuchPipeline
 from bucle.line.pipelines.step import Interface, Source, interface_of, source_of
 
 __all__ = ["Pipeline", "label_of", "load_module", "pipeline", "pipeline_named", "pipelines_of", "source_at"]

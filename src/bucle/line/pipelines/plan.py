@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bucle.ground.code import Code, CodeReader
 from bucle.ground.core import Digest, digest_of_value, encode, environment
 from bucle.ground.project import Project
 from bucle.line.pipelines.artifact import exact_json, keep_leaf
-from bucle.line.pipelines.code import Code, CodeReader
 from bucle.line.pipelines.errors import ValueNotKept
 from bucle.line.pipelines.pipeline import label_of
 from bucle.line.pipelines.shape import Shape, disassemble

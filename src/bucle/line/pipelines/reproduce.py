@@ -8,11 +8,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from bucle.ground.code import CodeChanged, CodeReader
 from bucle.ground.core import Record, environment
 from bucle.ground.project import Project
-from bucle.line.pipelines.code import CodeReader
 from bucle.line.pipelines.conductor import error_of
-from bucle.line.pipelines.errors import CodeChanged
 from bucle.line.pipelines.local import LocalProcesses
 from bucle.line.pipelines.look import step_run
 from bucle.line.pipelines.pipeline import load_module, source_at

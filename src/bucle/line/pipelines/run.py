@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from bucle.ground.code import CodeChanged
 from bucle.ground.core import digest_of_value, encode, suggest, to_builtins
 from bucle.ground.project import Project
 from bucle.ground.store import Lease, LeaseLost, acquire, held, this_process
@@ -19,7 +20,6 @@ from bucle.line.pipelines.artifact import Artifact, keep_leaf
 from bucle.line.pipelines.conductor import Conductor
 from bucle.line.pipelines.errors import (
     BadParams,
-    CodeChanged,
     ExecutionBusy,
     ExecutionFailed,
     KeyReused,

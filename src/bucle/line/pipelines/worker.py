@@ -20,11 +20,11 @@ import msgspec
 import numpy as np
 import numpy.random  # loaded late by numpy itself: 17 ms that no child should spend
 
+from bucle.ground.code import CodeChanged
 from bucle.ground.core import BucleError, SimulatedClock
 from bucle.ground.project import Project
 from bucle.ground.store import LocalBlobs
 from bucle.line.pipelines.artifact import keep_leaf, read_leaf
-from bucle.line.pipelines.errors import CodeChanged
 from bucle.line.pipelines.execution import Failure
 from bucle.line.pipelines.pipeline import load_module
 from bucle.line.pipelines.shape import assemble, disassemble

@@ -31,7 +31,7 @@ function moved() {
   waiting = true;
   setTimeout(() => {
     waiting = false;
-    if (document.activeElement?.closest("form") || one("input[name=pick]:checked")) return;
+    if (document.activeElement?.closest("form") || one("input[name=ids]:checked")) return;
     document.body.dispatchEvent(new CustomEvent("moved"));
     refreshCurves();
   }, 500);

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bucle.line.pipelines import CodeChanged
-from bucle.line.pipelines.code import Code, CodeReader
+from bucle.ground.code import Code, CodeChanged, CodeReader
 
 FILES = {
     "flow.py": """

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from bucle.ground.code.errors import CodeChanged
 from bucle.ground.core import digest_of
-from bucle.line.pipelines.errors import CodeChanged
 
 __all__ = ["Module", "Reference", "package_root", "read_module"]
 
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
-_MARKS = frozenset({"step", "pipeline"})
+_MARKS = frozenset({"step", "pipeline", "feature_view", "request_view"})
 """Decorators that say how a function is run, not what it gives."""
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bucle.ground.code.errors import CodeChanged
+from bucle.ground.code.source import Module, Reference, package_root, read_module
 from bucle.ground.core import Digest, Record, digest_of, encode
-from bucle.line.pipelines.errors import CodeChanged
-from bucle.line.pipelines.source import Module, Reference, package_root, read_module
 
 __all__ = ["Code", "CodeReader"]
 

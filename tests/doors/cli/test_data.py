@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.doors.cli.conftest import Bucle
+
+
+@pytest.fixture
+def shop(bucle: Bucle, empty: Path) -> Path:
+    """A project with a table and its contract."""
+    first = empty / "first.csv"
+    first.write_text("sale,price\n1,10.0\n2,12.5\n3,9.0\n")
+    assert bucle("data", "add", str(first), "--table", "sales", "--project", str(empty)).status == 0
+    assert bucle("data", "infer", "sales", "--project", str(empty)).status == 0
+    return empty
+
+
+def batch(shop: Path, text: str) -> str:
+    (shop / "batch.csv").write_text(text)
+    return str(shop / "batch.csv")
+
+
+def test_rows_that_keep_the_contract_become_visible(bucle: Bucle, shop: Path) -> None:
+    said = bucle(
+        "data", "add", batch(shop, "sale,price\n4,11.0\n"), "--table", "sales", "--project", str(shop), "--json"
+    )
+    assert said.status == 0
+    assert said.record["tables"]["sales"]["rows"] == 4
+
+
+def test_a_batch_that_breaks_the_contract_is_refused_whole_with_5(bucle: Bucle, shop: Path) -> None:
+    path = batch(shop, "sale,price\n5,11.0\n6,-4000\n")
+    said = bucle("data", "add", path, "--table", "sales", "--project", str(shop))
+    assert said.status == 5
+    assert "error[BU0515]" in said.err
+    assert "minimum" in said.out
+    whole = bucle("data", "add", path, "--table", "sales", "--project", str(shop), "--json").record
+    assert (whole["error"]["code"], whole["report"]["breaches"][0]["column"]) == ("BU0515", "price")
+    assert bucle("data", "list", "--project", str(shop), "--json").record[0]["rows"] == 3
+
+
+def test_a_check_that_finds_something_gives_7_and_writes_nothing(bucle: Bucle, shop: Path) -> None:
+    path = batch(shop, "sale,price\n5,-4000\n")
+    said = bucle("data", "check", path, "--table", "sales", "--project", str(shop), "--json")
+    assert (said.status, said.record["passed"]) == (7, False)
+    good = bucle("data", "check", batch(shop, "sale,price\n5,10\n"), "--table", "sales", "--project", str(shop))
+    assert good.status == 0
+
+
+def test_a_contract_that_was_edited_is_not_written_over(bucle: Bucle, shop: Path) -> None:
+    said = bucle("data", "infer", "sales", "--project", str(shop))
+    assert said.status == 6
+    assert "--force" in said.err
+    assert bucle("data", "infer", "sales", "--force", "--project", str(shop)).status == 0
+
+
+def test_a_branch_holds_rows_until_it_is_merged(bucle: Bucle, shop: Path) -> None:
+    where = ["--project", str(shop)]
+    assert bucle("data", "branch", "create", "trial", *where).status == 0
+    path = batch(shop, "sale,price\n7,11.0\n")
+    assert bucle("data", "add", path, "--table", "sales", "--branch", "trial", *where).status == 0
+    assert bucle("data", "list", *where, "--json").record[0]["rows"] == 3
+    (difference,) = bucle("data", "diff", "main", "trial", *where, "--json").record
+    assert (difference["rows_before"], difference["rows_after"]) == (3, 4)
+    assert bucle("data", "merge", "trial", *where).status == 0
+    assert bucle("data", "branch", "delete", "trial", *where).status == 0
+    assert bucle("data", "list", *where, "--json").record[0]["rows"] == 4
+
+
+def test_the_same_key_lands_once(bucle: Bucle, shop: Path) -> None:
+    path = batch(shop, "sale,price\n8,11.0\n")
+    for _ in range(2):
+        assert bucle("data", "add", path, "--table", "sales", "--key", "k", "--project", str(shop)).status == 0
+    assert bucle("data", "list", "--project", str(shop), "--json").record[0]["rows"] == 4
+
+
+def test_a_byte_changed_in_a_file_is_found_with_7(bucle: Bucle, shop: Path) -> None:
+    file = next((shop / ".bucle" / "lake").rglob("*.parquet"))
+    spoilt = bytearray(file.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    file.write_bytes(spoilt)
+    assert bucle("data", "verify", "--project", str(shop)).status == 7
+    said = bucle("audit", "verify", "--project", str(shop))
+    assert said.status == 7
+    assert "The first fault:" in said.err
