@@ -14,7 +14,6 @@ from world import World, policy
 
 from bucle.loop import RetrainPolicy, RolloutPolicy
 
-
 ACTS = ["hour", "day", "month", "commit", "ask", "crash"]
 
 

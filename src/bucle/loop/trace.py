@@ -161,19 +161,30 @@ def reproduce(project: Project, traced: Trace) -> Proof:
 
 
 def _find(project: Project, prediction: str) -> tuple[Answer, str, int]:
+    request = prediction.rpartition("/")[0]
     for endpoint in deploy.endpoints(project):
-        waiting, _ = serving.live(project, endpoint)
-        for frame in (waiting, serving.predictions(project, endpoint)):
-            found = frame.filter((pl.col("prediction_id") == prediction) & pl.col("score").is_not_null())
-            told = found.filter(pl.col("arm") != "shadow")
-            if told.height:
-                row = told.row(0, named=True)
-                return _answer(row), row["model"], row["version"]
+        told = _rows_of(project, endpoint, request).filter(
+            (pl.col("prediction_id") == prediction) & pl.col("score").is_not_null() & (pl.col("arm") != "shadow")
+        )
+        if told.height:
+            row = told.row(0, named=True)
+            return _answer(row), row["model"], row["version"]
     raise NoSuchPrediction(
         f"No prediction {prediction!r} is on record.",
         why="A prediction's id is the request's id, a slash, and the number of the row.",
-        fix="Look it up: bucle data query is coming; the table is called 'predictions'.",
+        fix="Look it up in the table 'predictions': bucle data show predictions",
     )
+
+
+def _rows_of(project: Project, endpoint: str, request: str) -> pl.DataFrame:
+    """What is on record of one request: collected, or still in the log."""
+    mine = (pl.col("endpoint") == endpoint) & (pl.col("request_id") == request)
+    waiting = serving.live(project, endpoint)[0].filter(mine)
+    try:
+        kept = data.scan(project, serving.PREDICTIONS, columns=list(serving.PREDICTION_COLUMNS), where=mine)
+    except NotFound:
+        return waiting
+    return pl.concat([kept, waiting])
 
 
 def _answer(row: dict[str, Any]) -> Answer:
@@ -194,12 +205,8 @@ def _answer(row: dict[str, Any]) -> Answer:
 def _request_rows(project: Project, traced: Trace) -> pl.DataFrame:
     """Every row of the request the prediction belonged to, as the model saw them, in order."""
     request = traced.answer.id.rpartition("/")[0]
-    waiting, _ = serving.live(project, traced.answer.endpoint)
-    both = pl.concat([serving.predictions(project, traced.answer.endpoint), waiting])
-    mine = both.filter(
-        (pl.col("request_id") == request)
-        & (pl.col("version") == traced.version.version)
-        & (pl.col("arm") == traced.answer.arm)
+    mine = _rows_of(project, traced.answer.endpoint, request).filter(
+        (pl.col("version") == traced.version.version) & (pl.col("arm") == traced.answer.arm)
     )
     rows = mine.unique("row", keep="first").sort("row")
     seen = [

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from bucle.doors.cli.main import main
 
-PROGRAM = Path(sys.executable).parent / "bucle"
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-class Said(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def record(self) -> Any:
-        return json.loads(self.out)
-
-
-Bucle = Callable[..., Said]
+from typed import Bucle, Said, installed
 
 
 @pytest.fixture
@@ -49,19 +34,6 @@ def empty(tmp_path: Path) -> Path:
     folder = tmp_path / "empty"
     assert main(["init", str(folder), "--example", "none", "--quiet"]) == 0
     return folder
-
-
-def installed(*arguments: str, cwd: Path, given: str | None = None) -> Said:
-    """A command of the installed program."""
-    done = subprocess.run(
-        [str(PROGRAM), *arguments], cwd=cwd, input=given, capture_output=True, text=True, timeout=120, check=False
-    )
-    return Said(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture(scope="session")
-def installed_in() -> Callable[..., Said]:
-    return installed
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.doors.cli.conftest import Bucle
+from typed import Bucle
 
 
 @pytest.fixture
@@ -37,7 +36,8 @@ def test_a_batch_that_breaks_the_contract_is_refused_whole_with_5(bucle: Bucle, 
     assert "error[BU0515]" in said.err
     assert "minimum" in said.out
     whole = bucle("data", "add", path, "--table", "sales", "--project", str(shop), "--json").record
-    assert (whole["error"]["code"], whole["report"]["breaches"][0]["column"]) == ("BU0515", "price")
+    assert whole["error"]["code"] == "BU0515"
+    assert "price" in {breach["column"] for breach in whole["report"]["breaches"]}
     assert bucle("data", "list", "--project", str(shop), "--json").record[0]["rows"] == 3
 
 

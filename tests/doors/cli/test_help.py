@@ -18,8 +18,8 @@ from bucle.doors.cli.verb import Verb
 ROOT = Path(__file__).parents[3]
 NAMES = [noun for group in NOUNS.values() for noun in group]
 STALE = {
-    "data contract", "data land", "data query", "data tables", "deploy roll-back", "deploy start", "run code", "run list",
-    "run log", "run show",
+    "data contract", "data land", "data query", "data tables", "deploy roll-back", "deploy start",
+    "run code", "run list", "run log", "run show",
 }  # fmt: skip
 """Commands that messages of other rooms name and that are called otherwise; nothing may be added here."""
 

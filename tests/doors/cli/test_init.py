@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.doors.cli.conftest import Bucle
+from typed import Bucle
 
 
 def test_a_bare_project_has_settings_and_nothing_else(bucle: Bucle, tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-
-from tests.doors.cli.conftest import PROGRAM, Bucle, Said
+from typed import PROGRAM, Bucle, Said
 
 Journey = dict[str, Any]
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typed import PROGRAM, Bucle
 
 from bucle.doors.cli import status
 from bucle.doors.cli.verb import Verb
@@ -20,7 +21,6 @@ from bucle.ground.core import (
     UserError,
 )
 from bucle.version import __version__
-from tests.doors.cli.conftest import PROGRAM, Bucle
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.doors.cli.conftest import Bucle
+from typed import Bucle
 
 MODULE = """
 from bucle.line.pipelines import pipeline, step

@@ -101,12 +101,12 @@ def make_report(
         prediction: the one to be traced, see `pick_prediction`.
     Cost: one training, and one read of all that is kept.
     """
-    state = loop.read_state(project, policy)
+    cycles = tuple(_cycle_row(cycle) for cycle in loop.cycles(loop.read_state(project, policy)))
     traced = loop.trace(project, prediction)
     return DemoReport(
-        cycles=tuple(_cycle_row(cycle) for cycle in loop.cycles(state)),
+        cycles=cycles,
         months=_months(project, policy),
-        drills=drills,
+        drills=_drills(drills, cycles),
         failed_requests=failed_requests,
         trace=traced,
         proof=loop.reproduce(project, traced),
@@ -133,6 +133,17 @@ def as_html(report: DemoReport) -> str:
     folder = Path(__file__).parent
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True)
     return environment.get_template("report.html").render(report=report)
+
+
+def _drills(held: dict[str, str], cycles: tuple[CycleRow, ...]) -> dict[str, str]:
+    """What was staged, and what the loop made of it."""
+    ends = {"shuffled-labels": "labels shuffled", "faulty-version": "right offline, wrong online"}
+    told = dict(held)
+    for name, reason in ends.items():
+        for row in cycles:
+            if name in told and reason in row.reason:
+                told[name] += f": {row.decision.replace('_', ' ')}: {row.why.partition(';')[0]}"
+    return told
 
 
 def _cycle_row(cycle: loop.Cycle) -> CycleRow:
