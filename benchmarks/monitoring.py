@@ -1,8 +1,8 @@
 """Summarising the prediction log, beside the least work that could count the same columns.
 
-Both run on the same rows in the same process, the yardstick first and last; the ratio is what counts. The yardstick is one
-raw Polars select for the counts of the categories and one `numpy.histogram` a numeric column: no versions told apart, no
-nulls, no means, no labels, no latencies.
+Both run on the same rows in the same process, in turns; the ratio is what counts. The yardstick is one raw Polars
+select for the counts of the categories and one `numpy.histogram` a numeric column: no versions told apart, no nulls, no
+means, no labels, no latencies.
 
     python benchmarks/monitoring.py [rows] [features]
 """
@@ -97,8 +97,8 @@ def main() -> None:
             taken[name].append(seconds(work))
     unit = statistics.median(taken["yardstick: select + histogram"])
     print(
-        f"{rows:,} rows x {features} features; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},"
-        f" polars {pl.__version__}, numpy {np.__version__}; median of {REPEATS}"
+        f"{rows:,} rows x {features} features; {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, polars {pl.__version__}, numpy {np.__version__}; median of {REPEATS}"
     )
     for name, times in taken.items():
         middle = statistics.median(times)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -83,6 +84,14 @@ def empty_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (root / "bucle.toml").write_text('[project]\nname = "nothing"\n')
     with served(root) as found:
         yield found
+
+
+def some_addresses(site: Site) -> list[str]:
+    """Two addresses at most of every kind of page."""
+    kinds: dict[str, list[str]] = {}
+    for path in addresses(site):
+        kinds.setdefault(re.sub(r"[0-9a-f]{6,}|\d+", "#", path), []).append(path)
+    return [path for found in kinds.values() for path in dict.fromkeys((found[0], found[-1]))]
 
 
 def addresses(site: Site) -> list[str]:

@@ -92,3 +92,15 @@ def test_latency_quantiles_are_right_to_a_bins_width(latencies: list[float], sha
 
 def test_without_requests_there_is_no_quantile() -> None:
     assert latency_quantile_us([0] * LATENCY_BINS, 0.5) is None
+
+
+def test_a_profile_written_by_the_first_version_stays_readable() -> None:
+    """Packages carry their `profile.json` for ever."""
+    golden = (
+        b'{"rows":4,"features":[{"name":"x","kind":"numeric","edges":[0.5,2.5],"categories":[],"counts":[0,3,0],'
+        b'"nulls":1,"mean":1.5,"unit":0.001},{"name":"c","kind":"categorical","edges":[],"categories":["a"],'
+        b'"counts":[3,1],"nulls":0,"mean":null,"unit":0.0}],"scores":[]}'
+    )
+    profile = decode(golden, monitoring.Profile)
+    assert encode(profile) == golden
+    assert profile.digest == "e6fce274c5bff7225439578da202ddc4b5eca60ba6dc86e94b3b76457b394e8a"

@@ -28,7 +28,7 @@ _PAGES: dict[str, Callable[[str, str], str]] = {
     "loop": _under("/loop"),
     "features": lambda name, version: f"/features#{quote(name, safe='')}",
     "commit": lambda name, version: f"/data?at={quote(name, safe='')}",
-    "branch": lambda name, version: f"/data?at={quote(name, safe='')}",
+    "branch": lambda name, version: "/data" if name == "main" else f"/audit?{urlencode({'subject': f'branch/{name}'})}",
     "event": lambda name, version: f"/audit?before={int(name) + 1}&limit=1" if name.isdecimal() else "/audit",
 }
 

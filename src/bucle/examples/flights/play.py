@@ -8,7 +8,9 @@ was killed goes on where it was, and one that is run again finds everything done
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import subprocess
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -53,10 +55,23 @@ class Teller:
 
 
 def make_project(folder: Path) -> None:
-    """Copy the example project into a folder that has none yet."""
+    """Copy the example project into a folder that has none yet, and put it under git where there is git."""
     source = Path(str(resources.files("bucle.examples.flights") / "project"))
     if not (folder / "bucle.toml").exists():
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        _commit(folder)
+
+
+def _commit(folder: Path) -> None:
+    """One commit with a fixed author and date, so that the same example has the same commit everywhere."""
+    git = shutil.which("git")
+    if git is None or (folder / ".git").exists():
+        return
+    who = dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Bucle")
+    who |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "demo@bucle.invalid")
+    who |= dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2013-01-01T00:00:00Z")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "--no-gpg-sign", "-m", "The flights example"]):
+        subprocess.run([git, *arguments], cwd=folder, env={**os.environ, **who}, check=False, capture_output=True)  # noqa: S603
 
 
 class Year:

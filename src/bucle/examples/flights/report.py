@@ -151,7 +151,7 @@ def _cycle_row(cycle: loop.Cycle) -> CycleRow:
         number=cycle.number,
         opened_at=cycle.opened_at,
         trigger=cycle.trigger,
-        reason=cycle.reason,
+        reason=cycle.reason.removeprefix(f"{cycle.trigger}: "),
         champion=cycle.champion,
         challenger=cycle.candidate,
         verdict=_verdict_text(cycle),
