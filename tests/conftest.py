@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
+
+# Real databases and processes on a shared machine: how long an example takes says nothing about the code.
+settings.register_profile("bucle", deadline=None)
+settings.load_profile("bucle")
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from typed import Bucle
 def shop(bucle: Bucle, empty: Path) -> Path:
     """A project with a table and its contract."""
     first = empty / "first.csv"
-    first.write_text("sale,price\n1,10.0\n2,12.5\n3,9.0\n")
+    first.write_text("sale,price\n1,10.0\n50,12.5\n99,9.0\n")
     assert bucle("data", "add", str(first), "--table", "sales", "--project", str(empty)).status == 0
     assert bucle("data", "infer", "sales", "--project", str(empty)).status == 0
     return empty

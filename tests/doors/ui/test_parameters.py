@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from bucle.doors.ui import BadParameter, Limit, bind, parameters
+import bucle.doors.ui
+from bucle.doors.ui import VIEWS, BadParameter, Limit, bind, parameters, result_type
 from bucle.doors.ui.links import link_of
 from bucle.doors.ui.parameters import Name
 from bucle.doors.ui.view import Address, View, as_csv
@@ -63,6 +67,14 @@ def test_a_ref_always_leads_to_a_page_of_ours(ref: str, url: str) -> None:
     assert link_of(ref) == url
     assert url.startswith("/")
     assert not url.startswith("//")
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.path)
+def test_every_page_has_its_template_and_its_table(view: View) -> None:
+    assert (Path(bucle.doors.ui.__file__).parent / "templates" / view.template).is_file()
+    assert not view.rows or view.rows in result_type(view.read).__struct_fields__
+    assert set(re.findall(r"{(\w+)", view.path)) <= {one.name for one in parameters(view.read)}
+    assert view.read.__doc__
 
 
 def test_no_text_of_a_table_runs_in_a_spreadsheet() -> None:

@@ -23,6 +23,7 @@ from bucle.ground.core import (
 BRANCHES = (UserError, NotFound, NotAllowed, Refused, StateError, StoreError)
 ROOMS = {
     "core": "01",
+    "code": "01",
     "project": "01",
     "store": "02",
     "ledger": "03",

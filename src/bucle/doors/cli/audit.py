@@ -6,11 +6,9 @@ from argparse import ArgumentParser, Namespace
 
 from bucle.doors.cli.arguments import add_limit, count, instant
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 
 __all__ = ["VERBS"]
-
-FOUND = 7
 
 
 def _list_arguments(parser: ArgumentParser) -> None:

@@ -8,15 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 from bucle.ground.core import BucleError, Record
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
 
 __all__ = ["VERBS", "Tried", "settings_of", "tried"]
-
-FOUND = 7
 
 
 class Tried(Record, frozen=True):

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, count, share
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb, nothing
+from bucle.doors.cli.verb import FOUND, Verb, nothing
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
     from bucle.line.data import Breach, Commit
 
 __all__ = ["VERBS"]
-
-FOUND = 7
-"""Exit status of a check that found something."""
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -182,13 +179,13 @@ def _infer_arguments(parser: ArgumentParser) -> None:
 
 
 def _infer(options: Namespace, terminal: Terminal) -> None:
-    from bucle.doors.cli.errors import FolderTaken
+    from bucle.doors.cli.errors import AlreadyThere
     from bucle.line import data
 
     with terminal.project() as project:
         path = data.contract_path(project, options.table)
         if path.exists() and not options.force:
-            raise FolderTaken(
+            raise AlreadyThere(
                 f"{path.relative_to(project.root)} is there already.",
                 why="Somebody may have edited it.",
                 fix=f"To write over it: bucle data infer {options.table} --force",

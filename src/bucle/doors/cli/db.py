@@ -6,15 +6,13 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 from bucle.ground.core import Record
 
 if TYPE_CHECKING:
     from bucle.ground.store import Database
 
 __all__ = ["VERBS", "Schema"]
-
-FOUND = 7
 
 
 class Schema(Record, frozen=True):

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 from bucle.ground.core import BucleError, Record
 
 __all__ = ["VERBS", "Health"]
 
-FOUND = 7
 LOW_BYTES = 1 << 30
 OLDEST = (3, 11)
+WORKSHOP = ("test", "dev")
+"""Extras that only those who work on Bucle need."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -58,14 +59,14 @@ def _packages() -> Iterator[Health]:
 
     for line in metadata.requires("bucle") or ():
         name = (re.match(r"[A-Za-z0-9._-]+", line) or [""])[0]
-        optional = "extra ==" in line
-        if not name or name == "bucle" or ("sys_platform" in line and sys.platform == "win32"):
+        extra = re.search(r"""extra == ['"](\w+)""", line)
+        if name in ("", "bucle") or (extra and extra[1] in WORKSHOP) or ("win32" in line and sys.platform == "win32"):
             continue
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
             wanted = line.partition(";")[0].strip()
-            state = "absent" if optional else "broken"
+            state = "absent" if extra else "broken"
             yield Health(what=name, state=state, detail="not installed", fix=f"pip install '{wanted}'")
             continue
         yield _fits(name, version, line.partition(";")[0].strip())

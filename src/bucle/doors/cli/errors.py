@@ -2,7 +2,7 @@
 
 from bucle.ground.core import BucleError, StateError, UserError
 
-__all__ = ["BadRows", "BadUsage", "CommandFailed", "FolderTaken", "NothingToResume"]
+__all__ = ["AlreadyThere", "BadRows", "BadUsage", "CommandFailed", "NothingToResume", "unforeseen"]
 
 
 class BadUsage(UserError):
@@ -17,8 +17,8 @@ class BadRows(UserError):
     code = "BU1620"
 
 
-class FolderTaken(StateError):
-    """The folder has a project, or a file that would be written over."""
+class AlreadyThere(StateError):
+    """What is to be made would be written over something that is there."""
 
     code = "BU1621"
 
@@ -33,3 +33,14 @@ class CommandFailed(BucleError):
     """Code that the command ran raised something that is none of Bucle's errors."""
 
     code = "BU1623"
+
+
+def unforeseen(error: Exception) -> BucleError:
+    """The error itself when it is Bucle's, otherwise one that says what was raised."""
+    if isinstance(error, BucleError):
+        return error
+    return CommandFailed(
+        f"{type(error).__name__}: {error}".rstrip(": "),
+        why="The code it ran raised this, or Bucle itself is at fault; what was finished before is kept.",
+        fix="Set BUCLE_DEBUG=1 and repeat the command to see where it happened.",
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bucle.doors.cli.arguments import count, instant
 from bucle.doors.cli.references import chosen
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 from bucle.ground.core import Record
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bucle.line.features import FeatureView, View
 
 __all__ = ["VERBS", "Peek"]
-
-FOUND = 7
 
 
 class Peek(Record, frozen=True):

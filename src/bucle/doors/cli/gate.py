@@ -10,7 +10,7 @@ from bucle.doors.cli.arguments import add_limit
 from bucle.doors.cli.errors import BadUsage
 from bucle.doors.cli.references import verdict_of, version_of
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bucle.loop import Policy
 
 __all__ = ["VERBS"]
-
-FOUND = 7
 
 
 def _list_arguments(parser: ArgumentParser) -> None:

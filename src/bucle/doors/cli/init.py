@@ -68,13 +68,13 @@ def _run(options: Namespace, terminal: Terminal) -> None:
 
 
 def _check_free(folder: Path, example: str) -> None:
-    """Raises: FolderTaken: something would be written over."""
-    from bucle.doors.cli.errors import FolderTaken
+    """Raises: AlreadyThere: something would be written over."""
+    from bucle.doors.cli.errors import AlreadyThere
 
     names = ("bucle.toml",) if example == "none" else ("bucle.toml", "features.py", "pipeline.py")
     taken = [name for name in names if (folder / name).exists()] if folder.is_dir() else [""] if folder.exists() else []
     if taken:
-        raise FolderTaken(
+        raise AlreadyThere(
             f"{folder / taken[0]} is there already.",
             why="Nothing of yours is written over.",
             fix="Choose another folder: bucle init DIR",

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_params, count, values
+from bucle.doors.cli.errors import unforeseen
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
-from bucle.ground.core import BucleError
 
 if TYPE_CHECKING:
     from bucle import loop
@@ -218,9 +218,9 @@ def turn(project: Project, policy: loop.Policy, stop: threading.Event, every_s: 
                     controller.tick()
                     said = ""
                     stop.wait(every_s)
-        except BucleError as error:
+        except Exception as error:  # a worker's loop: whatever it is, the next look may go better
             if str(error) != said:
-                terminal.fail(error)
+                terminal.warn(unforeseen(error))
             said = str(error)
             stop.wait(every_s)
 

@@ -117,21 +117,16 @@ def _carry_out(options: Namespace, terminal: Terminal) -> int:
     Raises:
         CommandFailed: anything but Bucle's own errors was raised; with BUCLE_DEBUG set it is raised as it is.
     """
-    from bucle.doors.cli.errors import CommandFailed
-    from bucle.ground.core import BucleError
+    from bucle.doors.cli.errors import unforeseen
 
     try:
         return int(options.carry_out(options, terminal) or 0)
-    except (BucleError, BrokenPipeError):
+    except BrokenPipeError:
         raise
     except Exception as error:
         if os.environ.get("BUCLE_DEBUG"):
             raise
-        raise CommandFailed(
-            f"{type(error).__name__}: {error}".rstrip(": "),
-            why="The code it ran raised this, or Bucle itself is at fault; what was finished before is kept.",
-            fix="Set BUCLE_DEBUG=1 and repeat the command to see where it happened.",
-        ) from error
+        raise unforeseen(error) from error
 
 
 class _Parser(ArgumentParser):

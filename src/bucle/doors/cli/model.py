@@ -10,7 +10,7 @@ from bucle.doors.cli.arguments import add_reason
 from bucle.doors.cli.errors import BadUsage
 from bucle.doors.cli.references import execution_of, version_of
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS"]
 
-FOUND = 7
 VERSION = "e.g. tumours@1, tumours@champion, or tumours for the latest"
 
 

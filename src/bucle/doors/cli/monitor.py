@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bucle.doors.cli.arguments import add_limit, instant
 from bucle.doors.cli.references import chosen
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS"]
 
-FOUND = 7
 MOST = 12
 """So many features are shown, those that moved most."""
 

@@ -119,12 +119,16 @@ class Terminal:
         if self.as_json:
             self.line(encode({"error": error.as_dict()}).decode())
         else:
-            red, plain = ("\033[31m", "\033[0m") if _is_colourful() else ("", "")
-            parts = [f"{red}error[{error.code}]{plain} {error.what}"]
-            parts += [f"  why: {error.why}"] if error.why else []
-            parts += [f"  fix: {error.fix}"] if error.fix else []
-            sys.stderr.write("\n".join(parts) + "\n")
+            self.warn(error)
         return error.exit_status
+
+    def warn(self, error: BucleError) -> None:
+        """Print an error's three sentences on standard error, whatever else is printed; for commands that go on."""
+        red, plain = ("\033[31m", "\033[0m") if _is_colourful() else ("", "")
+        parts = [f"{red}error[{error.code}]{plain} {error.what}"]
+        parts += [f"  why: {error.why}"] if error.why else []
+        parts += [f"  fix: {error.fix}"] if error.fix else []
+        sys.stderr.write("\n".join(parts) + "\n")
 
     def console(self) -> Console:
         """A rich console on standard error, for progress; loaded only when asked for."""

@@ -6,14 +6,12 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import FOUND, Verb
 
 if TYPE_CHECKING:
     from bucle import loop
 
 __all__ = ["VERBS"]
-
-FOUND = 7
 
 
 def _arguments(parser: ArgumentParser) -> None:

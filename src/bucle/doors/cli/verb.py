@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bucle.doors.cli.terminal import Terminal
 
-__all__ = ["Verb", "nothing"]
+__all__ = ["FOUND", "Verb", "nothing"]
+
+FOUND = 7
+"""Exit status of a check that found something, for cron and CI to branch on."""
 
 
 def nothing(parser: ArgumentParser) -> None:

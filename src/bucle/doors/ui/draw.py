@@ -185,6 +185,15 @@ def interval(check: Any, ends: tuple[float, float], width: float) -> Interval:
     return Interval(at(check.value), at(check.low), at(check.high), at(check.threshold))
 
 
+def margin(check: Any) -> float | None:
+    """How far a value lies on the good side of its threshold; below zero it does not."""
+    if check.value is None or check.threshold is None:
+        return None
+    apart = float(check.value - check.threshold)
+    upper_limit = check.gate in ("minimum", "calibration") and check.passed == (apart <= 0)
+    return -apart if upper_limit else apart
+
+
 def _with_room(numbers: Sequence[float]) -> tuple[float, float]:
     low, high = min(numbers), max(numbers)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0

@@ -5,15 +5,18 @@ Source: Sugiyama, Tagawa & Toda (1981), "Methods for visual understanding of hie
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bucle.ground.ledger import Edge
 
-__all__ = ["Arc", "Layout", "Node", "layered", "of_edges"]
+__all__ = ["Arc", "Layout", "Node", "layered", "of_edges", "unfolded"]
 
 SWEEPS = 4
+MOST_LEAVES = 4
+FOLD = "\u2042"
+"""Stands between the words of a folded heap and the node it hangs on."""
 
 
 class Node(NamedTuple):
@@ -134,6 +137,29 @@ def _curve(source: tuple[float, float], target: tuple[float, float], box: tuple[
     return f"M{x1:g},{y1:g} C{x1 + bend:g},{y1:g} {x2 - bend:g},{y2:g} {x2:g},{y2:g}"
 
 
-def of_edges(edges: Iterable[Edge]) -> Layout:
-    """The layout of lineage."""
-    return layered([(edge.source, edge.target, edge.kind) for edge in edges])
+def of_edges(edges: Sequence[Edge], centre: str) -> Layout:
+    """The layout of lineage. More than a few leaves of one kind on one node stand as one box that says how many.
+
+    Args:
+        centre: the ref that is never folded away.
+    """
+    ends = Counter(name for edge in edges for name in (edge.source, edge.target))
+    heaps: dict[tuple[str, bool, str], list[str]] = {}
+    for edge in edges:
+        for leaf, other, is_target in ((edge.target, edge.source, True), (edge.source, edge.target, False)):
+            if ends[leaf] == 1 and leaf != centre:
+                heaps.setdefault((other, is_target, leaf.partition("/")[0]), []).append(leaf)
+    folded = {
+        leaf: f"{kind}/{len(leaves)} \u00d7 {kind} {FOLD}{other}"
+        for (other, _, kind), leaves in heaps.items()
+        if len(leaves) > MOST_LEAVES
+        for leaf in leaves
+    }
+    shown = [(folded.get(edge.source, edge.source), folded.get(edge.target, edge.target), edge.kind) for edge in edges]
+    return layered(list(dict.fromkeys(shown)), alone=centre)
+
+
+def unfolded(name: str) -> tuple[str, str]:
+    """What a box says, and the ref its link leads to: of a folded heap, the node it hangs on."""
+    text, mark, other = name.partition(f" {FOLD}")
+    return (text, other) if mark else (name, name)

@@ -27,7 +27,7 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 def encode(value: object) -> bytes:
-    """Canonical JSON of a record or of plain values: keys sorted, no white space, UTF-8.
+    """Canonical JSON of a record or of plain values: dict keys sorted, fields in their order, no white space, UTF-8.
 
     Not-a-number and infinities become `null`; instants ISO 8601 in UTC.
     """

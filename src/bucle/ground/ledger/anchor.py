@@ -2,7 +2,7 @@
 
 Who can rewrite the database can also recompute every hash in it. The anchor is a plain file of 32-byte roots, one an
 entry, so that such a rewrite contradicts it and the first rewritten entry can be named. It is written after the
-database has committed and filled up on the next note if a crash came in between.
+database has committed; a crash in between leaves a gap, which verification passes over.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ METADATA = sa.MetaData(
 )
 """Every room's tables; a room declares its own in its `tables.py`."""
 
-SCHEMA_VERSION = "0009"
+SCHEMA_VERSION = "0008"
 """The newest migration this Bucle knows."""
 
 

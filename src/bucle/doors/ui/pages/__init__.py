@@ -38,7 +38,7 @@ VIEWS: tuple[View, ...] = (
     View("/monitor", monitors, "monitors.html", "Monitor", "signals"),
     View("/monitor/{model}", monitor, "monitor.html", "Monitor", "looks"),
     View("/predictions", predictions, "predictions.html", "Monitor", "answers"),
-    View("/predictions/{id:path}", prediction, "prediction.html", "Monitor", "answers"),
+    View("/predictions/{id:path}", prediction, "prediction.html", "Monitor", "others"),
     View("/loop", loops, "loops.html", "Loop", "loops"),
     View("/loop/{model}", loop, "loop.html", "Loop", "steps"),
     View("/loop/{model}/{number}", cycle, "cycle.html", "Loop", "steps"),

@@ -92,4 +92,4 @@ def _facts(view: View, pins: list[tuple[str, str]], fills: list[Event]) -> ViewF
 
 
 def _filled(event: Event, name: str) -> bool:
-    return event.subject.startswith(f"features/{name}") or name in event.data.get("views", ())
+    return name in event.data.get("rows", {})

@@ -122,7 +122,7 @@ def loops(project: Project) -> Loops:
     return Loops(loops=tuple(found), problems=tuple(problems))
 
 
-def loop(project: Project, *, model: Name, limit: Limit = 200) -> LoopPage:
+def loop(project: Project, *, model: Name, limit: Limit = 100) -> LoopPage:
     """One loop.
 
     Args:
