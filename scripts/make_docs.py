@@ -1,17 +1,20 @@
-"""Write docs/cli.md from the parsers. `python scripts/make_docs.py`; a test compares the file with what this gives."""
+"""Write docs/cli.md and docs/errors.md from the code: `python scripts/make_docs.py`; tests compare them with it."""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from argparse import Action, ArgumentParser, _HelpAction, _SubParsersAction
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import bucle
 from bucle.doors.cli.main import NOUNS, make_parser
 from bucle.doors.cli.verb import Verb
+from bucle.ground.core import catalogue
 
-TARGET = Path(__file__).parent.parent / "docs" / "cli.md"
+DOCS = Path(__file__).parent.parent / "docs"
 EVERYWHERE = ("--project", "--database", "--json", "--quiet")
 HEAD = """\
 # Command line
@@ -92,5 +95,34 @@ def _written(action: Action) -> str:
     return f"{', '.join(action.option_strings)}{value}{' (required)' if action.required else ''}"
 
 
+ERRORS_HEAD = """\
+# Errors
+
+*Generated from the code by `scripts/make_docs.py`; do not edit.*
+
+Every error says what happened, with the value; why it matters; and the fix. Command line, API and pages show the same
+three sentences under the same code. The first two digits name the room: 01 core, 02 store, 03 ledger, 04 governance, 05 data,
+06 features, 07 pipelines, 08 tracking, 09 registry, 10 gates, 11 serving, 12 deploy, 13 monitoring, 15 loop, 16 doors.
+
+| code | error | what it means | exit | HTTP |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def errors_document() -> str:
+    """The table of every error Bucle raises on purpose."""
+    for module in pkgutil.walk_packages(bucle.__path__, "bucle."):
+        if not any(part in module.name for part in ("__main__", ".migrations", ".project.")):
+            importlib.import_module(module.name)
+    rows = (
+        f"| `{code}` | {kind.__name__} | {(kind.__doc__ or '').strip().splitlines()[0]} | {kind.exit_status} "
+        f"| {kind.http_status} |"
+        for code, kind in catalogue().items()
+        if kind.__module__.startswith("bucle.")
+    )
+    return ERRORS_HEAD + "\n".join(rows) + "\n"
+
+
 if __name__ == "__main__":
-    TARGET.write_text(document(), encoding="utf-8")
+    (DOCS / "cli.md").write_text(document(), encoding="utf-8")
+    (DOCS / "errors.md").write_text(errors_document(), encoding="utf-8")

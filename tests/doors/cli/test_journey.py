@@ -176,3 +176,13 @@ def test_the_loop_takes_a_request_and_turns_once(journey: Journey, bucle: Bucle)
     assert [one["decision"]["kind"] for one in turned.record][:2] == ["retrain", "judge"]
     cycle = bucle("loop", "cycle", "tumours", "1", *where)
     assert (cycle.status, "manual: new lab" in cycle.out) == (0, True)
+
+
+def test_another_policy_is_read_from_a_file(journey: Journey, bucle: Bucle, tmp_path: Path) -> None:
+    where = ["--project", str(journey["folder"])]
+    (tmp_path / "other.toml").write_text('[loop.tumours.retrain]\non = ["data"]\n')
+    (tmp_path / "odd.toml").write_text("[retrain]\nonn = []\n")
+    assert bucle("replay", "tumours", str(tmp_path / "other.toml"), *where, "--json").status == 0
+    odd = bucle("replay", "tumours", str(tmp_path / "odd.toml"), *where)
+    assert (odd.status, "'onn'" in odd.err) == (2, True)
+    assert bucle("replay", "tumours", str(tmp_path / "none.toml"), *where).status == 3

@@ -76,7 +76,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(short=_short, plain=to_builtins, kind=_kind)
+    environment.filters.update(short=_short, plain=to_builtins, kind=_kind, raw=_raw)
     environment.globals.update(
         asset=lambda name: f"/static/{name}?v={static_file(name)[1]}",
         state=state_of,
@@ -93,6 +93,13 @@ def _environment() -> Environment:
 def _short(text: str, length: int = 12) -> str:
     """A digest or id, cut to what people compare."""
     return text if len(text) < length + 4 else text[:length]
+
+
+def _raw(value: object) -> str:
+    """A value of the data as it is: a year or a code must not look like an amount."""
+    if value is None or value == "":
+        return NOTHING
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _kind(value: object) -> str:
