@@ -19,6 +19,7 @@ from bucle.line import data, deploy, gates, monitoring, pipelines, registry, ser
 from bucle.loop.controller import Action, Outcome
 from bucle.loop.policy import Policy
 from bucle.loop.state import Decision, Look, Measurement, State
+from bucle.loop.tail import SHADOW, Tail
 
 __all__ = ["PROFILE", "QUALITY", "actions_for"]
 
@@ -28,8 +29,6 @@ PROFILE = "profile.json"
 QUALITY = "quality.json"
 """The file in a package that holds the `monitoring.Quality` it had on held-out rows."""
 
-SHADOW = "shadow"
-
 
 def actions_for(project: Project, policy: Policy, target: deploy.Target) -> Action:
     """What carries out a model's decisions.
@@ -37,32 +36,8 @@ def actions_for(project: Project, policy: Policy, target: deploy.Target) -> Acti
     Args:
         target: where its endpoint runs.
     """
-    station = _Station(project, policy, target, _Tail(project, policy.endpoint))
+    station = _Station(project, policy, target, Tail(project, policy.endpoint))
     return lambda state, decision: _ACTIONS[decision.kind](station, state, decision)
-
-
-class _Tail:
-    """What clients were answered lately, read on from where the last look ended.
-
-    Only what a look needs is kept, without inputs: reading a whole month again each time takes seconds.
-    """
-
-    def __init__(self, project: Project, endpoint: str) -> None:
-        self._folder = serving.endpoint_folder(project.state, endpoint) / "log"
-        self._cursor = ""
-        self._kept: list[serving.Prediction] = []
-
-    def since(self, instant: datetime) -> pl.DataFrame:
-        """The answers for instants from this one on that were not collected before they were read here."""
-        fresh, self._cursor = serving.read_live(self._folder, self._cursor)
-        light = [_without_inputs(prediction) for prediction in fresh if prediction.arm != SHADOW]
-        self._kept = [one for one in (*self._kept, *light) if one.instants and max(one.instants) >= instant]
-        return serving.frame_of(self._kept).filter(pl.col("instant") >= instant)
-
-
-def _without_inputs(prediction: serving.Prediction) -> serving.Prediction:
-    score = {name: values for name, values in prediction.outputs.items() if name == prediction.score}
-    return replace(prediction, request={}, features={}, outputs=score)
 
 
 @dataclass(frozen=True)
@@ -70,7 +45,7 @@ class _Station:
     project: Project
     policy: Policy
     target: deploy.Target
-    tail: _Tail
+    tail: Tail
 
     @property
     def actor(self) -> str:

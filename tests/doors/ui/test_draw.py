@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bucle.doors.ui import draw, graph, ring
+from bucle.ground.ledger import Edge
 
 NUMBERS = st.floats(-1e6, 1e6)
 PAIRS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh")), max_size=30)
@@ -57,6 +58,18 @@ def test_a_thousand_nodes_are_laid_out_in_the_time_of_a_page() -> None:
     started = time.perf_counter()
     assert len(graph.layered(edges).nodes) == 1001
     assert time.perf_counter() - started < 2
+
+
+def test_a_heap_of_leaves_stands_as_one_box_that_leads_to_what_it_hangs_on() -> None:
+    edges = [Edge(source="run/1", target=f"signal/{n}", kind="raised") for n in range(9)]
+    lay = graph.of_edges([*edges, Edge(source="run/1", target="model/m@1", kind="made")], "model/m@1")
+    boxes = {graph.unfolded(node.name) for node in lay.nodes}
+    assert boxes == {("run/1", "run/1"), ("model/m@1", "model/m@1"), ("signal/9 × signal", "run/1")}
+
+
+def test_a_source_stands_beside_what_comes_of_it() -> None:
+    lay = graph.layered([("a", "b", "x"), ("b", "c", "x"), ("late", "c", "x")])
+    assert {node.name: node.layer for node in lay.nodes} == {"a": 0, "b": 1, "late": 1, "c": 2}
 
 
 def test_the_ring_goes_round_and_closes() -> None:

@@ -16,6 +16,11 @@ def _under(path: str) -> Callable[[str, str], str]:
     return lambda name, version: f"{path}/{quote(name, safe='/')}"
 
 
+def _step(name: str, version: str) -> str:
+    execution, _, position = name.rpartition(".")
+    return f"/pipelines/{quote(execution, safe='')}?{urlencode({'step': position})}" if execution else "/pipelines"
+
+
 _PAGES: dict[str, Callable[[str, str], str]] = {
     "model": _model,
     "run": _under("/runs"),
@@ -27,6 +32,8 @@ _PAGES: dict[str, Callable[[str, str], str]] = {
     "prediction": _under("/predictions"),
     "loop": _under("/loop"),
     "features": lambda name, version: f"/features#{quote(name, safe='')}",
+    "view": lambda name, version: f"/features#{quote(name, safe='')}",
+    "step_run": _step,
     "commit": lambda name, version: f"/data?at={quote(name, safe='')}",
     "branch": lambda name, version: "/data" if name == "main" else f"/audit?{urlencode({'subject': f'branch/{name}'})}",
     "event": lambda name, version: f"/audit?before={int(name) + 1}&limit=1" if name.isdecimal() else "/audit",
