@@ -64,7 +64,7 @@ def test_a_heap_of_leaves_stands_as_one_box_that_leads_to_what_it_hangs_on() -> 
     edges = [Edge(source="run/1", target=f"signal/{n}", kind="raised") for n in range(9)]
     lay = graph.of_edges([*edges, Edge(source="run/1", target="model/m@1", kind="made")], "model/m@1")
     boxes = {graph.unfolded(node.name) for node in lay.nodes}
-    assert boxes == {("run/1", "run/1"), ("model/m@1", "model/m@1"), ("signal/9 × signal", "run/1")}
+    assert boxes == {("run/1", "run/1"), ("model/m@1", "model/m@1"), ("signal/9 \u00d7 signal", "run/1")}
 
 
 def test_a_source_stands_beside_what_comes_of_it() -> None:

@@ -87,5 +87,3 @@ def written(weights: np.ndarray) -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return model.SerializeToString(deterministic=True)
-
-

@@ -14,7 +14,7 @@ from bucle.line import data, features
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 
-VIEWS = '''
+VIEWS = """
 from datetime import timedelta
 import polars as pl
 from bucle.line.features import Source, feature_view, request_view
@@ -35,7 +35,7 @@ def shop_sales(sales):
 @request_view(inputs=["asked", "last"], schema={"ratio": pl.Float64})
 def asked_against_last(frame):
     return frame.select(ratio=pl.col("asked") / pl.col("last"))
-'''
+"""
 
 
 @pytest.fixture

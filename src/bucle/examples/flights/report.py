@@ -201,5 +201,3 @@ def _month_row(rows: pl.DataFrame) -> MonthRow:
         loop_auc=gates.auc(labels, rows["score"].to_numpy()),
         static_auc=gates.auc(labels, rows["static"].to_numpy()),
     )
-
-
