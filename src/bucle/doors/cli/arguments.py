@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["add_limit", "add_params", "add_reason", "count", "instant", "pair", "share", "shares", "values"]
+__all__ = ["add_limit", "add_params", "add_reason", "count", "instant", "pair", "port", "share", "shares", "values"]
 
 
 def instant(text: str) -> datetime:
@@ -49,6 +49,13 @@ def count(text: str) -> int:
     """A whole number, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 lets the system choose."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise ArgumentTypeError(f"{text!r} is no port between 0 and 65535")
     return int(text)
 
 

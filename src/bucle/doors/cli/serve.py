@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bucle.doors.cli.arguments import port
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
 
@@ -22,7 +23,7 @@ COMMAND = (sys.executable, "-m", "bucle.line.serving", "--enrich", "bucle.line.f
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("endpoint")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=0, help="the TCP port (default: a free one)")
+    parser.add_argument("--port", type=port, default=0, help="the TCP port (default: a free one)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--detach", action="store_true", help="go on in the background and return")
     how.add_argument("--stop", action="store_true", help="stop the one that runs: what is under way is answered first")

@@ -6,6 +6,7 @@ import threading
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from bucle.doors.cli.arguments import port
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
 
@@ -22,7 +23,7 @@ LOOK_S = 5.0
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--host", default=None, help="the address to listen on (default: [server] host)")
     parser.add_argument(
-        "--port", type=int, default=None, help="the TCP port; 0 lets the system choose (default: [server] port)"
+        "--port", type=port, default=None, help="the TCP port; 0 lets the system choose (default: [server] port)"
     )
     parser.add_argument("--no-loop", action="store_true", help="only show; another process turns the loops")
 

@@ -209,7 +209,7 @@ class _Line:
 def _zygote_environment() -> dict[str, str]:
     """What steps find in their environment.
 
-    String hashes are fixed, so that the order of a set does not differ between two runs of one key. OpenMP threads sleep
+    String hashes are fixed, so that the order of a set is the same in every run of one key. OpenMP threads sleep
     while they wait instead of spinning: beside one busy process on two cores, LightGBM on two threads took 3 s that way
     and 18 s the other.
     """
