@@ -39,6 +39,20 @@ def test_nothing_is_decided_before_anybody_asked() -> None:
     assert world.tick() is None
 
 
+def test_a_champion_made_by_hand_is_the_champion() -> None:
+    world = World(policy(), seed=3)
+    world.commit()
+    world.happen("registry.alias_set", "model/m", {"alias": "champion", "version": 7})
+    assert world.state().champion == 7
+    while not any(d.kind == "roll" for d in world.carried):
+        world.ask()
+        world.settle()
+        world.pass_time(days=1)
+    assert next(d for d in world.carried if d.kind == "roll").share < 1.0
+    world.happen("registry.alias_set", "model/other", {"alias": "champion", "version": 9})
+    assert world.state().champion != 9
+
+
 def test_a_commit_to_another_table_or_branch_is_no_news() -> None:
     world = World(policy())
     world.commit(table="predictions")

@@ -111,6 +111,11 @@ class World:
     def do_roll(self, decision: Decision) -> dict[str, Any]:
         return {"rollout": f"roll{decision.version}"}
 
+    def do_promote(self, decision: Decision) -> dict[str, Any]:
+        data = {"alias": "champion", "version": decision.version}
+        self.happen("registry.alias_set", "model/m", data, "loop/m")
+        return {}
+
     def do_look(self, decision: Decision) -> dict[str, Any]:
         status = self.random.choice(["healthy", "healthy", "undecided", "failing"])
         return {"look": {"at": self.now.isoformat(), "status": status, "rows": 1000, "reasons": [status]}}

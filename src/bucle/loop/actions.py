@@ -176,6 +176,8 @@ def _retrain(station: _Station, state: State, decision: Decision) -> Outcome:
 
 def _propose(station: _Station, state: State, decision: Decision) -> Outcome:
     """Take up a version that somebody registered by hand."""
+    if not state.holdout:
+        return {"failed": "there are no held-out rows to judge it on: let the loop train a version first"}
     try:
         version = station.version(decision.version)
     except BucleError as error:
@@ -296,6 +298,7 @@ def _promote(station: _Station, state: State, decision: Decision) -> Outcome:
     """Give the candidate all traffic, the alias `champion` and the stage `production`; the old one stands by."""
     project, policy = station.project, station.policy
     assert state.cycle is not None
+    before = state.cycle.champion
     if deploy.rollout(project, state.cycle.rollout).state == deploy.CANARY:
         deploy.promote(
             project, state.cycle.rollout, actor=station.actor, reason=decision.reason, key=f"{decision.id}/traffic"
@@ -311,8 +314,8 @@ def _promote(station: _Station, state: State, decision: Decision) -> Outcome:
     )
     deploy.apply(project, policy.endpoint, station.target)
     _move(station, decision, "production", decision.version, decision.reason)
-    if state.champion:
-        _move(station, decision, "validated", state.champion, f"stands by for version {decision.version}")
+    if before:
+        _move(station, decision, "validated", before, f"stands by for version {decision.version}")
     _alias(station, decision, "champion", decision.version)
     _point_challenger(station, decision, None)
     return {}

@@ -19,7 +19,8 @@ from bucle.loop.state import Cycle, Decision, DecisionKind, Look, Measurement, R
 
 __all__ = ["KINDS", "decide", "fold", "fold_all"]
 
-KINDS = ("data.committed", "governance.approved", "loop.requested", "loop.decided", "loop.done")
+ALIASES = ("registry.alias_set", "registry.alias_removed")
+KINDS = ("data.committed", "governance.approved", *ALIASES, "loop.requested", "loop.decided", "loop.done")
 """The events the engine reads; everything else on the ledger is for people."""
 
 
@@ -40,6 +41,8 @@ def fold(state: State, event: Event, tables: tuple[str, ...]) -> State:
         return _committed(state, event, tables)
     if event.kind == "governance.approved":
         return _approved(state, event)
+    if event.kind in ALIASES:
+        return _aliased(state, event)
     if event.subject != f"loop/{state.model}":
         return state
     if event.kind == "loop.requested":
@@ -235,6 +238,13 @@ def _approved(state: State, event: Event) -> State:
     if event.data.get("digest") != cycle.digest:
         return state
     return replace(state, cycle=replace(cycle, approvals=(*cycle.approvals, event.actor)))
+
+
+def _aliased(state: State, event: Event) -> State:
+    """Who bears the alias `champion` is the champion, also when somebody gave it by hand."""
+    if event.subject != f"model/{state.model}" or event.data.get("alias") != "champion":
+        return state
+    return replace(state, champion=event.data.get("version") or 0, watched_until=state.watched_until or event.at)
 
 
 def _decided(state: State, decision: Decision, at: datetime) -> State:

@@ -46,5 +46,5 @@ def test_routes_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_without_routes_says_how_to_get_some(tmp_path: Path) -> None:
-    with pytest.raises(NoRoutes, match="bucle deploy start"):
+    with pytest.raises(NoRoutes, match="bucle deploy roll"):
         load_routes(tmp_path)

@@ -82,6 +82,8 @@ def listen(host: str, port: int) -> socket.socket:
         PortBusy: another program has it.
         UserError: there is no such address here.
     """
+    if not 0 <= port < 65536:
+        raise UserError(f"{port} is no TCP port.", why="A port is a number from 0 to 65535.", fix="E.g. --port 4242")
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, proto)

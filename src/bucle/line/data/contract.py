@@ -142,7 +142,7 @@ def load_contract(path: Path) -> Contract:
         raise NotFound(
             f"There is no contract {path}.",
             why="A table's contract is kept in contracts/TABLE.yaml.",
-            fix="Make a first one from its rows: bucle data contract infer TABLE",
+            fix="Make a first one from its rows: bucle data infer TABLE",
             at=str(path),
         ) from error
     return parse_contract(text, path.name)

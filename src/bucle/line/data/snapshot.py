@@ -131,7 +131,7 @@ def state_of(commit: Commit, table: str) -> TableState:
         raise NoSuchTable(
             f"Commit {short(commit.id)} has no table {table!r}.",
             why=f"It has: {', '.join(known[:20]) or 'none'}.",
-            fix=suggest(table, known) or "See what there is: bucle data tables",
+            fix=suggest(table, known) or "See what there is: bucle data list",
             at=table,
         )
     return commit.tables[table]

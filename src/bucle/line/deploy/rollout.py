@@ -251,7 +251,7 @@ def _begin(
         raise RolloutActive(
             f"Endpoint {endpoint!r} has the rollout {active} under way.",
             why="Two at once could not be told apart in what follows.",
-            fix=f"End it first: bucle deploy promote {active}, or bucle deploy roll-back {active}",
+            fix=f"End it first: bucle deploy promote {active}, or bucle deploy rollback {active}",
         )
     now = store.find_routes(tx.connection, endpoint)
     champion = None if now is None else now.champion
@@ -349,7 +349,7 @@ def _over(now: Rollout, wanted: str) -> RolloutOver:
     return RolloutOver(
         f"Rollout {now.id} was {now.state.replace('_', ' ')} and cannot be {wanted}.",
         why="A rollout ends once.",
-        fix=f"Start another: bucle deploy start {now.endpoint} {now.model}@VERSION",
+        fix=f"Start another: bucle deploy roll {now.endpoint} {now.model}@VERSION",
     )
 
 

@@ -105,5 +105,5 @@ def arm_of(name: str, version: ModelVersion, share: float) -> Arm:
 
 def _no_endpoint(endpoint: str) -> NotFound:
     return NotFound(
-        f"Nothing was ever deployed to the endpoint {endpoint!r}.", fix=f"bucle deploy start {endpoint} MODEL@VERSION"
+        f"Nothing was ever deployed to the endpoint {endpoint!r}.", fix=f"bucle deploy roll {endpoint} MODEL@VERSION"
     )

@@ -109,7 +109,7 @@ def verdict(project: Project, id: str) -> Verdict:  # noqa: A002  the noun says 
             return _verdict_of(row)
         known = [row["id"] for row in store.verdict_rows(connection, None, 200)]
     raise NoSuchVerdict(
-        f"There is no verdict {id!r}.", fix=suggest(id, known) or "See the events: bucle event list gates.judged", at=id
+        f"There is no verdict {id!r}.", fix=suggest(id, known) or "See the events: bucle gate list", at=id
     )
 
 

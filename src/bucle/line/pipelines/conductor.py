@@ -209,7 +209,7 @@ def error_of(run: StepRun) -> StepFailed:
     return kind(
         f"Step {run.step} failed: {failure.kind}: {code}{failure.message}",
         why=failure.why or f"It was attempt {run.attempt}; the steps before it are kept.",
-        fix=failure.fix or f"Read its log: bucle run log {run.id}. Then go on: bucle run --resume {run.execution}",
+        fix=failure.fix or f"Read its log: bucle run --log {run.id}. Then go on: bucle run --resume {run.execution}",
         at=run.id,
     )
 

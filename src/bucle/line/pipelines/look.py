@@ -66,7 +66,7 @@ def step_run(project: Project, id_: str) -> StepRun:
         raise NoSuchExecution(
             f"There is no step run {id_!r}.",
             why="A step run is called execution.position.",
-            fix="List them: bucle run show EXECUTION",
+            fix="List them: bucle run --show EXECUTION",
             at=id_,
         )
     return found

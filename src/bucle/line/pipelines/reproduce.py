@@ -82,7 +82,7 @@ def _plan(project: Project, recorded: StepRun) -> Plan:
         raise CodeChanged(
             f"The code of {recorded.step} is not what {recorded.id} was computed with.",
             why="Another code may well give another result.",
-            fix=f"Check out the commit it ran at; the source it had: bucle run code {recorded.id}",
+            fix=f"Check out the commit it ran at; the source it had: bucle run --code {recorded.id}",
             at=recorded.source,
         )
     project.modules()

@@ -336,7 +336,7 @@ def _known(project: Project, execution_id: str) -> Execution:
         raise NoSuchExecution(
             f"There is no execution {execution_id!r}.",
             why="Nothing of that id stands in the journal.",
-            fix="List them: bucle run list",
+            fix="List them: bucle run --list",
             at=execution_id,
         )
     return known

@@ -218,5 +218,5 @@ def _failed(digest: str, error: Exception) -> ModelFailed:
     return ModelFailed(
         f"Package {digest[:12]} failed: {type(error).__name__}: {str(error)[:300]}",
         why="Its input was in order, so the model or its feature views are not.",
-        fix="Roll back: bucle deploy roll-back ENDPOINT",
+        fix="Roll back: bucle deploy rollback ENDPOINT",
     )

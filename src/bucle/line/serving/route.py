@@ -104,7 +104,7 @@ def load_routes(folder: Path) -> Routes:
         raise NoRoutes(
             f"Endpoint {folder.name!r} has no routes.",
             why="Nothing was ever deployed to it.",
-            fix=f"bucle deploy start {folder.name} MODEL@VERSION",
+            fix=f"bucle deploy roll {folder.name} MODEL@VERSION",
         ) from error
 
 

@@ -166,6 +166,6 @@ def _row(connection: Connection, id_: str) -> dict[str, Any]:
     recent = [row["id"] for row in store.run_rows(connection, None, None, 200)]
     raise NoSuchRun(
         f"There is no run {id_!r}." if not near else f"More than one run begins with {id_!r}.",
-        fix=suggest(id_, near or recent) or "See: bucle experiment list",
+        fix=suggest(id_, near or recent) or "See: bucle runs list",
         at=id_,
     )
