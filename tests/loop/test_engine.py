@@ -86,6 +86,18 @@ def test_every_window_ends_in_a_retraining_or_a_stated_hold() -> None:
     assert kinds[1] in {"hold", "retrain"}
 
 
+def test_windows_missed_while_nobody_turned_the_loop_are_one_window() -> None:
+    world = World(policy(), seed=3)
+    first_champion(world)
+    before = len(world.carried)
+    world.pass_time(days=400)
+    world.settle()
+    watches = [d for d in world.carried[before:] if d.kind == "watch"]
+    assert len(watches) == 1
+    assert watches[0].until is not None
+    assert (world.now - watches[0].until).days < 31
+
+
 def test_hysteresis_waits_for_the_second_look_in_a_row() -> None:
     always = RetrainPolicy(on=("quality",), min_auc=0.99, consecutive=2)
     world = World(policy(retrain=always), seed=3)

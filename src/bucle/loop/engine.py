@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bucle.ground.ledger import Event
-from bucle.loop.policy import Policy, duration, next_due
+from bucle.loop.policy import Policy, duration, last_due
 from bucle.loop.state import Cycle, Decision, DecisionKind, Look, Measurement, Request, State
 
 __all__ = ["KINDS", "decide", "fold", "fold_all"]
@@ -71,8 +71,8 @@ def decide(policy: Policy, state: State, now: datetime) -> Decision | None:
 def _watch(policy: Policy, state: State, now: datetime) -> Decision | None:
     if not state.champion or state.watched_until is None:
         return None
-    until = next_due(state.watched_until, policy.watch_every)
-    if now < until:
+    until = last_due(state.watched_until, policy.watch_every, now)
+    if until is None:
         return None
     return _say(state, "watch", f"the window ends {until:%Y-%m-%d}", since=state.watched_until, until=until)
 

@@ -14,7 +14,7 @@ from bucle.ground.core import Section, digest_of_value, short, suggest, to_built
 from bucle.ground.project import Project
 from bucle.loop.errors import BadPolicy, NoSuchLoop
 
-__all__ = ["Labels", "Policy", "RetrainPolicy", "RolloutPolicy", "duration", "next_due", "policy_of"]
+__all__ = ["Labels", "Policy", "RetrainPolicy", "RolloutPolicy", "duration", "last_due", "next_due", "policy_of"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _TRIGGERS = ("quality", "drift", "prediction_drift", "errors", "schedule", "data")
@@ -195,3 +195,17 @@ def next_due(since: datetime, every: str) -> datetime:
         return since + duration(every)
     year, month = divmod(since.year * 12 + since.month, 12)
     return datetime(year, month + 1, 1, tzinfo=UTC)
+
+
+def last_due(since: datetime, every: str, now: datetime) -> datetime | None:
+    """When the last window that is over by `now` ended, counted from `since`; None while the first goes on.
+
+    Windows missed while nobody turned the loop are one long window: what matters is how the world is now.
+    """
+    if every != "1mo":
+        step = duration(every)
+        return since + (now - since) // step * step if now - since >= step else None
+    due = next_due(since, every)
+    if now < due:
+        return None
+    return max(due, datetime(now.year, now.month, 1, tzinfo=UTC))

@@ -66,7 +66,7 @@ def _run(options: Namespace, terminal: Terminal) -> int:
             _stay(year.project, options.port, terminal)
     finally:
         year.close()
-    terminal.next(f"bucle up --project {folder}")
+    terminal.next(f"bucle up --no-loop --project {folder}")
     return 0 if report.audit.is_sound and report.proof.is_identical else 1
 
 
