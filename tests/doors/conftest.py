@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +13,7 @@ import pytest
 
 from bucle.doors.server import serve
 from bucle.ground.project import Project
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from filled import fill
+from doors.filled import fill
 
 
 class Site:

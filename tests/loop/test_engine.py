@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from world import World, policy
-
 from bucle.loop import RetrainPolicy, RolloutPolicy
+from loop.world import World, policy
 
 ACTS = ["hour", "day", "month", "commit", "ask", "crash"]
 

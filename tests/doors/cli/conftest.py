@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,7 @@ from typing import Any
 import pytest
 
 from bucle.doors.cli.main import main
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from typed import Bucle, Said, installed
+from doors.cli.typed import Bucle, Said, installed
 
 
 @pytest.fixture

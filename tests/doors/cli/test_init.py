@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typed import Bucle
+
+from doors.cli.typed import Bucle
 
 
 def test_a_bare_project_has_settings_and_nothing_else(bucle: Bucle, tmp_path: Path) -> None:

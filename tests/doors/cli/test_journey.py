@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from typed import PROGRAM, Bucle, Said
+
+from doors.cli.typed import PROGRAM, Bucle, Said
 
 Journey = dict[str, Any]
 

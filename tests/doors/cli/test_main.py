@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from typed import PROGRAM, Bucle
 
 from bucle.doors.cli import status
 from bucle.doors.cli.verb import Verb
@@ -21,6 +20,7 @@ from bucle.ground.core import (
     UserError,
 )
 from bucle.version import __version__
+from doors.cli.typed import PROGRAM, Bucle
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from onnx import parser
-from typed import Bucle
+
+from doors.cli.typed import Bucle
 
 MODEL = (
     '<ir_version: 8, opset_import: ["" : 17]> g (float[N,1] x) => (float[N,1] probability) { probability = Sigmoid(x) }'

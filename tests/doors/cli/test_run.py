@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typed import Bucle
+
+from doors.cli.typed import Bucle
 
 MODULE = """
 from bucle.line.pipelines import pipeline, step

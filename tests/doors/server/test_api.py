@@ -12,7 +12,7 @@ from bucle.doors.ui import result_type
 from bucle.ground.ledger import Event
 from bucle.line.gates import Verdict
 from bucle.line.tracking import Run
-from conftest import Site
+from doors.conftest import Site
 
 
 @pytest.fixture(scope="module")

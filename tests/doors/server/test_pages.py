@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-from filled import NASTY
 
 from bucle.doors.ui import VIEWS, language
 from bucle.line import registry
-from conftest import Site, addresses
+from doors.conftest import Site, addresses
+from doors.filled import NASTY
 
 VOID = {"meta", "link", "input", "br", "hr", "img", "path", "circle", "line", "rect", "use"}
 EMPTY = [view.path for view in VIEWS if "{" not in view.path and view.path != "/compare"] + ["/api"]

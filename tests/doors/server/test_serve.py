@@ -17,7 +17,7 @@ import pytest
 from bucle.doors.server import PortBusy, make_app, serve
 from bucle.ground.core import UserError
 from bucle.ground.project import Project
-from conftest import Site, served
+from doors.conftest import Site, served
 
 SCRIPT = """
 import sys

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Site, served, some_addresses
+from doors.conftest import Site, served, some_addresses
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.browser

@@ -16,7 +16,7 @@ from bucle.doors.ui import choose, language
 from bucle.doors.ui.language import Language
 from bucle.doors.ui.render import MENU, _environment
 from bucle.doors.ui.states import STATES
-from conftest import addresses
+from doors.conftest import addresses
 
 UI = Path(bucle.doors.ui.__file__).parent
 TEMPLATES = sorted((UI / "templates").glob("*.html"))

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from bucle.ground.project import Project
 from bucle.line import features
 from bucle.line.features import BadView, LocalOnline, PeekingView, ViewChanged, WrongRows, feature_view, request_view
-from conftest import START, views
+from line.features.conftest import START, views
 
 INSTANT = pl.Datetime("us", "UTC")
 

@@ -155,7 +155,6 @@ def test_arrays_come_back_bit_for_bit(blobs: LocalBlobs, tmp_path: Path, array: 
         (Parts, {"train": FRAME}),
         (Path, Path("/no/such/file")),
     ],
-    ids=str,
 )
 def test_what_would_not_come_back_is_refused(blobs: LocalBlobs, tmp_path: Path, annotation: Any, value: Any) -> None:
     with pytest.raises(ValueNotKept):
