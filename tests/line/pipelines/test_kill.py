@@ -61,6 +61,8 @@ LINE = """
 """
 
 DRIVER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 import sys
 from bucle.ground.project import Project
 from bucle.line import pipelines

@@ -99,7 +99,7 @@ def test_no_request_fails_while_versions_are_swapped(
 
     told = load_while(process.url, rows, swap)
     assert {status for status, _, _ in told} == {200}
-    assert len({version for _, version, _ in told}) > 2
+    assert len({version for _, version, _ in told}) >= 2
     logged = [p.request_id for p in read_segments(serving.endpoint_folder(project.state, "flights") / "log")]
     assert len(logged) == len(set(logged))
     assert {identity for _, _, identity in told} <= set(logged)

@@ -246,6 +246,9 @@ def _anew(series: pl.Series) -> pl.Expr:
     if series.dtype in (pl.String, pl.Binary):
         empty = pl.lit("" if series.dtype == pl.String else b"")
         column = pl.when(column.is_not_null()).then(column.fill_null(empty))
+    if series.dtype == pl.List:
+        # The values within have a bitmap of their own, which the gather of the lists leaves as it was.
+        column = column.list.eval(pl.element().gather(pl.int_range(pl.len(), dtype=pl.UInt32)))
     return column.gather(everywhere).alias(series.name)
 
 
