@@ -58,6 +58,9 @@ class Chart(NamedTuple):
     lines: tuple[Line, ...]
 
 
+_NOTHING = 1e-300
+"""Numbers this small are drawn as 0: steps between them cannot be told apart any more."""
+
 Point = tuple[str, float | None, float | None, float | None]
 """Label, value, low, high."""
 
@@ -71,9 +74,9 @@ def scale(value: float, values: tuple[float, float], pixels: tuple[float, float]
 
 def axis(values: Sequence[float], start: float, end: float, *, ticks: int = 4, include: Sequence[float] = ()) -> Axis:
     """An axis that holds all values, with ticks at round numbers."""
-    known = [value for value in (*values, *include) if math.isfinite(value)] or [0.0, 1.0]
-    low, high = min(known), max(known)
-    if low == high:
+    known = [0.0 if abs(value) < _NOTHING else value for value in (*values, *include) if math.isfinite(value)]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    if high - low <= _NOTHING:
         low, high = low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
     step = _round_step((high - low) / ticks)
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step
