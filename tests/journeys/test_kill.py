@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -36,9 +37,10 @@ def kill_server(root: Path, chance: random.Random) -> None:
     """Now and then the endpoint's own process is killed as well, should it still be there."""
     known = root / ".bucle" / "endpoints" / "toy" / "process.json"
     if known.exists() and chance.random() < 0.5:
-        pid = json.loads(known.read_text())["pid"]
-        if psutil.pid_exists(pid) and "bucle.line.serving" in " ".join(psutil.Process(pid).cmdline()):
-            psutil.Process(pid).kill()
+        with contextlib.suppress(psutil.Error):  # it may end by itself this very moment
+            server = psutil.Process(json.loads(known.read_text())["pid"])
+            if "bucle.line.serving" in " ".join(server.cmdline()):
+                server.kill()
 
 
 def play_with_kills(root: Path, kills: int, seed: int, longest_s: float, database: str = "") -> dict[str, Any]:

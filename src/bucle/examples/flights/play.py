@@ -58,20 +58,44 @@ def make_project(folder: Path) -> None:
     """Copy the example project into a folder that has none yet, and put it under git where there is git."""
     source = Path(str(resources.files("bucle.examples.flights") / "project"))
     if not (folder / "bucle.toml").exists():
-        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        _commit(folder)
+        left_out = shutil.ignore_patterns("__pycache__", "bucle.toml")
+        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=left_out)
+        _commit(folder, (source / "bucle.toml").read_bytes())
 
 
-def _commit(folder: Path) -> None:
-    """One commit with a fixed author and date, so that the same example has the same commit everywhere."""
+def _commit(folder: Path, settings: bytes) -> None:
+    """One commit with a fixed author and date, so that the same example has the same commit everywhere.
+
+    `bucle.toml` gets its name last: a folder that has one is whole, also when this was killed on the way.
+    """
+    waiting, target = folder / ".bucle.toml.new", folder / "bucle.toml"
+    waiting.write_bytes(settings)
+    shutil.rmtree(folder / ".git", ignore_errors=True)
+    _git(folder, ["init", "-q"], ["add", ".", ":!.bucle.toml.new"])
+    blob = _git(folder, ["hash-object", "-w", waiting.name])
+    _git(
+        folder,
+        ["update-index", "--add", "--cacheinfo", f"100644,{blob},{target.name}"],
+        ["commit", "-q", "--no-gpg-sign", "-m", "The flights example"],
+    )
+    waiting.rename(target)
+
+
+def _git(folder: Path, *commands: list[str]) -> str:
+    """Run git commands, where there is git, and give what the last one said."""
     git = shutil.which("git")
-    if git is None or (folder / ".git").exists():
-        return
+    if git is None:
+        return ""
     who = dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "Bucle")
     who |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "demo@bucle.invalid")
     who |= dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2013-01-01T00:00:00Z")
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "--no-gpg-sign", "-m", "The flights example"]):
-        subprocess.run([git, *arguments], cwd=folder, env={**os.environ, **who}, check=False, capture_output=True)  # noqa: S603
+    said = ""
+    for arguments in commands:
+        done = subprocess.run(  # noqa: S603
+            [git, *arguments], cwd=folder, env={**os.environ, **who}, check=False, capture_output=True
+        )
+        said = done.stdout.decode().strip()
+    return said
 
 
 class Year:
@@ -109,6 +133,8 @@ class Year:
         """Everything that has not happened yet, to the end of the year."""
         act = loop.actions_for(self.project, self.policy, self.target)
         with loop.Controller(self.project, self.policy, act, report=self._report) as controller:
+            # A demo that was killed leaves its endpoint for a moment; this one must not talk to that.
+            serving.stop_process(self.project.state, self.policy.endpoint)
             self._begin(controller)
             for month in range(3, self.months + 1):
                 self._play_month(controller, month)
