@@ -95,11 +95,12 @@ def test_no_request_fails_while_versions_are_swapped(
         for version in range(2, 8):
             generation = deploy(pack(bias=version / 10), version=version).generation
             assert serving.ask(process, "/bucle/reload")["generation"] == generation
-            assert running.infer("flights", rows).version == version
+            for _ in range(25):  # the clients must get their turn before the next swap
+                assert running.infer("flights", rows).version == version
 
     told = load_while(process.url, rows, swap)
     assert {status for status, _, _ in told} == {200}
-    assert len({version for _, version, _ in told}) >= 2
+    assert len({version for _, version, _ in told}) > 2
     logged = [p.request_id for p in read_segments(serving.endpoint_folder(project.state, "flights") / "log")]
     assert len(logged) == len(set(logged))
     assert {identity for _, _, identity in told} <= set(logged)
