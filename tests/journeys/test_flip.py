@@ -110,7 +110,7 @@ def tamper(connection: sqlite3.Connection, table: str) -> None:
 
 
 def test_flipped_bytes_in_the_database_file_are_found(copy: Path) -> None:
-    """In the pages themselves, in tables and indexes; only the names SQLite gives its own indexes hold nothing of ours."""
+    """In the pages themselves, tables and indexes; only the names SQLite gives its own indexes hold nothing of ours."""
     with sqlite3.connect(copy / ".bucle" / "bucle.db") as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("VACUUM")
