@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from bucle.ground.core import Clock, Config, NotFound, ProjectSection, StoreSection, SystemClock, UserError, load_config
 from bucle.ground.ledger import Anchor, Ledger
-from bucle.ground.store import Database, LocalBlobs
+from bucle.ground.store import Database, open_blobs, place_of
 
 __all__ = ["STATE", "ModuleFailed", "Project", "find_root", "load_modules"]
 
@@ -59,7 +59,7 @@ class Project:
         self.state.mkdir(parents=True, exist_ok=True)
         self.database = Database(database_url)
         self.database.migrate()
-        self.blobs = LocalBlobs(self.state / "blobs")
+        self.blobs = open_blobs(place_of(self.state, config.section("store", StoreSection)))
         self.anchor = Anchor(self.state / "ledger.anchor")
         self.ledger = Ledger(self.database, clock, self.anchor)
         self._kept: dict[type[_Closeable], _Closeable] = {}

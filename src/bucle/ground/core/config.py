@@ -6,13 +6,22 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from bucle.ground.core.errors import ConfigError, NotFound, suggest
 
-__all__ = ["Config", "ProjectSection", "Section", "ServerSection", "StoreSection", "load_config", "parse_config"]
+__all__ = [
+    "Config",
+    "ProjectSection",
+    "S3Section",
+    "Section",
+    "ServerSection",
+    "StoreSection",
+    "load_config",
+    "parse_config",
+]
 
 ROOMS = ("project", "store", "server", "data", "features", "pipelines", "serving", "monitoring", "endpoint", "loop")
 """The tables a `bucle.toml` may have."""
@@ -36,14 +45,43 @@ class ProjectSection(Section, frozen=True):
     modules: tuple[str, ...] = ()
 
 
+class S3Section(Section, frozen=True):
+    """`[store.s3]`: how to reach the bucket. It names environment variables; it never holds a secret.
+
+    Attributes:
+        endpoint: the address of a store other than Amazon's, e.g. `http://127.0.0.1:9000`; empty means Amazon's.
+        region: the region; empty means `AWS_REGION` or `us-east-1`.
+        path_style: whether the bucket stands in the path of an address, as most other stores want it.
+        key_env: the variable with the access key. When it is empty, the usual AWS sources are asked: web identity,
+            container, instance.
+        secret_env: the variable with the secret key.
+        token_env: the variable with a session token, if there is one.
+        retry_s: seconds during which a failed request is tried again, > 0.
+        cache_mb: how much of the bucket is kept on the local disk, > 0.
+    """
+
+    endpoint: str = ""
+    region: str = ""
+    path_style: bool = True
+    key_env: str = "AWS_ACCESS_KEY_ID"
+    secret_env: str = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  the name of a variable
+    token_env: str = "AWS_SESSION_TOKEN"  # noqa: S105  the name of a variable
+    retry_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    cache_mb: Annotated[int, msgspec.Meta(gt=0)] = 10_240
+
+
 class StoreSection(Section, frozen=True):
     """`[store]`: where state lives.
 
     Attributes:
         database: an SQLAlchemy URL; empty means SQLite at `.bucle/bucle.db`.
+        blobs: `s3://bucket/prefix`; empty means the folder `.bucle/blobs`.
+        s3: how to reach the bucket.
     """
 
     database: str = ""
+    blobs: str = ""
+    s3: S3Section = S3Section()
 
 
 class ServerSection(Section, frozen=True):
@@ -52,10 +90,13 @@ class ServerSection(Section, frozen=True):
     Attributes:
         host: the address; only this machine unless told otherwise.
         port: the TCP port; 0 lets the system choose.
+        webhook_hosts: what webhooks may reach besides the open internet: hosts, `host:port`, addresses or networks,
+            e.g. `["hooks.lan", "10.1.0.0/16"]`.
     """
 
     host: str = "127.0.0.1"
     port: int = 4242
+    webhook_hosts: tuple[str, ...] = ()
 
 
 class Config:
@@ -138,6 +179,7 @@ def parse_config(text: str, source: str = "bucle.toml") -> Config:
         raise ConfigError(f"{source} is not valid TOML: {error}.", fix="Mend that line.", at=source) from error
     config = Config(raw, source)
     config.section("project", ProjectSection)
+    config.section("store.s3", S3Section)
     config.section("store", StoreSection)
     config.section("server", ServerSection)
     return config

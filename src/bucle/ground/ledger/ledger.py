@@ -24,12 +24,14 @@ class Transaction:
     """The inside of `Ledger.transaction`: what is written here is kept together or not at all.
 
     Attributes:
-        connection: for reading within the transaction.
+        connection: for reading within the transaction, and for writing volatile tables.
+        seq: the number its event will have.
         data: what the event will say besides; fill it before the block ends.
     """
 
-    def __init__(self, connection: Connection, data: Mapping[str, Any]) -> None:
+    def __init__(self, connection: Connection, data: Mapping[str, Any], seq: int) -> None:
         self.connection = connection
+        self.seq = seq
         self.data: dict[str, Any] = dict(data)
         self.edges: set[tuple[str, str, str]] = set()
         self._changes: dict[tuple[str, str], str | None] = {}
@@ -76,6 +78,24 @@ class Transaction:
         if gone is None:
             raise _row_missing(table, key)
         self._changes[str(table.name), row_key(table, gone)] = None
+
+    def update_all(self, table: sa.Table, matching: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
+        """Change every row with these values, in one statement; how many there were."""
+        statement = sa.update(table).where(*_equal(table, matching)).values(**changes).returning(*table.c)
+        rows = self.connection.execute(statement).all()
+        moved = {name: value for name, value in matching.items() if name in changes and name in table.primary_key}
+        for row in rows:
+            if moved:
+                self._changes[str(table.name), _key_text(table, {**row._mapping, **moved})] = None
+            self._note(table, row)
+        return len(rows)
+
+    def delete_all(self, table: sa.Table, matching: Mapping[str, Any]) -> int:
+        """Remove every row with these values, in one statement; how many there were."""
+        rows = self.connection.execute(sa.delete(table).where(*_equal(table, matching)).returning(*table.c)).all()
+        for row in rows:
+            self._changes[str(table.name), row_key(table, row)] = None
+        return len(rows)
 
     def edge(self, source: str, target: str, kind: str) -> None:
         """Note that `target` came from `source`."""
@@ -131,7 +151,7 @@ class Ledger:
             head = connection.execute(sa.select(HEAD).with_for_update()).one()
             if key is not None and connection.execute(sa.select(EVENTS.c.seq).where(EVENTS.c.key == key)).first():
                 raise AlreadyDone(f"{key!r} was done before.", why="The ledger holds its event.", fix="Nothing to do.")
-            transaction = Transaction(connection, data or {})
+            transaction = Transaction(connection, data or {}, head.size)
             yield transaction
             frontier = Frontier(head.size, (bytes.fromhex(peak) for peak in decode(head.peaks, list[str])))
             event = _append(
@@ -174,7 +194,7 @@ class Ledger:
 
         Args:
             kinds: only these; `data.*` means all of a room; empty means every kind.
-            subject: only about this ref.
+            subject: only about this ref; `model/flights@*` means all that begin so.
             after: only with a greater `seq`.
             limit: at most so many.
             newest_first: from the end.
@@ -183,7 +203,7 @@ class Ledger:
         if kinds:
             query = query.where(sa.or_(*(_of_kind(kind) for kind in kinds)))
         if subject is not None:
-            query = query.where(EVENTS.c.subject == subject)
+            query = query.where(_about(subject))
         query = query.order_by(EVENTS.c.seq.desc() if newest_first else EVENTS.c.seq).limit(limit)
         with self._database.reading() as connection:
             return [event_of_row(row) for row in connection.execute(query)]
@@ -280,8 +300,18 @@ def _of_kind(kind: str) -> sa.ColumnElement[bool]:
     return EVENTS.c.kind.startswith(kind[:-1], autoescape=True) if kind.endswith("*") else EVENTS.c.kind == kind
 
 
+def _about(subject: str) -> sa.ColumnElement[bool]:
+    if subject.endswith("*"):
+        return EVENTS.c.subject.startswith(subject[:-1], autoescape=True)
+    return EVENTS.c.subject == subject
+
+
 def _matches(table: sa.Table, key: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
     return [table.c[column.name] == key[column.name] for column in table.primary_key]
+
+
+def _equal(table: sa.Table, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in values.items()]
 
 
 def _key_text(table: sa.Table, row: Mapping[Any, Any]) -> str:

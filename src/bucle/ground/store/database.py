@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -15,6 +18,10 @@ from sqlalchemy.types import TypeDecorator
 
 from bucle.ground.core import UserError, from_micros, to_micros
 from bucle.ground.store.errors import DatabaseFailed, DatabaseTooNew
+from bucle.ground.store.group import Group, Work
+from bucle.ground.store.translate import translated
+
+T = TypeVar("T")
 
 __all__ = ["METADATA", "SCHEMA_VERSION", "Database", "Instant", "Json"]
 
@@ -28,7 +35,7 @@ METADATA = sa.MetaData(
 )
 """Every room's tables; a room declares its own in its `tables.py`."""
 
-SCHEMA_VERSION = "0008"
+SCHEMA_VERSION = "0012"
 """The newest migration this Bucle knows."""
 
 
@@ -61,6 +68,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _engine(url)
+        self._groups: dict[int, Group] = {}
+        if self.is_sqlite:
+            _let_go_before_forks(weakref.ref(self))
 
     @property
     def is_sqlite(self) -> bool:
@@ -74,7 +84,7 @@ class Database:
         Raises:
             DatabaseFailed: the database does not answer.
         """
-        with _translated(self.url), self.engine.connect() as connection:
+        with translated(self.url), self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
             else:
@@ -90,10 +100,30 @@ class Database:
         Raises:
             DatabaseFailed: the database does not answer or refused a statement.
         """
-        with _translated(self.url), self.engine.connect() as connection, connection.begin():
+        with translated(self.url), self.engine.connect() as connection, connection.begin():
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+
+    def grouped(self, work: Work[T]) -> T:
+        """Have a small write done together with what others write at the same time; give what it gives.
+
+        For volatile tables only, and for works that come often: they share one commit. See `Group`.
+
+        Args:
+            work: a function of the connection; it may be run twice, the first time rolled back.
+        Raises:
+            DatabaseFailed: the database does not answer or refused a statement; nothing was kept.
+            Exception: whatever the work raises; nothing it did was kept.
+        """
+        return self.submit(work).result()
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        """As `grouped`, without waiting: the future is set once the write is kept."""
+        # A forked process has none of its parent's threads, so each process has a group of its own.
+        process = os.getpid()
+        group = self._groups.get(process) or self._groups.setdefault(process, Group(self.engine, self.url))
+        return group.submit(work)
 
     def migrate(self) -> None:
         """Bring the schema to `SCHEMA_VERSION`; a no-op when it is there.
@@ -123,22 +153,11 @@ class Database:
             return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Write what waits and give back every connection; what is asked for afterwards opens others."""
+        group = self._groups.pop(os.getpid(), None)
+        if group is not None:
+            group.close()
         self.engine.dispose()
-
-
-@contextmanager
-def _translated(url: str) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.IntegrityError:
-        raise
-    except sa.exc.DBAPIError as error:
-        raise DatabaseFailed(
-            f"The database {sa.make_url(url).render_as_string(hide_password=True)} failed: {error.orig}.",
-            why="The change was not made.",
-            fix="Check that it runs, has room on its disk and lets you write; then repeat.",
-        ) from error
 
 
 def _engine(url: str) -> Engine:
@@ -150,9 +169,9 @@ def _engine(url: str) -> Engine:
             fix="Write sqlite:////path/file.db or postgresql://user@host/name.",
         ) from error
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
+        return _fork_safe(_sqlite(parsed))
     if parsed.get_backend_name() == "postgresql":
-        return _postgresql(parsed)
+        return _fork_safe(_postgresql(parsed))
     raise UserError(
         f"Bucle does not keep its ledger in {parsed.get_backend_name()}.", fix="Use sqlite:/// or postgresql://."
     )
@@ -169,7 +188,11 @@ def _sqlite(url: sa.URL) -> Engine:
         # two writers queue instead of failing half-way with "database is locked".
         connection.isolation_level = None
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=60000"):
+            # Mapped pages are read without a system call: look-ups all over a large database cost half.
+            for pragma in (
+                *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=60000"),
+                f"mmap_size={1 << 30}",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
         except UnicodeDecodeError as error:
             # The driver cannot decode SQLite's own message when it quotes the damage.
@@ -197,3 +220,36 @@ def _postgresql(url: sa.URL) -> Engine:
             "PostgreSQL needs the driver psycopg, which is not installed.", fix="pip install 'bucle[postgres]'"
         ) from error
     return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+def _let_go_before_forks(database: weakref.ref[Database]) -> None:
+    """Close the connections before the process forks; both open others when they need them.
+
+    SQLite keeps in memory which locks this process holds. A child inherits that but none of the locks: its writes could
+    be lost when the parent, believing itself alone, removes the write-ahead log.
+
+    Source: "How To Corrupt An SQLite Database File", 2.6, https://www.sqlite.org/howtocorrupt.html
+    """
+
+    def let_go() -> None:
+        opened = database()
+        if opened is not None:
+            opened.close()
+
+    os.register_at_fork(before=let_go)
+
+
+def _fork_safe(engine: Engine) -> Engine:
+    """A forked process opens connections of its own: those it inherited are its parent's."""
+
+    @sa.event.listens_for(engine, "connect")
+    def _note(_connection: Any, record: Any) -> None:
+        record.info["process"] = os.getpid()
+
+    @sa.event.listens_for(engine, "checkout")
+    def _check(_connection: Any, record: Any, proxy: Any) -> None:
+        if record.info["process"] != os.getpid():
+            record.dbapi_connection = proxy.dbapi_connection = None
+            raise sa.exc.DisconnectionError("This connection belongs to the parent process.")
+
+    return engine

@@ -1,8 +1,8 @@
 """What can go wrong in a store."""
 
-from bucle.ground.core import NotFound, StateError, StoreError
+from bucle.ground.core import NotFound, StateError, StoreError, UserError
 
-__all__ = ["BlobCorrupt", "BlobMissing", "DatabaseFailed", "DatabaseTooNew", "DiskFull"]
+__all__ = ["BadUpload", "BlobCorrupt", "BlobMissing", "BucketFailed", "DatabaseFailed", "DatabaseTooNew", "DiskFull"]
 
 
 class DatabaseFailed(StoreError):
@@ -33,3 +33,15 @@ class DiskFull(StoreError):
     """The disk has no room; nothing was written."""
 
     code = "BU0205"
+
+
+class BucketFailed(StoreError):
+    """The bucket does not answer, does not exist or refused us; nothing was kept half."""
+
+    code = "BU0207"
+
+
+class BadUpload(UserError):
+    """An upload in parts is not what it was said to be."""
+
+    code = "BU0208"
