@@ -4,7 +4,8 @@ What a project's own code needs stands here; a name is loaded when it is first u
 
 Example:
     >>> import bucle
-    >>> project = bucle.Project.open(".")  # doctest: +SKIP
+    >>> with bucle.run("flights", params={"rate": 0.1}) as run:  # doctest: +SKIP
+    ...     run.log({"loss": 0.25})
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ if TYPE_CHECKING:
     from bucle.line.features import Source, feature_view, request_view
     from bucle.line.pipelines import pipeline, step
     from bucle.line.serving import Client
-    from bucle.line.tracking import start
+    from bucle.line.tracking import Figure, Html, Image, Table, start
+    from bucle.line.tracking import begin as run
 
 __all__ = [
     "BucleError",
     "Client",
+    "Figure",
+    "Html",
+    "Image",
     "Project",
     "SimulatedClock",
     "Source",
+    "Table",
     "__version__",
     "feature_view",
     "pipeline",
     "request_view",
+    "run",
     "start",
     "step",
 ]
@@ -46,14 +53,21 @@ _HOMES = {
     "pipeline": "bucle.line.pipelines",
     "step": "bucle.line.pipelines",
     "Client": "bucle.line.serving",
+    "Figure": "bucle.line.tracking",
+    "Html": "bucle.line.tracking",
+    "Image": "bucle.line.tracking",
+    "Table": "bucle.line.tracking",
+    "run": "bucle.line.tracking:begin",
     "start": "bucle.line.tracking",
 }
+"""Name -> the room it is of, and its name there when that is another."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bucle' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    room, _, own = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(room), own or name)
 
 
 def __dir__() -> list[str]:

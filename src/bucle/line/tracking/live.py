@@ -1,36 +1,40 @@
-"""LiveRun: a run while it runs. What is logged is gathered and written in few transactions."""
+"""LiveRun: a run while it runs. What is logged is gathered for a moment and written in few transactions."""
 
 from __future__ import annotations
 
 import threading
-import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import index
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Literal, SupportsFloat
 
-from bucle.ground.core import (
-    check_name,
-    decode,
-    digest_of_value,
-    encode,
-    environment,
-    make_ref,
-)
-from bucle.ground.ledger import Transaction
+from msgspec.structs import replace
+from sqlalchemy.engine import Connection
+
+from bucle.ground.core import check_name, decode, digest_of_value, encode, environment, make_ref, to_micros
 from bucle.ground.project import Project
+from bucle.ground.store import Work
 from bucle.line.tracking import store
+from bucle.line.tracking.artifact import artifact_work, check_path
 from bucle.line.tracking.code import code_of
 from bucle.line.tracking.errors import BadMetric, RunEnded
-from bucle.line.tracking.run import Point, Status
-from bucle.line.tracking.tables import METRIC_BATCHES, RUNS
+from bucle.line.tracking.experiment import ensure_experiment
+from bucle.line.tracking.fold import FULL, LONG_TAIL, fold_runs
+from bucle.line.tracking.point import LEAST, Point
+from bucle.line.tracking.run import Circumstances
+from bucle.line.tracking.seal import enter_seals
+from bucle.line.tracking.text import LONGEST_PARAM, LONGEST_TAG, check_key, check_texts
+from bucle.line.tracking.writes import create_work, log_work, open_run, update_work
 
 __all__ = ["LiveRun", "start"]
 
-FLUSH_S = 1.0
-"""Seconds after which the next thing logged writes out all that waits; so much may be lost with the process."""
+GATHER_S = 0.03
+"""Seconds that what is logged may wait for more to come; then it is written and survives `kill -9`."""
+
+MOST = 200_000
+"""Points that may wait; who logs faster than the disk writes waits as well."""
 
 
 class LiveRun:
@@ -42,18 +46,33 @@ class LiveRun:
         done: the run was finished before (its key was used): what is logged is known already and not written again.
     """
 
-    def __init__(self, project: Project, id: str, attempt: int, *, done: bool) -> None:  # noqa: A002
+    def __init__(
+        self,
+        project: Project,
+        id: str,  # noqa: A002  the noun says whose id
+        circumstances: Circumstances,
+        *,
+        experiment: str,
+        done: bool,
+    ) -> None:
         self.id = id
-        self.attempt = attempt
+        self.attempt = circumstances.attempt
         self.done = done
         self._project = project
+        self._experiment = experiment
+        self._circumstances = circumstances
         self._lock = threading.RLock()
         self._ended = False
-        self._batches = 0
-        self._steps = Counter[str]()
+        self._waiting = threading.Event()
+        self._closing = threading.Event()
+        self._writer: threading.Thread | None = None
+        self._error: Exception | None = None
+        self._places: dict[str, tuple[int, int, int]] = {}
         self._points: list[Point] = []
-        self._texts: dict[str, dict[str, str]] = {"params": {}, "tags": {}, "artifacts": {}}
-        self._last_flush = time.monotonic()
+        self._params: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
+        self._files: dict[str, tuple[str, int]] = {}
+        self._unfolded = (0, 0)
 
     @property
     def ref(self) -> str:
@@ -62,29 +81,34 @@ class LiveRun:
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Note parameters; kept as text, the last value of each counts."""
-        self._take("params", {name: str(value) for name, value in params.items()})
+        texts = {name: str(value) for name, value in params.items()}
+        self._take("params", check_texts(texts, "parameter", LONGEST_PARAM))
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Note tags; kept as text, the last value of each counts."""
-        self._take("tags", {name: str(value) for name, value in tags.items()})
+        self._take("tags", check_texts({name: str(value) for name, value in tags.items()}, "tag", LONGEST_TAG))
 
     def log_metrics(self, values: Mapping[str, SupportsFloat], step: int | None = None) -> None:
         """Note measured values.
 
         Args:
-            step: their place in the curve; one more than the last of each when not given. The same step again replaces.
+            step: their place in the curve; one more than the last of each when not given. The same step again counts
+                as its value from then on.
         Raises:
             BadMetric: a value is no number; nothing of the call is kept.
+            BadText: that cannot be a metric's key.
         """
         numbers = {key: _number(key, value) for key, value in values.items()}
+        place = None if step is None else index(step)
         with self._lock:
             self._check_open()
-            at = self._project.clock.now()
-            for key, value in numbers.items():
-                place = self._steps[key] if step is None else step
-                self._steps[key] = place + 1
-                self._points.append((key, place, at, value))
-        self._flush_when_due()
+            if self.done:
+                return
+            now = to_micros(self._project.clock.now()) // 1000
+            self._points += [Point(key, value, *self._place(key, place, now)) for key, value in numbers.items()]
+            self._wake()
+            if len(self._points) > MOST:
+                self.flush()
 
     def log_artifact(self, name: str, content: bytes | Path) -> str:
         """Keep bytes, or a file's content, under a name.
@@ -94,42 +118,136 @@ class LiveRun:
         Returns:
             The digest of the blob.
         Raises:
-            BadName: the name could not stand in a path.
+            BadArtifactPath: the name could not stand in a path.
             DiskFull: nothing was kept.
         """
-        for part in name.split("/"):
-            check_name(part, "artifact name")
+        check_path(name)
         blobs = self._project.blobs
-        digest = blobs.put_file(content) if isinstance(content, Path) else blobs.put(content)
-        self._take("artifacts", {name: digest})
+        if isinstance(content, Path):
+            digest, size = blobs.put_file(content), content.stat().st_size
+        else:
+            digest, size = blobs.put(content), len(content)
+        with self._lock:
+            self._check_open()
+            self._files[name] = (digest, size)
+            self._wake()
         return digest
 
     def flush(self) -> None:
-        """Write out all that waits, in one transaction."""
-        with self._lock:
-            if not self.done and (self._points or any(self._texts.values())):
-                self._write("tracking.run_logged", {})
+        """Write out all that waits, in one transaction.
 
-    def end(self, status: Status, error: str = "") -> None:
-        """Write out all that waits and close the run. `start` does this."""
+        Raises:
+            DatabaseFailed: it could not be written; it waits on.
+            BadText, BadMetric, BadArtifactPath: something cannot be kept; nothing of what waited is.
+        """
         with self._lock:
+            works, points = self._works()
+            if not works:
+                return
+            rows, batches = self._unfolded
+            is_long = rows + points >= FULL or batches + 1 >= LONG_TAIL
+            self._project.database.grouped(_all_of([*works, self._fold] if is_long else works))
+            self._unfolded = (0, 0) if is_long else (rows + points, batches + 1)
+            self._forget()
+
+    def end(self, status: Literal["finished", "failed", "killed"], error: str = "") -> None:
+        """Write out all that waits, close the run and seal it. `start` does this."""
+        with self._lock:
+            self._error = None  # what could not be written before is tried once more, and tells itself
             self._check_open()
             if not self.done:
-                closing = {"status": status, "error": error, "ended_at": self._project.clock.now()}
-                self._write(f"tracking.run_{status}", closing)
+                self._close(status, error)
             self._ended = True
+            self._closing.set()
+            self._waiting.set()
+        if self._writer is not None:
+            self._writer.join()
 
-    def _take(self, what: str, values: dict[str, str]) -> None:
+    def _close(self, status: Literal["finished", "failed", "killed"], error: str) -> None:
+        works, _ = self._works()
+        closing = update_work(
+            self._project,
+            self.id,
+            status=status,
+            ended_at=self._project.clock.now(),
+            circumstances=replace(self._circumstances, error=error),
+        )
+        with self._project.ledger.transaction(
+            f"tracking.run_{status}", subject=self.ref, actor=self._project.actor
+        ) as tx:
+            _all_of([*works, closing])(tx.connection)
+            run = open_run(tx.connection, self.id)
+            enter_seals(tx, [run.seq])
+            tx.data.update({"experiment": self._experiment, "status": status, "attempt": self.attempt})
+            tx.data["metrics"] = store.last_values(tx.connection, run.seq)
+            if error:
+                tx.data["error"] = error
+        self._forget()
+
+    def _take(self, what: Literal["params", "tags"], values: Mapping[str, str]) -> None:
         with self._lock:
             self._check_open()
-            self._texts[what].update(values)
-        self._flush_when_due()
+            if values and not self.done:
+                (self._params if what == "params" else self._tags).update(values)
+                self._wake()
 
-    def _flush_when_due(self) -> None:
-        if time.monotonic() - self._last_flush >= FLUSH_S:
-            self.flush()
+    def _place(self, key: str, step: int | None, now: int) -> tuple[int, int]:
+        """Instant and step of a new point; at a step that was there before, the instant is a later one."""
+        following, highest, last = self._places.get(key) or (0, LEAST, 0)
+        if not last:
+            check_key(key)
+        place = following if step is None else step
+        at = max(now, last if place > highest else last + 1)
+        self._places[key] = (place + 1, max(place, highest), at)
+        return at, place
+
+    def _wake(self) -> None:
+        """Have it written in a moment."""
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write, name=f"bucle-run-{self.id}", daemon=True)
+            self._writer.start()
+        self._waiting.set()
+
+    def _write(self) -> None:
+        while not self._closing.is_set():
+            self._waiting.wait()
+            self._waiting.clear()
+            self._closing.wait(GATHER_S)
+            try:
+                if not self._closing.is_set():
+                    self.flush()
+            except Exception as error:  # told to whoever logs next
+                self._error = error
+
+    def _works(self) -> tuple[list[Work[None]], int]:
+        """All that waits, as works, and how many points it has."""
+        if self.done or not (self._points or self._params or self._tags or self._files):
+            return [], 0
+        works: list[Work[None]] = []
+        if self._points or self._params or self._tags:
+            logged = log_work(
+                self._project,
+                self.id,
+                points=self._points,
+                params=self._params,
+                tags=self._tags,
+                replace_params=True,
+            )
+            works.append(logged)
+        if self._files:
+            works.append(artifact_work(self._project, self.ref, dict(self._files)))
+        return works, len(self._points)
+
+    def _fold(self, connection: Connection) -> None:
+        fold_runs(connection, [open_run(connection, self.id).seq])
+
+    def _forget(self) -> None:
+        self._points, self._params, self._tags, self._files = [], {}, {}, {}
 
     def _check_open(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         if self._ended:
             raise RunEnded(
                 f"The run {self.id} is over.",
@@ -137,24 +255,6 @@ class LiveRun:
                 fix="Log inside the `with tracking.start(...) as run:` block.",
                 at=self.id,
             )
-
-    def _write(self, kind: str, changes: dict[str, Any]) -> None:
-        with self._project.ledger.transaction(kind, subject=self.ref, actor=self._project.actor) as tx:
-            row = store.run_row(tx.connection, self.id) or {}
-            values = {key: value for key, _, _, value in self._points}
-            merged = {name: _merged(row[name], texts) for name, texts in self._texts.items()}
-            tx.update(RUNS, {"id": self.id}, {**merged, "metrics": _merged(row["metrics"], values), **changes})
-            if self._points:
-                place = {"run": self.id, "attempt": self.attempt, "seq": self._batches}
-                tx.insert(METRIC_BATCHES, {**place, "points": encode(self._points).decode()})
-            for name, digest in self._texts["artifacts"].items():
-                tx.edge(self.ref, make_ref("blob", digest), f"logged {name}")
-            tx.data.update({"experiment": row["experiment"], "points": len(self._points), "metrics": values})
-            tx.data.update({name: changes[name] for name in ("status", "error") if name in changes})
-        self._batches += bool(self._points)
-        self._points = []
-        self._texts = {name: {} for name in self._texts}
-        self._last_flush = time.monotonic()
 
 
 @contextmanager
@@ -182,8 +282,10 @@ def start(
     Raises:
         BadName: the experiment's name does not fit in a ref.
         GitFailed: the project's git repository cannot be read.
+        RunDeleted, ExperimentDeleted: what should go on was put aside.
     """
-    live = _begin(project, check_name(experiment, "experiment"), name, key, _circumstances(project, inputs, seed))
+    about = _circumstances(project, inputs, seed)
+    live = _begin(project, check_name(experiment, "experiment"), name, key, about)
     live.log_params(params or {})
     live.set_tags(tags or {})
     try:
@@ -194,62 +296,55 @@ def start(
     live.end("finished")
 
 
-def _circumstances(project: Project, inputs: Sequence[str], seed: int | None) -> dict[str, Any]:
+def _circumstances(project: Project, inputs: Sequence[str], seed: int | None) -> Circumstances:
     code, surroundings = code_of(project.root), environment()
-    return {
-        "inputs": encode(list(inputs)).decode(),
-        "seed": seed,
-        "code_commit": code.commit,
-        "code_diff": project.blobs.put(code.diff) if code.diff else "",
-        "environment": project.blobs.put(encode(surroundings)),
-        "lock": project.blobs.put(surroundings.lock().encode()),
-        "actor": project.actor,
-    }
+    return Circumstances(
+        inputs=tuple(inputs),
+        seed=seed,
+        code_commit=code.commit,
+        code_diff=project.blobs.put(code.diff) if code.diff else "",
+        environment=project.blobs.put(encode(surroundings)),
+        lock=project.blobs.put(surroundings.lock().encode()),
+    )
 
 
-class _Done(Exception):
-    """The run was finished before; the transaction is given up."""
-
-
-def _begin(project: Project, experiment: str, name: str, key: str | None, given: dict[str, Any]) -> LiveRun:
+def _begin(project: Project, experiment: str, name: str, key: str | None, about: Circumstances) -> LiveRun:
     id_ = uuid.uuid4().hex[:16] if key is None else digest_of_value(["run", experiment, key])[:16]
-    known = _peek(project, id_)
-    kind = "tracking.run_started" if known is None else "tracking.run_resumed"
-    try:
-        with project.ledger.transaction(kind, subject=make_ref("run", id_), actor=project.actor) as tx:
-            attempt = _enter(tx, project, {"id": id_, "experiment": experiment, "name": name or id_[:6], **given})
-            tx.data.update({"experiment": experiment, "name": name or id_[:6], "attempt": attempt})
-    except _Done:
-        return LiveRun(project, id_, int((_peek(project, id_) or {"attempt": 1})["attempt"]), done=True)
-    return LiveRun(project, id_, attempt, done=False)
+    number = ensure_experiment(project, experiment).id
+    create = create_work(project, number, id=id_, name=name, circumstances=about)
+    resume = _resuming(project, id_, about)
+
+    def work(connection: Connection) -> tuple[Circumstances, bool]:
+        known = store.LIVE_RUN.first(connection, {"the_id": id_})
+        if known is None:
+            create(connection)
+            return about, False
+        return resume(connection, known[0], decode(known[1], Circumstances, what="run"))
+
+    circumstances, done = project.database.grouped(work)
+    return LiveRun(project, id_, circumstances, experiment=experiment, done=done)
 
 
-def _peek(project: Project, id_: str) -> dict[str, Any] | None:
-    with project.database.reading() as connection:
-        return store.run_row(connection, id_)
+def _resuming(
+    project: Project, id_: str, about: Circumstances
+) -> Callable[[Connection, str, Circumstances], tuple[Circumstances, bool]]:
+    def resume(connection: Connection, status: str, before: Circumstances) -> tuple[Circumstances, bool]:
+        """Go on with a run, unless it is finished."""
+        if status == "finished":
+            return before, True
+        again = replace(about, attempt=before.attempt + 1)
+        update_work(project, id_, status="running", circumstances=again)(connection)
+        return again, False
+
+    return resume
 
 
-def _enter(tx: Transaction, project: Project, row: dict[str, Any]) -> int:
-    """Write the run's row, new or for one more attempt; give the number of the attempt."""
-    known = store.run_row(tx.connection, row["id"])
-    ref = make_ref("run", row["id"])
-    for source in decode(row["inputs"], list[str]):
-        tx.edge(source, ref, "used")
-    if known is not None and known["status"] == "finished":
-        raise _Done
-    opened = {"status": "running", "ended_at": None, "error": ""}
-    if known is not None:
-        attempt = int(known["attempt"]) + 1
-        changes = {name: value for name, value in row.items() if name != "id"}
-        tx.update(RUNS, {"id": row["id"]}, {**changes, **opened, "attempt": attempt})
-        return attempt
-    nothing = dict.fromkeys(("params", "metrics", "tags", "artifacts"), "{}")
-    tx.insert(RUNS, {**row, **opened, **nothing, "started_at": project.clock.now(), "attempt": 1})
-    return 1
+def _all_of(works: Sequence[Work[None]]) -> Work[None]:
+    def work(connection: Connection) -> None:
+        for one in works:
+            one(connection)
 
-
-def _merged(stored: str, new: Mapping[str, Any]) -> str:
-    return encode({**decode(stored, dict[str, Any], what="run"), **new}).decode() if new else stored
+    return work
 
 
 def _number(key: str, value: SupportsFloat) -> float:

@@ -1,0 +1,165 @@
+"""The verbs that write runs: begin one, log to it, end it, put it aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from bucle.ground.project import Project
+from bucle.line.tracking import writes
+from bucle.line.tracking.chunk import Points
+from bucle.line.tracking.point import Point
+from bucle.line.tracking.run import Circumstances, Run, Status, run_by_id
+from bucle.line.tracking.run_input import Dataset, ModelUse
+from bucle.line.tracking.seal import seal_one
+
+__all__ = [
+    "create_run",
+    "delete_run",
+    "delete_tag",
+    "log",
+    "log_inputs",
+    "log_outputs",
+    "restore_run",
+    "update_run",
+]
+
+
+def create_run(
+    project: Project,
+    experiment_id: str,
+    *,
+    id: str = "",  # noqa: A002  the noun says whose id
+    name: str = "",
+    actor: str = "",
+    started_at: datetime | None = None,
+    tags: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    circumstances: Circumstances | None = None,
+) -> Run:
+    """Begin a run.
+
+    Args:
+        id: its own, or 32 hexadecimal digits by chance.
+        name: for people; the beginning of the id unless given.
+        actor: who runs it; the project's unless given.
+        started_at: now unless given.
+        tags, params: as text.
+        circumstances: inputs, code, environment.
+    Raises:
+        NoSuchExperiment, ExperimentDeleted: there is none to begin it in.
+        RunExists: another run has this id. Beginning the very same run again is beginning it once.
+        BadText: a key or a value cannot be kept.
+    """
+    return project.database.grouped(
+        writes.create_work(
+            project,
+            experiment_id,
+            id=id,
+            name=name,
+            actor=actor,
+            started_at=started_at,
+            tags=tags,
+            params=params,
+            circumstances=circumstances,
+        )
+    )
+
+
+def log(
+    project: Project,
+    run_id: str,
+    *,
+    points: Sequence[Point] = (),
+    columns: Mapping[str, Points] | None = None,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Log to a run, all of it or nothing. The same again changes nothing.
+
+    Args:
+        points: values of metrics; the very same point twice is one point.
+        columns: whole curves, metric -> points.
+        params: as text; each can be set once, to the same value as often as one likes.
+        tags: as text; the last value counts.
+    Raises:
+        NoSuchRun, RunDeleted: it cannot be logged to.
+        AlreadySet: a parameter has another value.
+        BadMetric, BadText: something cannot be kept.
+    """
+    project.database.grouped(writes.log_work(project, run_id, points=points, columns=columns, params=params, tags=tags))
+
+
+def update_run(
+    project: Project,
+    run_id: str,
+    *,
+    status: Status | None = None,
+    ended_at: datetime | None = None,
+    name: str | None = None,
+) -> Run:
+    """Change a run's status, end or name; what is not given stays.
+
+    Args:
+        status: one that ends it needs no `ended_at`: it is now. One that does not takes the end away.
+    Returns:
+        The run without its params, tags, metrics and the like.
+    Raises:
+        NoSuchRun, RunDeleted: it cannot be changed.
+    """
+    project.database.grouped(writes.update_work(project, run_id, status=status, ended_at=ended_at, name=name))
+    return run_by_id(project, run_id, columns=())
+
+
+def delete_run(project: Project, run_id: str) -> None:
+    """Put a run aside; it can be restored. A no-op when it is.
+
+    Raises:
+        NoSuchRun: there is none.
+    """
+    project.database.grouped(writes.lifecycle_work(project, run_id, deleted=True))
+    seal_one(project, run_id, "tracking.run_deleted")
+
+
+def restore_run(project: Project, run_id: str) -> None:
+    """Bring a run back. A no-op when it is not put aside.
+
+    Raises:
+        NoSuchRun: there is none.
+    """
+    project.database.grouped(writes.lifecycle_work(project, run_id, deleted=False))
+
+
+def delete_tag(project: Project, run_id: str, key: str) -> None:
+    """Take a tag off a run.
+
+    Raises:
+        NoSuchTag: it has none of this key.
+        NoSuchRun, RunDeleted: it cannot be changed.
+    """
+    project.database.grouped(writes.delete_tag_work(project, run_id, key))
+
+
+def log_inputs(
+    project: Project, run_id: str, datasets: Sequence[Dataset] = (), models: Sequence[ModelUse] = ()
+) -> None:
+    """Note what a run read; the same again changes nothing.
+
+    Raises:
+        NoSuchRun, RunDeleted: it cannot be logged to.
+    """
+    if datasets:
+        project.database.grouped(writes.datasets_work(project, run_id, datasets))
+    if models or not datasets:
+        inputs = [ModelUse(model=one.model, direction="input", step=one.step) for one in models]
+        project.database.grouped(writes.models_work(project, run_id, inputs))
+
+
+def log_outputs(project: Project, run_id: str, models: Sequence[ModelUse]) -> None:
+    """Note the logged models a run made; the same again changes nothing.
+
+    Raises:
+        NoSuchRun, RunDeleted: it cannot be logged to.
+    """
+    outputs = [ModelUse(model=one.model, direction="output", step=one.step) for one in models]
+    project.database.grouped(writes.models_work(project, run_id, outputs))
