@@ -4,8 +4,23 @@ from bucle.loop.actions import actions_for
 from bucle.loop.audit import Audit, audit
 from bucle.loop.controller import Action, Controller, Outcome, cycles, read_state, request
 from bucle.loop.engine import decide, fold, fold_all
-from bucle.loop.errors import BadPolicy, LoopBusy, NoSuchLoop
+from bucle.loop.errors import BadPolicy, GuardedAlias, LoopBusy, NoSuchLoop, NotYetPromotable
 from bucle.loop.policy import Labels, Policy, RetrainPolicy, RolloutPolicy, policy_of
+from bucle.loop.promotion import (
+    Lack,
+    Promotion,
+    delete_model,
+    delete_version,
+    guard_of,
+    in_use,
+    lacks,
+    move,
+    promotions,
+    rename_model,
+    retire,
+    set_alias,
+    transition,
+)
 from bucle.loop.replay import Replay, ReplayedWindow, replay
 from bucle.loop.state import Cycle, Decision, Look, Measurement, Request, State
 from bucle.loop.trace import Answer, NoSuchPrediction, Proof, Trace, reproduce, trace
@@ -18,14 +33,18 @@ __all__ = [
     "Controller",
     "Cycle",
     "Decision",
+    "GuardedAlias",
     "Labels",
+    "Lack",
     "Look",
     "LoopBusy",
     "Measurement",
     "NoSuchLoop",
     "NoSuchPrediction",
+    "NotYetPromotable",
     "Outcome",
     "Policy",
+    "Promotion",
     "Proof",
     "Replay",
     "ReplayedWindow",
@@ -38,12 +57,23 @@ __all__ = [
     "audit",
     "cycles",
     "decide",
+    "delete_model",
+    "delete_version",
     "fold",
     "fold_all",
+    "guard_of",
+    "in_use",
+    "lacks",
+    "move",
     "policy_of",
+    "promotions",
     "read_state",
+    "rename_model",
     "replay",
     "reproduce",
     "request",
+    "retire",
+    "set_alias",
     "trace",
+    "transition",
 ]

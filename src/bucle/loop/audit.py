@@ -1,11 +1,12 @@
-"""Audit: is everything still as it was written? The log, every row of state, every blob, every file of every table."""
+"""Audit: is everything still as it was written? The log, every row of state, every run, every blob, every
+table's files."""
 
 from __future__ import annotations
 
 from bucle.ground.core import BucleError, Record, short
 from bucle.ground.ledger import Fault, verify_log
 from bucle.ground.project import Project
-from bucle.line import data, registry
+from bucle.line import data, registry, tracking
 
 __all__ = ["Audit", "audit"]
 
@@ -41,7 +42,8 @@ def audit(project: Project) -> Audit:
     log = verify_log(project.database, project.anchor)
     count, spoilt = _blobs(project)
     elsewhere: list[Fault] = []
-    for look in (data.verify_files, registry.verify_packages):
+    looks = (data.verify_files, tracking.verify_runs, registry.verify_packages, tracking.verify_evaluation_datasets)
+    for look in looks:
         try:
             elsewhere += look(project)
         except BucleError as error:
@@ -55,7 +57,7 @@ def _blobs(project: Project) -> tuple[int, list[Fault]]:
     for digest in sorted(project.blobs.digests()):
         count += 1
         try:
-            project.blobs.path(digest)
+            project.blobs.check(digest)
         except BucleError as error:
             faults.append(Fault(where=f"blob {short(digest)}", what=error.what))
     return count, faults

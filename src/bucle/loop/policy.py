@@ -98,6 +98,7 @@ class Policy(Section, frozen=True):
         tables: tables whose commits count as new data.
         watch_every: the monitoring window: a duration, or `1mo` for calendar months.
         approvals: how many people must approve; with 0 the policy itself approves what passed every gate.
+        guarded: aliases that only a version may bear which passed the gates and was approved, see `promotion`.
         labels, retrain, rollout: see there.
         gates: settings of the gates, see `gates.gates_of`.
     """
@@ -109,6 +110,7 @@ class Policy(Section, frozen=True):
     tables: tuple[str, ...] = ()
     watch_every: str = "1mo"
     approvals: int = 0
+    guarded: tuple[str, ...] = ("champion",)
     retrain: RetrainPolicy = RetrainPolicy()
     rollout: RolloutPolicy = RolloutPolicy()
     gates: dict[str, Any] = {}

@@ -26,7 +26,8 @@ def checked_share(steps: Sequence[float], share: float | None) -> float:
 
 
 def check_stage(version: ModelVersion) -> None:
-    """Raises: NotDeployable: the version's stage keeps it from traffic."""
+    """Raises: NotDeployable: the version's stage keeps it from traffic. NotPackaged: nothing here can serve it."""
+    registry.check_packaged(version)
     if version.stage not in registry.DEPLOYABLE:
         raise not_deployable(version)
 

@@ -21,7 +21,7 @@ from bucle.line.gates.metric import (
     reliability,
 )
 from bucle.line.gates.minimum import MinimumMetric
-from bucle.line.gates.policy import GATES, gates_of
+from bucle.line.gates.policy import GATES, gates_of, policy_bytes
 from bucle.line.gates.slices import Slices
 from bucle.line.gates.support import Support
 from bucle.line.gates.verdict import Verdict, demand, judge, judge_again, verdict, verdicts
@@ -63,6 +63,7 @@ __all__ = [
     "judge_again",
     "log_loss",
     "measure",
+    "policy_bytes",
     "read_evidence",
     "reliability",
     "verdict",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from bucle.line.registry.errors import IllegalTransition
 
-__all__ = ["DEPLOYABLE", "STAGES", "TRANSITIONS", "Stage", "check_transition"]
+__all__ = ["DEPLOYABLE", "STAGES", "TRANSITIONS", "Stage", "check_transition", "way"]
 
 Stage = Literal["registered", "validated", "production", "archived", "rejected"]
 
@@ -15,9 +15,9 @@ STAGES: tuple[Stage, ...] = ("registered", "validated", "production", "archived"
 
 TRANSITIONS: Mapping[Stage, tuple[Stage, ...]] = {
     "registered": ("validated", "rejected", "archived"),
-    "validated": ("production", "rejected", "archived"),
+    "validated": ("production", "registered", "rejected", "archived"),
     "production": ("validated", "archived"),
-    "archived": ("validated",),
+    "archived": ("validated", "registered"),
     "rejected": ("registered",),
 }
 """From each stage, where a version may go. Nothing reaches production but from validated: a version that comes back
@@ -44,18 +44,28 @@ def check_transition(subject: str, now: str, to: str) -> Stage:
     raise IllegalTransition(
         f"{subject} is {now} and cannot become {to}.",
         why=f"From {now} it may go to: {', '.join(allowed)}." if to in STAGES else f"Stages: {', '.join(STAGES)}.",
-        fix=_way(now, to),
+        fix=_advice(now, to),
         at=to,
     )
 
 
-def _way(now: str, to: str) -> str:
-    """The shortest legal way, as advice."""
-    ways: list[tuple[str, ...]] = [(now,)]
-    for way in ways:
-        for following in next((after for stage, after in TRANSITIONS.items() if stage == way[-1]), ()):
+def way(now: str, to: str) -> tuple[Stage, ...]:
+    """The stages on the shortest legal way, without the first; empty when there is none, or nowhere to go.
+
+    Example:
+        >>> way("registered", "production")
+        ('validated', 'production')
+    """
+    ways: list[tuple[str, tuple[Stage, ...]]] = [(now, ())]
+    for at, gone in ways:
+        for following in next((after for stage, after in TRANSITIONS.items() if stage == at), ()):
             if following == to:
-                return f"Go {' -> '.join((*way, to))}."
-            if following not in way:
-                ways.append((*way, following))
-    return f"Choose one of: {', '.join(STAGES)}."
+                return (*gone, following)
+            if following != now and following not in gone:
+                ways.append((following, (*gone, following)))
+    return ()
+
+
+def _advice(now: str, to: str) -> str:
+    stages = way(now, to)
+    return f"Go {' -> '.join((now, *stages))}." if stages else f"Choose one of: {', '.join(STAGES)}."
