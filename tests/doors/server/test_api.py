@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bucle.doors.server import API, RESOURCES, Problem, document
+from bucle.doors.server.writes import WRITES
 from bucle.doors.ui import result_type
 from bucle.ground.ledger import Event
 from bucle.line.gates import Verdict
@@ -43,7 +44,7 @@ def test_every_resource_answers_with_what_the_document_promises(site: Site, name
         path = API + resource.path.format(**own)
         query = {"of": "model/flights@1"} if resource.path == "/lineage" else {}
         query |= (
-            {"ids": ",".join(one["id"] for one in site.json("/runs.json")["runs"][:2])} if "compare" in path else {}
+            {"runs": ",".join(one["id"] for one in site.json("/runs.json")["runs"][:2])} if "compare" in path else {}
         )
         answer = site.client.get(path, params=query)
         assert answer.status_code == 200, f"{path}: {answer.text[:300]}"
@@ -63,8 +64,8 @@ def test_the_document_is_openapi_and_every_reference_in_it_resolves(site: Site) 
     told = site.json("/api/openapi.json")
     assert told == json.loads(json.dumps(document()))
     assert told["openapi"] == "3.1.0"
-    operations = [one["get"]["operationId"] for one in told["paths"].values()]
-    assert len(set(operations)) == len(operations) == len(RESOURCES)
+    operations = [one["operationId"] for methods in told["paths"].values() for one in methods.values()]
+    assert len(set(operations)) == len(operations) == len(RESOURCES) + len(WRITES)
     for ref in references(told):
         node = told
         for part in ref.removeprefix("#/").split("/"):
@@ -91,11 +92,11 @@ def references(value: object) -> list[str]:
         (f"{API}/nothing/here", 404, "BU1609"),
         ("/models/..%2f..%2fetc.json", 404, "BU1609"),
         ("/models/%2e%2e/1.json", 422, "BU1603"),
-        ("/models/-x/1.json", 422, "BU1603"),
+        ("/models/a%3Ab/1.json", 422, "BU1603"),
         ("/static/..%2fview.py", 404, "BU1609"),
         ("/static/view.py", 404, "BU0102"),
         ("/lineage.json?of=nonsense", 422, "BU0109"),
-        ("/compare.json?ids=a", 422, "BU1606"),
+        ("/compare.json?runs=a", 422, "BU1606"),
         ("/loop/flights/99.json", 404, "BU1605"),
         ("/monitor/nobody.json", 404, "BU1607"),
         ("/models/flights/1.csv", 404, "BU1604"),

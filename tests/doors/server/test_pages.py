@@ -124,10 +124,18 @@ def test_the_passport_of_a_version_leads_to_all_it_came_from(site: Site) -> None
 
 
 def test_the_total_of_the_runs_is_true_and_paging_reaches_them_all(site: Site) -> None:
-    first = site.json("/runs.json?limit=4")
-    seen = [one["id"] for offset in range(0, first["total"], 4)
-            for one in site.json(f"/runs.json?limit=4&offset={offset}")["runs"]]  # fmt: skip
-    assert len(seen) == len(set(seen)) == first["total"]
+    page = site.json("/runs.json?limit=4")
+    total, pages = page["total"], [page]
+    while page["after"]:
+        page = site.json(f"/runs.json?limit=4&page={page['after']}")
+        pages.append(page)
+    seen = [one["id"] for page in pages for one in page["runs"]]
+    assert len(seen) == len(set(seen)) == total
+    assert all(page["total"] == total for page in pages)
+    back = site.json(f"/runs.json?limit=4&page={pages[2]['before']}")
+    assert back["runs"] == pages[1]["runs"]
+    assert pages[1]["before"] == ""
+    assert pages[0]["before"] is None
 
 
 def test_runs_can_be_sorted_by_a_metric(site: Site) -> None:
@@ -168,6 +176,6 @@ def test_no_page_ships_more_script_than_its_budget() -> None:
 
     static = files("bucle.doors.ui").joinpath("static")
     size = sum(len(gzip.compress(static.joinpath(name).read_bytes()))
-               for name in ("htmx-4.0.1.min.js", "uplot-1.6.32.min.js", "bucle.js"))  # fmt: skip
+               for name in ("htmx-4.0.1.min.js", "uplot-1.6.32.min.js", "bucle.js", "charts.js"))  # fmt: skip
     assert size < 50_000
     assert language("es").say("Runs") == "Ejecuciones"

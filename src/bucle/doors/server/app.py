@@ -19,10 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bucle.doors.protocols.mlflow import Door
 from bucle.doors.server.errors import InternalFault, MethodNotAllowed, NoSuchPage
 from bucle.doors.server.guard import Guard
 from bucle.doors.server.openapi import document
 from bucle.doors.server.resources import API, RESOURCES, Resource
+from bucle.doors.server.writes import write_routes
 from bucle.doors.ui import bind, error_page, page_routes, parameters, show
 from bucle.ground.core import BucleError, encode
 from bucle.ground.project import Project
@@ -47,6 +49,7 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
     routes = [
         Route("/api/openapi.json", describe),
         Route("/api", _overview(project)),
+        *write_routes(project),
         *(Route(f"{API}{resource.path}", _resource(project, resource)) for resource in RESOURCES),
         Route("/health", _health(project)),
         *page_routes(project),
@@ -59,6 +62,8 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(Guard, hosts=tuple(hosts)),
+            # In front of gzip and of the pages' routing: what is called a thousand times a second pays for neither.
+            Middleware(Door, project=project),
             Middleware(GZipMiddleware, minimum_size=800, compresslevel=5),
         ],
         exception_handlers={BucleError: answer, HTTPException: answer, Exception: answer},
@@ -131,7 +136,10 @@ def _of_http(request: Request, raised: Exception) -> BucleError:
     path = request.url.path[:200]
     if isinstance(raised, HTTPException) and raised.status_code == 405:
         return MethodNotAllowed(
-            f"{request.method} is not possible at {path}.", why="This server is for reading.", fix="Use GET.", at=path
+            f"{request.method} is not possible at {path}.",
+            why="It is for reading, or for writing otherwise.",
+            fix="See /api",
+            at=path,
         )
     if isinstance(raised, HTTPException):
         return NoSuchPage(

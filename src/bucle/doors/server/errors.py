@@ -1,8 +1,18 @@
 """What can go wrong at the server's door."""
 
-from bucle.ground.core import BucleError, NotFound, StateError, UserError
+from bucle.ground.core import BucleError, NotAllowed, NotFound, StateError, UserError
 
-__all__ = ["InternalFault", "MethodNotAllowed", "NoSuchPage", "PortBusy", "WrongHost"]
+__all__ = [
+    "BadBody",
+    "ForeignPage",
+    "InternalFault",
+    "MethodNotAllowed",
+    "NoSuchPage",
+    "PortBusy",
+    "TooLarge",
+    "WrongHost",
+    "WrongKind",
+]
 
 
 class PortBusy(StateError):
@@ -35,3 +45,29 @@ class InternalFault(BucleError):
     """Bucle itself is at fault; the log has the rest under the reference."""
 
     code = "BU1612"
+
+
+class ForeignPage(NotAllowed):
+    """A page of another site sent a browser here to change something."""
+
+    code = "BU1630"
+
+
+class BadBody(UserError):
+    """What was sent does not hold what it should."""
+
+    code = "BU1650"
+
+
+class TooLarge(UserError):
+    """What was sent is larger than anything that is taken there."""
+
+    code = "BU1651"
+    http_status = 413
+
+
+class WrongKind(UserError):
+    """What was sent is written in a form that is not read there."""
+
+    code = "BU1652"
+    http_status = 415

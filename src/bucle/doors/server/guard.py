@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers, MutableHeaders
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bucle.doors.server.errors import WrongHost
-from bucle.ground.core import encode
+from bucle.doors.server.errors import ForeignPage, WrongHost
+from bucle.ground.core import BucleError, encode
 
 __all__ = ["POLICY", "Guard"]
 
@@ -18,20 +20,25 @@ POLICY = (
 """Content-Security-Policy: nothing but our own files; no inline script, no inline style, no outside host."""
 
 HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
+    b"content-security-policy": POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
 }
+
+READING = frozenset(("GET", "HEAD", "OPTIONS"))
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Guard:
-    """Middleware that checks the header Host and sets what protects the reader.
+    """Middleware that checks the headers Host and Origin and sets what protects the reader.
 
     A page of another site can make a browser ask 127.0.0.1 under a name of its own (DNS rebinding) and read the answer;
-    who asks under a name that is not ours gets none.
+    who asks under a name that is not ours gets none. It can also send a browser here to write; who comes from a page
+    that is not ours may not.
 
     Args:
         app: what stands behind.
@@ -50,15 +57,35 @@ class Guard:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = _protected(message.get("headers", ()))
             await send(message)
 
-        if self._hosts and _name(Headers(scope=scope).get("host", "")) not in self._hosts:
-            await _refusal()(scope, receive, guarded)
-            return
-        await self._app(scope, receive, guarded)
+        error = self._refusal(scope)
+        if error is None:
+            await self._app(scope, receive, guarded)
+        else:
+            body = Response(encode(error.as_dict()), status_code=error.http_status, media_type="application/json")
+            await body(scope, receive, guarded)
+
+    def _refusal(self, scope: Scope) -> BucleError | None:
+        host = origin = ""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value.decode("latin-1")
+            elif name == b"origin":
+                origin = value.decode("latin-1")
+        if self._hosts and _name(host) not in self._hosts:
+            return _wrong_host()
+        if origin and scope["method"] not in READING and _place(origin) != host.lower():
+            return _foreign_page()
+        return None
+
+
+def _protected(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """These headers and, where they do not say otherwise, those that protect."""
+    given = list(headers)
+    names = {name.lower() for name, _ in given}
+    return [*given, *((name, value) for name, value in HEADERS.items() if name not in names)]
 
 
 def _name(host: str) -> str:
@@ -68,11 +95,27 @@ def _name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _refusal() -> Response:
-    error = WrongHost(
+def _place(origin: str) -> str:
+    """Host and port of an origin, as the header Host has them; empty for a page that has no place (`null`)."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _wrong_host() -> WrongHost:
+    return WrongHost(
         "This server does not answer under that host name.",
         why="A page of another site could otherwise read it through your browser.",
         fix="Use the address `bucle up` printed, or start it with --host to let others in.",
         at="Host",
     )
-    return Response(encode(error.as_dict()), status_code=error.http_status, media_type="application/json")
+
+
+def _foreign_page() -> ForeignPage:
+    return ForeignPage(
+        "A page of another site may not write here.",
+        why="It could otherwise act through your browser without your knowing.",
+        fix="Send the request from a program, or from a page of this server.",
+        at="Origin",
+    )

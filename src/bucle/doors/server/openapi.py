@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bucle.doors.server.resources import API, RESOURCES, Resource
+from bucle.doors.server.writes import KINDS, WRITES, Write
 from bucle.doors.ui import Parameter, parameters, result_type
 from bucle.ground.core import Record
+from bucle.line.tracking import CLIENT
 from bucle.version import __version__
 
 __all__ = ["Problem", "document"]
 
 REF = "#/components/schemas/{name}"
+PROBLEM = "#/components/responses/Problem"
 
 
 class Problem(Record, frozen=True):
@@ -42,6 +46,7 @@ class Problem(Record, frozen=True):
 def document() -> dict[str, Any]:
     """The whole document as plain values."""
     kinds = [Problem, *(result_type(resource.read) for resource in RESOURCES)]
+    kinds += [kind for write in WRITES for kind in (write.gives, write.takes) if kind is not Path]
     plain = [kind for resource in RESOURCES for kind in (one.type for one in parameters(resource.read))]
     shown, components = msgspec.json.schema_components([*kinds, *plain], ref_template=REF)
     schemas = dict(zip(map(_key, [*kinds, *plain]), shown, strict=True))
@@ -50,12 +55,45 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Bucle",
             "version": __version__,
-            "summary": "The records of every station of the line, read-only.",
+            "summary": "The records of every station of the line, and what runs elsewhere log.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": API}],
-        "paths": {resource.path or "/": {"get": _operation(resource, schemas)} for resource in RESOURCES},
+        "paths": _paths(schemas),
         "components": {"schemas": components, "responses": {"Problem": _answer("An error.", schemas[_key(Problem)])}},
+    }
+
+
+def _paths(schemas: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = {
+        resource.path or "/": {"get": _operation(resource, schemas)} for resource in RESOURCES
+    }
+    for write in WRITES:
+        paths.setdefault(write.path, {})[write.method.lower()] = _writing(write, schemas)
+    return paths
+
+
+def _writing(write: Write, schemas: dict[str, Any]) -> dict[str, Any]:
+    first = (inspect.getdoc(write.write) or "").partition("\n")[0]
+    text = {"schema": {"type": "string"}}
+    content = (
+        {"application/octet-stream": {}}
+        if write.takes is Path
+        else {kind: {"schema": schemas[_key(write.takes)]} for kind in KINDS}
+    )
+    return {
+        "operationId": write.write.__name__,
+        "tags": [write.path.split("/")[1]],
+        "summary": first,
+        "parameters": [
+            {"name": CLIENT, "in": "header", "required": True, "description": "Any text.", **text},
+            *({"name": one, "in": "path", "required": True, **text} for one in re.findall(r"{(\w+)}", write.path)),
+        ],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": _answer(first, schemas[_key(write.gives)]),
+            **{status: {"$ref": PROBLEM} for status in ("403", "404", "409", "413", "415", "422", "503")},
+        },
     }
 
 
@@ -70,7 +108,7 @@ def _operation(resource: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": [_parameter(one, resource.path, schemas) for one in parameters(resource.read)],
         "responses": {
             "200": _answer(first, schemas[_key(result_type(resource.read))]),
-            **{status: {"$ref": "#/components/responses/Problem"} for status in ("404", "422", "503")},
+            **{status: {"$ref": PROBLEM} for status in ("404", "422", "503")},
         },
     }
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
+from bucle.doors.protocols.mlflow.delivery import deliver
 from bucle.doors.server.app import make_app
 from bucle.doors.server.errors import PortBusy
 from bucle.ground.core import UserError
 from bucle.ground.project import Project
+from bucle.line import tracking
 
 __all__ = ["Background", "listen", "serve"]
 
@@ -24,6 +28,9 @@ Background = Callable[[threading.Event], None]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_S = 5
+SEAL_S = 1.0
+
+_log = logging.getLogger("bucle.server")
 
 
 def serve(
@@ -42,7 +49,7 @@ def serve(
         project: open; the caller closes it.
         host: the address to listen on; beyond this machine only when asked for.
         port: the TCP port; 0 lets the system choose.
-        controller: whether the `background` work is done.
+        controller: whether the `background` work is done; webhooks are told and ended runs sealed in any case.
         ready: is told the address once requests are answered.
         background: each runs in a thread of its own and returns soon after its event is set.
         stop: another way to end it, from a thread.
@@ -61,7 +68,9 @@ def serve(
         lifespan="on",
     )
     server, halt = _Server(config, ready, _address(listener)), stop or threading.Event()
-    done, works = threading.Event(), background if controller else ()
+    done = threading.Event()
+    beside: tuple[Background, ...] = (partial(deliver, project), partial(_seal, project))
+    works = (*beside, *(background if controller else ()))
     threads = [threading.Thread(target=work, args=(done,), name="bucle-background") for work in works]
     watcher = threading.Thread(target=_watch, args=(server, halt, done), daemon=True)
     with contextlib.closing(listener), _signals(halt):
@@ -130,6 +139,16 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.app.state.stopping.set()  # type: ignore[union-attr]
         await super().shutdown(sockets)
+
+
+def _seal(project: Project, stop: threading.Event) -> None:
+    """Have the ledger know runs soon after they have ended, whoever logged them; fold what those that go on logged."""
+    while not stop.wait(SEAL_S):
+        try:
+            tracking.seal(project)
+            tracking.fold(project)
+        except Exception:  # a worker's loop: the next round tries again
+            _log.exception("ended runs could not be sealed; trying again")
 
 
 def _watch(server: uvicorn.Server, halt: threading.Event, done: threading.Event) -> None:
