@@ -52,7 +52,7 @@ def test_no_template_says_a_word_outside_the_catalogue(path: Path) -> None:
 
 
 COMMANDS = ("bucle audit verify", "bucle run --resume", "bucle data infer", "bucle serve", "bucle gate judge",
-            "bucle loop request")  # fmt: skip
+            "bucle loop request", "bucle runs restore")  # fmt: skip
 """Commands stand as they are typed."""
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Axis", "Chart", "Line", "Tick", "axis", "chart", "heat", "scale", "spark"]
+from markupsafe import escape
+
+__all__ = ["Axis", "Chart", "Line", "Tick", "axis", "chart", "heat", "picture", "scale", "spark"]
 
 
 class Tick(NamedTuple):
@@ -120,6 +122,46 @@ def chart(
     return Chart(width, height, shown, y, tuple(_line(name, tone, points, places, y) for name, tone, points in series))
 
 
+INKS = ("#3b8ec4", "#e07b39", "#2a9d78", "#b0679a", "#b8860b", "#7f8794")
+"""Readable on white and on black: a picture does not know what it stands on."""
+
+
+def picture(
+    title: str, curves: Sequence[Sequence[tuple[float, float | None]]], width: int = 420, height: int = 190
+) -> str:
+    """Curves as an SVG file that stands by itself.
+
+    Args:
+        title: what is drawn.
+        curves: of each, place and value; None breaks it.
+    """
+    xs = [x for curve in curves for x, _ in curve]
+    across = (min(xs, default=0.0), max(xs, default=1.0))
+    up = axis([y for curve in curves for _, y in curve if y is not None], height - 18, 10)
+    paths = [
+        (
+            INKS[index % len(INKS)],
+            _paths([None if y is None else (scale(x, across, (52, width - 8)), up.at(y)) for x, y in curve]),
+        )
+        for index, curve in enumerate(curves)
+    ]
+    grid = "".join(
+        f'<path d="M52,{tick.at:g} H{width - 8}" stroke="#8886" fill="none"/>'
+        f'<text x="46" y="{tick.at + 4:g}" text-anchor="end">{tick.value:g}</text>'
+        for tick in up.ticks
+    )
+    lines = "".join(f'<path d="{d}" stroke="{ink}" fill="none" stroke-width="1.75"/>' for ink, ds in paths for d in ds)
+    ends = "".join(
+        f'<text x="{x}" y="{height - 3}" text-anchor="{anchor}">{value:g}</text>'
+        for x, anchor, value in ((52, "start", across[0]), (width - 8, "end", across[1]))
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif" font-size="11" fill="#7f8794"><title>{escape(title)}</title>'
+        f"{grid}{lines}{ends}</svg>"
+    )
+
+
 def heat(value: float, threshold: float) -> int:
     """How hot a cell is, 0 to 6; from 4 on it is over its threshold."""
     if threshold <= 0 or not math.isfinite(value):
@@ -156,9 +198,9 @@ def _round_step(step: float) -> float:
     return next(nice * power for nice in (1, 2, 2.5, 5, 10) if step <= nice * power * 1.0001)
 
 
-def by_version(versions: Sequence[Any], metric: str) -> list[Point]:
+def by_version(versions: Mapping[str, Mapping[str, float]], metric: str) -> list[Point]:
     """One point a version, by its number."""
-    return [(str(one.version), one.metrics.get(metric), None, None) for one in versions]
+    return [(number, metrics.get(metric), None, None) for number, metrics in versions.items()]
 
 
 class Interval(NamedTuple):

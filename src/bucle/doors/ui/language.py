@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -53,14 +54,36 @@ class Language:
             text = f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
         else:
             text = f"{value:,.{digits}f}"
-        return self._separated(text)
+        return self.separated(text)
+
+    def value(self, value: float | None) -> str:
+        """A measured value in five significant digits, whatever its size; `–` for none."""
+        if value is None:
+            return NOTHING
+        if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
+        if value and not 1e-4 <= abs(value) < 1e7:
+            return self.separated(f"{value:.4g}")
+        whole = math.floor(math.log10(abs(value))) if value else 0
+        digits = max(0, 4 - max(0, whole)) if whole >= -1 else 3 - whole
+        text = f"{value:,.{digits}f}"
+        return self.separated(text.rstrip("0").rstrip(".") if "." in text else text)
 
     def share(self, value: float | None, digits: int = 0) -> str:
         """A share from 0 to 1 in per cent."""
         if value is None:
             return NOTHING
         gap = "\u202f" if self.code == "es" else ""
-        return self._separated(f"{value * 100:,.{digits}f}") + f"{gap}%"
+        return self.separated(f"{value * 100:,.{digits}f}") + f"{gap}%"
+
+    def size(self, count: int | None) -> str:
+        """Bytes in the unit that leaves a short number."""
+        if count is None:
+            return NOTHING
+        if count < 1000:
+            return f"{count} B"
+        unit = next(unit for unit in (1, 2, 3) if count < 1000 ** (unit + 1) or unit == 3)
+        return f"{self.number(count / 1000**unit, 1)} {('kB', 'MB', 'GB')[unit - 1]}"
 
     def day(self, at: datetime | None) -> str:
         """A date, e.g. `1 Mar 2013`."""
@@ -83,7 +106,8 @@ class Language:
                 parts.append(f"{count} {unit}")
         return " ".join(parts[:2])
 
-    def _separated(self, text: str) -> str:
+    def separated(self, text: str) -> str:
+        """A number written with commas and a point, with this language's separators."""
         if self.code != "es":
             return text
         return text.replace(",", "\u202f").replace(".", ",")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
-__all__ = ["link_of"]
+__all__ = ["file_address", "link_of"]
 
 
 def _model(name: str, version: str) -> str:
+    # A ref writes what has a meaning in refs by its code, see `registry.model_ref`.
+    name = unquote(name)
     return f"/models/{quote(name, safe='')}" + (f"/{quote(version, safe='')}" if version else "")
 
 
@@ -48,3 +50,13 @@ def link_of(ref: str) -> str:
         name, version = rest, ""
     page = _PAGES.get(kind)
     return page(name, version) if page and name else f"/lineage?{urlencode({'of': ref})}"
+
+
+def file_address(owner: str, path: str) -> str:
+    """Where a file that something kept is downloaded from; its answers may run nothing.
+
+    Args:
+        owner: e.g. `run/4f1c…`.
+        path: within it.
+    """
+    return f"/files/{owner}/{quote(path, safe='/')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from importlib.resources import files
@@ -11,11 +11,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bucle.doors.ui import cells, draw, graph, ring
+from bucle.doors.ui import cells, columns, draw, graph, parallel, ring
 from bucle.doors.ui.language import LANGUAGES, NOTHING, Language
-from bucle.doors.ui.links import link_of
+from bucle.doors.ui.links import file_address, link_of
 from bucle.doors.ui.states import state_of
-from bucle.ground.core import digest_of, short, split_ref, to_builtins
+from bucle.ground.core import digest_of, from_micros, short, split_ref, to_builtins
 
 __all__ = ["MENU", "page", "static_file"]
 
@@ -76,14 +76,19 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(short=_short, plain=to_builtins, kind=_kind, raw=_raw)
+    environment.filters.update(short=_short, plain=to_builtins, kind=_kind, raw=_raw, transposed=_transposed)
+    environment.tests["startswith"] = str.startswith
     environment.globals.update(
         asset=lambda name: f"/static/{name}?v={static_file(name)[1]}",
         state=state_of,
         link=link_of,
+        address=file_address,
         cells=cells,
+        columns=columns,
         draw=draw,
         graph=graph,
+        moment=_moment,
+        parallel=parallel,
         ring=ring,
         split_ref=split_ref,
     )
@@ -116,15 +121,25 @@ def _kind(value: object) -> str:
     return next((name for holds, name in kinds if holds(value)), "record")
 
 
+def _transposed(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Columns of rows as rows."""
+    return list(zip(*rows, strict=True))
+
+
+def _moment(milliseconds: int) -> datetime:
+    """An instant as clients of tracking write it; those beyond the calendar stand at its end."""
+    return from_micros(min(max(milliseconds, 0), 253_402_300_799_000) * 1000)
+
+
 def _time(say: Language, at: datetime | None, *, day: bool = False) -> Markup:
     """An instant as a machine reads it around what people read; a script puts it into the viewer's zone."""
     if at is None:
         return escape(NOTHING)
-    text = say.day(at) if day else say.instant(at)
-    attribute = Markup("") if day else Markup(" data-local")
-    return Markup('<time datetime="{}" title="{} UTC"{}>{}</time>').format(
-        f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S}", attribute, text
-    )
+    if day:
+        stamp = (f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S}", say.day(at))
+        return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(*stamp)
+    # Numbers and names of months only: nothing there can need escaping.
+    return Markup(cells.written_time(say, at))  # noqa: S704
 
 
 def _ref(ref: str, *, bare: bool = False) -> Markup:

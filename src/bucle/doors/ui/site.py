@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from bucle.doors.ui.downloads import download_routes
 from bucle.doors.ui.language import LANGUAGES, Language, choose
-from bucle.doors.ui.pages import VIEWS, curves
+from bucle.doors.ui.pages import LOADED, VIEWS
 from bucle.doors.ui.parameters import bind
 from bucle.doors.ui.render import page, static_file
 from bucle.doors.ui.view import Address, View, as_csv
@@ -39,7 +40,8 @@ def page_routes(project: Project) -> list[Route]:
         project: whose pages.
     """
     found = [Route("/static/{name}", _static), Route("/live", _live(project))]
-    found.append(Route("/runs/{run}/curves.json", _records(project, View("", curves, "", ""), "json")))
+    found += download_routes(project, _query)
+    found += [Route(path, _records(project, View("", read, "", ""), "json")) for path, read in LOADED]
     for view in VIEWS:
         path = "/index" if view.path == "/" else view.path
         found.append(Route(f"{path}.json", _records(project, view, "json")))
@@ -65,8 +67,13 @@ def show(
         values: what the template shows.
     """
     say, theme = _language(request), _theme(request)
-    address = Address(request.url.path, _query(request))
-    text = page(template, say, theme, **{"project": project.name, "at": address, "station": station, **values})
+    here = {
+        "project": project.name,
+        "origin": f"{request.url.scheme}://{request.url.netloc}",
+        "at": Address(request.url.path, _query(request)),
+        "station": station,
+    }
+    text = page(template, say, theme, **{**here, **values})
     response = Response(text, status_code=status, media_type="text/html; charset=utf-8")
     response.headers["vary"] = "accept-language, cookie"
     response.headers["content-language"] = say.code
@@ -84,7 +91,8 @@ def _page(project: Project, view: View) -> Callable[[Request], Any]:
 
     def draw(request: Request, given: Mapping[str, str]) -> Response:
         record = view.read(project, **bind(view.read, given, strict=False))
-        return show(project, request, view.template, station=view.station, page=record, rows=view.rows)
+        status = 400 if getattr(record, "problem", None) else 200
+        return show(project, request, view.template, status=status, station=view.station, page=record, rows=view.rows)
 
     return answer
 
@@ -97,7 +105,8 @@ def _records(project: Project, view: View, suffix: Suffix) -> Callable[[Request]
     def read(given: Mapping[str, str]) -> Response:
         record = view.read(project, **bind(view.read, given, strict=False))
         if suffix == "json":
-            return Response(encode(record), media_type="application/json")
+            status = 400 if getattr(record, "problem", None) else 200
+            return Response(encode(record), status_code=status, media_type="application/json")
         name = view.path.strip("/").partition("/")[0] or "bucle"
         headers = {"content-disposition": f'attachment; filename="{name}.csv"'}
         return Response(as_csv(view, record), media_type="text/csv; charset=utf-8", headers=headers)

@@ -13,7 +13,7 @@ import msgspec
 
 from bucle.ground.core import NotFound, Record, to_builtins
 
-__all__ = ["Address", "NoTable", "View", "as_csv"]
+__all__ = ["Address", "NoTable", "View", "as_csv", "plain_cell"]
 
 
 class NoTable(NotFound):
@@ -60,6 +60,11 @@ class Address(NamedTuple):
         path = "/index" if self.path == "/" else self.path
         return self._link(f"{path}.{suffix}", dict(self.query))
 
+    def all_(self, path: str, kind: str) -> str:
+        """Everything that fits, whatever page is looked at, as a file."""
+        kept = {name: value for name, value in self.query.items() if name not in ("page", "limit", "add", "value")}
+        return self._link(f"{path}.{kind}", kept)
+
     def _link(self, path: str, query: Mapping[str, object]) -> str:
         kept = {name: str(value) for name, value in query.items() if value not in (None, "")}
         return f"{path}?{urlencode(kept)}" if kept else path
@@ -78,7 +83,7 @@ def as_csv(view: View, record: Record) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: plain_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -95,7 +100,7 @@ def _flat(row: object, front: str = "") -> dict[str, Any]:
     return found
 
 
-def _cell(value: object) -> object:
+def plain_cell(value: object) -> object:
     """A value as a spreadsheet takes it; text that a spreadsheet would run as a formula is quoted."""
     if isinstance(value, str):
         return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

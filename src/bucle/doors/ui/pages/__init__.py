@@ -1,6 +1,10 @@
 """Every page, in the order of the menu. A page is a function that reads a record, and a template that shows it."""
 
+from collections.abc import Callable
+
 from bucle.doors.ui.pages.audit import audit
+from bucle.doors.ui.pages.compare import compare
+from bucle.doors.ui.pages.curves import curves, sparks
 from bucle.doors.ui.pages.data import data_page, table
 from bucle.doors.ui.pages.deployments import deployments, rollout
 from bucle.doors.ui.pages.doctor import doctor
@@ -9,14 +13,18 @@ from bucle.doors.ui.pages.gates import verdict, verdicts
 from bucle.doors.ui.pages.home import line
 from bucle.doors.ui.pages.lineage import lineage
 from bucle.doors.ui.pages.loop import cycle, loop, loops
-from bucle.doors.ui.pages.models import model, models, passport
+from bucle.doors.ui.pages.metric import metric
+from bucle.doors.ui.pages.models import model, models
 from bucle.doors.ui.pages.monitor import monitor, monitors
+from bucle.doors.ui.pages.passport import passport
 from bucle.doors.ui.pages.pipelines import execution, executions
 from bucle.doors.ui.pages.predictions import prediction, predictions
-from bucle.doors.ui.pages.runs import compare, curves, run, runs
+from bucle.doors.ui.pages.run import run
+from bucle.doors.ui.pages.runs import names, runs
 from bucle.doors.ui.view import View
+from bucle.ground.core import Record
 
-__all__ = ["VIEWS", "curves"]
+__all__ = ["LOADED", "VIEWS"]
 
 VIEWS: tuple[View, ...] = (
     View("/", line, "home.html", "", "live"),
@@ -26,7 +34,8 @@ VIEWS: tuple[View, ...] = (
     View("/pipelines", executions, "executions.html", "Pipelines", "executions"),
     View("/pipelines/{execution:path}", execution, "execution.html", "Pipelines", "bars"),
     View("/runs", runs, "runs.html", "Runs", "runs"),
-    View("/runs/{run}", run, "run.html", "Runs", "curves"),
+    View("/runs/{run}", run, "run.html", "Runs", "metrics"),
+    View("/runs/{run}/metric", metric, "metric.html", "Runs"),
     View("/compare", compare, "compare.html", "Runs", "rows"),
     View("/models", models, "models.html", "Models", "models"),
     View("/models/{model}", model, "model.html", "Models", "versions"),
@@ -47,3 +56,10 @@ VIEWS: tuple[View, ...] = (
     View("/doctor", doctor, "doctor.html", "", "findings"),
 )
 """Every page."""
+
+LOADED: tuple[tuple[str, Callable[..., Record]], ...] = (
+    ("/curves.json", curves),
+    ("/runs/sparks.json", sparks),
+    ("/runs/names.json", names),
+)
+"""What scripts of the pages load by themselves."""

@@ -13,7 +13,7 @@ from bucle.doors.ui.store import Tally, tallies
 from bucle.ground.core import Record
 from bucle.ground.ledger import Event
 from bucle.ground.project import Project
-from bucle.line import deploy, features, serving
+from bucle.line import deploy, features, serving, tracking
 from bucle.loop import Policy, State, cycles, policy_of, read_state
 
 __all__ = ["Line", "Live", "Station", "Turn", "Waiting", "line"]
@@ -201,7 +201,7 @@ def _stations(project: Project, counted: dict[str, Tally], problems: list[dict[s
             "broken" if broken else "",
             "the last one failed",
         ),
-        ("Runs", "tracking", "tracking.run_started", "runs", "", ""),
+        ("Runs", "tracking", "", "runs", "", ""),
         ("Models", "registry", "registry.version_registered", "versions", "", ""),
         ("Gates", "gates", "gates.judged", "verdicts", "refused" if said_no else "", "the last one was a no"),
         ("Deployments", "deploy", "deploy.rollout_started", "rollouts", "canary" if canary else "", ""),
@@ -209,6 +209,8 @@ def _stations(project: Project, counted: dict[str, Tally], problems: list[dict[s
     ]
     stations = [_station(counted, *one) for one in found]
     stations[1] = replace(stations[1], count=views or 0, state=stations[1].state if views is None else _plain(views))
+    tracked = sum(one.runs or 0 for one in tracking.experiments(project))
+    stations[3] = replace(stations[3], count=tracked, state=_plain(tracked))
     stations[-1] = replace(stations[-1], flags=alarms)
     return stations
 

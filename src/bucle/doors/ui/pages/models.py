@@ -1,18 +1,28 @@
-"""`/models`: which version serves, what is coming, and may I trust it?"""
+"""`/models`: which version serves, what is coming, and what happened?"""
 
 from __future__ import annotations
 
-from bucle.doors.ui.parameters import Name
-from bucle.doors.ui.problems import attempt
-from bucle.ground import governance
-from bucle.ground.core import Record, make_ref
-from bucle.ground.ledger import Edge, Event
-from bucle.ground.project import Project
-from bucle.line import deploy, gates, pipelines, registry, tracking
-from bucle.line.gates import Verdict
-from bucle.line.registry import Model, ModelVersion, Package
+from typing import Annotated, Literal
 
-__all__ = ["ModelPage", "ModelRow", "Models", "Passport", "Place", "model", "models", "passport"]
+import msgspec
+
+from bucle.doors.ui.parameters import Offset, Text
+from bucle.ground.core import Record
+from bucle.ground.project import Project
+from bucle.line import registry
+from bucle.line.registry import Change, Model, ModelVersion
+from bucle.loop import Promotion, promotions
+
+__all__ = ["ModelName", "ModelPage", "ModelRow", "Models", "model", "models"]
+
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^(?!\.{1,2}$)[^/:\x00-\x1f]+$")]
+"""What a registered model may be called."""
+
+PAGE = 50
+"""Models, or versions, a page."""
+
+CHANGES = 60
+"""So many of the last changes are shown."""
 
 
 class ModelRow(Record, frozen=True):
@@ -22,165 +32,106 @@ class ModelRow(Record, frozen=True):
         model: with its aliases and stages.
         metric: the metric shown; empty when no version has one.
         values: of that metric, oldest version first.
-        last: what happened to it last.
+        last: what changed last.
     """
 
     model: Model
     metric: str
     values: tuple[float | None, ...]
-    last: Event | None
+    last: Change | None
 
 
 class Models(Record, frozen=True):
-    """Every model.
+    """Every model, or every prompt.
 
     Attributes:
-        models: by name.
+        models: this page's, by name.
+        total: how many fit.
+        counts: how many models and prompts there are.
+        kind, q, offset, limit: what was asked for.
     """
 
     models: tuple[ModelRow, ...]
+    total: int
+    counts: dict[str, int]
+    kind: str
+    q: str
+    offset: int
+    limit: int
 
 
 class ModelPage(Record, frozen=True):
     """One model with all its versions.
 
     Attributes:
-        model: its name.
+        model: the model.
         metrics: names of every metric a version has.
-        versions: newest first.
-        history: what happened, newest first.
+        versions: this page's, newest first.
+        charted: every version's metrics by its number, oldest first.
+        promotions: who asked for a version to be promoted; not fulfilled yet.
+        history: what changed last, newest first.
+        changes: how many changes there are.
+        offset, limit: which versions are shown.
     """
 
-    model: str
+    model: Model
     metrics: tuple[str, ...]
     versions: tuple[ModelVersion, ...]
-    history: tuple[Event, ...]
+    charted: dict[str, dict[str, float]]
+    promotions: tuple[Promotion, ...]
+    history: tuple[Change, ...]
+    changes: int
+    offset: int
+    limit: int
 
 
-class Place(Record, frozen=True):
-    """Where a version answers.
+def models(project: Project, *, kind: Literal["model", "prompt"] = "model", q: Text = "", offset: Offset = 0) -> Models:
+    """Every model, or every prompt.
 
-    Attributes:
-        endpoint: the endpoint.
-        arm: `champion`, `canary` or `shadow`.
-        share: of the traffic.
+    Args:
+        kind: prompts are models whose versions are texts.
+        q: only with this in their name.
+        offset: so many come before.
     """
-
-    endpoint: str
-    arm: str
-    share: float
-
-
-class Passport(Record, frozen=True):
-    """All there is to say about one version.
-
-    Attributes:
-        version: the version.
-        package: what is served; None when its manifest is gone.
-        run: the run that made it, if it is on record.
-        execution: the pipeline execution that made it, if it is on record.
-        verdicts: judgements on it, newest first.
-        approvals: each yes to exactly these bytes.
-        serves: where it answers now.
-        rollouts: its ways into traffic, newest first.
-        history: what happened to it, newest first.
-        edges: what it directly came from and what came of it.
-        reproduce: the command that makes it again.
-        problems: what could not be read.
-    """
-
-    version: ModelVersion
-    package: Package | None
-    run: tracking.Run | None
-    execution: pipelines.Execution | None
-    verdicts: tuple[Verdict, ...]
-    approvals: tuple[governance.Approval, ...]
-    serves: tuple[Place, ...]
-    rollouts: tuple[deploy.Rollout, ...]
-    history: tuple[Event, ...]
-    edges: tuple[Edge, ...]
-    reproduce: str
-    problems: tuple[dict[str, str], ...]
+    every = registry.models(project, kind=None)
+    found = [one for one in every if one.kind == kind and q.lower() in one.name.lower()]
+    counts = {name: sum(one.kind == name for one in every) for name in ("model", "prompt")}
+    rows = tuple(_row(project, one) for one in found[offset : offset + PAGE])
+    return Models(models=rows, total=len(found), counts=counts, kind=kind, q=q, offset=offset, limit=PAGE)
 
 
-def models(project: Project) -> Models:
-    """Every model."""
-    return Models(models=tuple(_row(project, one) for one in registry.models(project)))
-
-
-def model(project: Project, *, model: Name) -> ModelPage:
+def model(project: Project, *, model: ModelName, offset: Offset = 0) -> ModelPage:
     """One model.
 
+    Args:
+        model: its name.
+        offset: so many newer versions come before.
     Raises:
         NoSuchModel: there is none of that name.
     """
-    found = registry.versions(project, model)
+    found, changes = registry.versions(project, model), registry.changes(project, model)
     names = dict.fromkeys(name for one in found for name in one.metrics)
     return ModelPage(
-        model=model,
+        model=registry.model(project, model),
         metrics=tuple(names),
-        versions=tuple(found[::-1]),
-        history=tuple(registry.history(project, model)[::-1]),
-    )
-
-
-def passport(project: Project, *, model: Name, version: Name) -> Passport:
-    """One version, with where it came from and where it went.
-
-    Args:
-        model: the model.
-        version: number, alias or `latest`.
-    Raises:
-        NoSuchModel: there is no such model.
-        NoSuchVersion: it has no such version.
-    """
-    found = registry.version(project, model, version)
-    ref, problems = found.ref, list[dict[str, str]]()
-    history = project.ledger.events(subject=ref)[::-1]
-    return Passport(
-        version=found,
-        package=attempt(problems, lambda: registry.load_package(project, found.digest)),
-        run=attempt(problems, lambda: tracking.run(project, found.run)) if found.run else None,
-        execution=attempt(problems, lambda: pipelines.execution(project, found.execution)) if found.execution else None,
-        verdicts=tuple(gates.verdicts(project, ref)[::-1]),
-        approvals=tuple(governance.approvals(project, ref, digest=found.digest)),
-        serves=tuple(_places(project, found)),
-        rollouts=tuple(
-            one for one in deploy.rollouts(project)[::-1] if (one.model, one.candidate) == (found.model, found.version)
-        ),
-        history=tuple(history),
-        edges=(*project.ledger.edges_of([ref], upstream=True), *project.ledger.edges_of([ref], upstream=False)),
-        reproduce=f"bucle model reproduce {found.model}@{found.version}",
-        problems=tuple(problems),
+        versions=tuple(found[::-1][offset : offset + PAGE]),
+        charted={str(one.version): one.metrics for one in found},
+        promotions=tuple(promotions(project, model)),
+        history=tuple(changes[::-1][:CHANGES]),
+        changes=len(changes),
+        offset=offset,
+        limit=PAGE,
     )
 
 
 def _row(project: Project, one: Model) -> ModelRow:
-    found = registry.versions(project, one.name)
+    found = registry.versions(project, one.name)[-PAGE:] if one.latest else []
     names = [name for version in found for name in version.metrics]
     metric = next((name for name in ("auc", *names) if name in names), "")
-    last = project.ledger.events(
-        kinds=["registry.*", "deploy.*", "governance.*"],
-        subject=make_ref("model", one.name, one.latest),
-        limit=1,
-        newest_first=True,
-    )
+    changes = registry.changes(project, one.name)
     return ModelRow(
         model=one,
         metric=metric,
         values=tuple(version.metrics.get(metric) for version in found) if metric else (),
-        last=last[0] if last else None,
+        last=changes[-1] if changes else None,
     )
-
-
-def _places(project: Project, version: ModelVersion) -> list[Place]:
-    found = []
-    for endpoint in deploy.endpoints(project):
-        routes = deploy.routes(project, endpoint)
-        for arm, name, share in (
-            *((arm, arm.name, arm.share) for arm in routes.arms),
-            *((arm, "shadow", 0.0) for arm in routes.shadows),
-        ):
-            if (arm.model, arm.version) == (version.model, version.version):
-                found.append(Place(endpoint=endpoint, arm=name, share=share))
-    return found

@@ -1,8 +1,15 @@
-// What a page does by itself: local times, live refresh, curves, comparing runs, keys. Every page works without it.
+// What a page does by itself: local times, live refresh, sparklines, ticked rows, keys. Every page works without it.
 const root = document.documentElement;
 const one = (selector, from = document) => from.querySelector(selector);
 const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 
+// What only a script can do is shown only where there is one.
+function ready() {
+  for (const button of all("[data-print]")) button.hidden = false;
+  localTimes();
+  sparklines();
+  ticked();
+}
 function localTimes() {
   if (new Date().getTimezoneOffset() === 0) return;
   const write = new Intl.DateTimeFormat(root.lang, { dateStyle: "medium", timeStyle: "short" });
@@ -10,6 +17,13 @@ function localTimes() {
     time.textContent = write.format(new Date(time.dateTime));
     time.removeAttribute("data-local");
   }
+}
+
+// MLflow's client prints links of MLflow's own pages when a run ends; they lead to ours.
+function followMlflow() {
+  const [, kind, name, , inner] = location.hash.match(/^#\/(experiments|models)\/([^/?]+)(\/(?:runs|versions)\/([^/?]+))?/) || [];
+  if (kind === "models") location.replace(inner ? `/models/${name}/${inner}` : `/models/${name}`);
+  if (kind === "experiments") location.replace(inner ? `/runs/${inner}` : "/runs");
 }
 
 // Live: one stream a page; a look at the ledger's growth at most twice a second; nothing while nobody looks.
@@ -31,80 +45,72 @@ function moved() {
   waiting = true;
   setTimeout(() => {
     waiting = false;
-    if (document.activeElement?.closest("form") || one("input[name=ids]:checked")) return;
+    if (document.activeElement?.closest("form") || one("input[name=runs]:checked")) return;
     document.body.dispatchEvent(new CustomEvent("moved"));
-    refreshCurves();
   }, 500);
 }
 document.addEventListener("visibilitychange", () => (document.hidden ? pause() : (listen(), moved())));
 
-// Curves: uPlot over the records of /runs/ID/curves.json.
-const colours = ["--a", "--b", "--c", "--d", "--e", "--f"];
-const plots = new Map();
-const colour = (name) => {
-  const probe = document.createElement("i");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-};
-async function records(url) {
-  const answer = await fetch(url, { headers: { accept: "application/json" } });
-  return answer.ok ? answer.json() : null;
+// Sparklines of a table come after it: one request for all its rows.
+async function sparklines() {
+  const box = one("[data-sparks]");
+  if (!box) return;
+  const answer = await fetch(box.dataset.sparks, { headers: { accept: "application/json" } });
+  if (!answer.ok) return;
+  const { paths } = await answer.json();
+  for (const path of all("path[data-run]", box)) path.setAttribute("d", paths[path.dataset.run] ?? "");
 }
-function joined(curves) {
-  const steps = [...new Set(curves.flatMap((curve) => curve?.steps ?? []))].sort((a, b) => a - b);
-  const place = new Map(steps.map((step, index) => [step, index]));
-  const rows = curves.map((curve) => {
-    const row = new Array(steps.length).fill(null);
-    curve?.steps.forEach((step, index) => { row[place.get(step)] = curve.values[index]; });
-    return row;
-  });
-  return [steps, ...rows];
-}
-function plot(box, curves, names) {
-  const data = joined(curves);
-  const known = plots.get(box);
-  if (known) return known.setData(data);
-  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-  const series = names.map((name, index) => ({
-    label: name, stroke: colour(colours[index % 6]), width: 1.75, spanGaps: true, points: { show: data[0].length < 40, size: 5 },
-  }));
-  const options = {
-    width: box.clientWidth, height: 230, scales: { x: { time: false } }, cursor: { sync: { key: "runs" } },
-    axes: [axis, { ...axis, size: 58 }], series: [{ label: box.dataset.step ?? "step" }, ...series],
-  };
-  plots.set(box, new uPlot(options, data, box));
-}
-async function refreshCurves() {
-  const boxes = all("[data-curve]");
-  if (!boxes.length || !window.uPlot) return;
-  const urls = [...new Set(boxes.flatMap((box) => box.dataset.runs.split(",")))];
-  const found = new Map(await Promise.all(urls.map(async (id) => [id, await records(`/runs/${encodeURIComponent(id)}/curves.json`)])));
-  for (const box of boxes) {
-    const ids = box.dataset.runs.split(",");
-    const curves = ids.map((id) => found.get(id)?.curves.find((curve) => curve.key === box.dataset.curve) ?? null);
-    plot(box, curves, ids.length > 1 ? ids.map((id) => id.slice(0, 8)) : [box.dataset.curve]);
-  }
-}
-addEventListener("resize", () => plots.forEach((drawn, box) => drawn.setSize({ width: box.clientWidth, height: 230 })));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  plots.forEach((drawn) => drawn.destroy());
-  plots.clear();
-  refreshCurves();
+
+// Names of what runs have, to choose a column from, are fetched when somebody wants to choose.
+document.addEventListener("focusin", async (event) => {
+  const source = event.target.dataset?.names;
+  if (!source) return;
+  delete event.target.dataset.names;
+  const answer = await fetch(source, { headers: { accept: "application/json" } });
+  if (!answer.ok) return;
+  const { names } = await answer.json();
+  event.target.list?.replaceChildren(...names.map((name) => Object.assign(document.createElement("option"), { value: name })));
 });
 
-// Keys: g and a letter goes to a station, / to the filter.
+// Ticked rows: all at once, counted on the button, and kept when the page follows the ledger.
+function ticked() {
+  const boxes = all("tbody input[name=runs]"), count = boxes.filter((box) => box.checked).length;
+  for (const button of all("[data-count]")) button.textContent = count ? `${button.dataset.count} (${count})` : button.dataset.count;
+  const every = one("[data-all]");
+  if (every) { every.checked = count > 0 && count === boxes.length; every.indeterminate = count > 0 && count < boxes.length; }
+}
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-all]")) for (const box of all("tbody input[name=runs]")) box.checked = event.target.checked;
+  ticked();
+});
+// What was not filled in has no place in an address; of ticked rows one list is enough.
+document.addEventListener("formdata", (event) => {
+  for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+  const runs = event.formData.getAll("runs");
+  if (runs.length) event.formData.set("runs", runs.join());
+});
+document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) print(); });
+setInterval(() => { if (!document.hidden && one("[data-running], [data-going]")) moved(); }, 5000);
+
+// Keys: g and a letter goes to a station, / to the filter; j and k walk the rows, x ticks one, c compares.
+function rows(key) {
+  const boxes = all("tbody input[name=runs]"), place = boxes.indexOf(document.activeElement);
+  if (!boxes.length || gone) return false;
+  if (key === "c") one("#pick [data-count]")?.click();
+  else if (key === "x") boxes[place]?.click();
+  else boxes[Math.max(0, Math.min(boxes.length - 1, place + (key === "j" ? 1 : -1)))].focus();
+  return true;
+}
 let gone = false;
 addEventListener("keydown", (event) => {
-  if (event.target.closest("input,select,textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input:not([type=checkbox]),select,textarea,[data-plot]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if ("jkxc".includes(event.key) && rows(event.key)) return event.preventDefault();
   if (event.key === "/") { const field = one("form input"); if (field) { event.preventDefault(); field.focus(); } return; }
   if (gone) { const link = one(`nav a[data-key="${CSS.escape(event.key)}"]`); if (link) location.assign(link.href); }
   gone = event.key === "g";
 });
 
-document.body.addEventListener("htmx:after:swap", () => { localTimes(); refreshCurves(); });
-localTimes();
-refreshCurves();
+document.body.addEventListener("htmx:after:swap", ready);
+followMlflow();
+ready();
 listen();
