@@ -27,9 +27,10 @@ ROOMS["line.monitoring"] -= {"line.deploy"}
 ROOMS["loop"] = {room for room in ROOMS if room.startswith(("ground", "line"))}
 BELOW = ROOMS["loop"] | {"loop"}
 ROOMS["doors.protocols"] = BELOW
+ROOMS["doors.migrate"] = BELOW
 ROOMS["doors.ui"] = BELOW
 ROOMS["doors.server"] = BELOW | {"doors.protocols", "doors.ui"}
-ROOMS["doors.cli"] = BELOW | {"doors.server", "doors.protocols", "doors.ui", "examples"}
+ROOMS["doors.cli"] = BELOW | {"doors.server", "doors.protocols", "doors.migrate", "doors.ui", "examples"}
 ROOMS["examples"] = BELOW
 FREE = {"version", "", "__main__"}
 """Modules without a room: the version, the public face, and `python -m bucle`."""

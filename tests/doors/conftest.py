@@ -127,10 +127,14 @@ def addresses(site: Site) -> list[str]:
         "/loop/flights/4",
         "/lineage?of=model/flights@1",
         "/runs?sort=-auc&limit=3",
-        "/runs?q=rounds&status=finished",
+        "/runs?q=rounds&status=finished&value=both",
+        "/runs?q=metrics.auc > 0&columns=metrics.auc,params.rounds,actor,code",
         "/audit?kind=loop.*&limit=10",
-        f"/compare?ids={','.join(ids[:3])}",
+        f"/compare?runs={','.join(ids[:3])}",
         f"/runs/{ids[0]}",
+        f"/runs/{ids[0]}?tab=charts",
+        f"/runs/{ids[0]}?tab=code",
+        f"/runs/{ids[0]}/metric?key=auc",
         f"/predictions/{answers[0]}",
     ]
     deep += [f"/pipelines/{one}" for one in executions] + [f"/gates/{one}" for one in verdicts]

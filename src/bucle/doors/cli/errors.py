@@ -2,7 +2,15 @@
 
 from bucle.ground.core import BucleError, StateError, UserError
 
-__all__ = ["AlreadyThere", "BadRows", "BadUsage", "CommandFailed", "NothingToResume", "unforeseen"]
+__all__ = [
+    "AlreadyThere",
+    "BadRows",
+    "BadUsage",
+    "CommandFailed",
+    "NoSuchColumn",
+    "NothingToResume",
+    "unforeseen",
+]
 
 
 class BadUsage(UserError):
@@ -33,6 +41,12 @@ class CommandFailed(BucleError):
     """Code that the command ran raised something that is none of Bucle's errors."""
 
     code = "BU1623"
+
+
+class NoSuchColumn(UserError):
+    """A table of runs has no such column."""
+
+    code = "BU1624"
 
 
 def unforeseen(error: Exception) -> BucleError:

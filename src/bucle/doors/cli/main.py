@@ -25,6 +25,7 @@ NOUNS: dict[str, dict[str, str]] = {
     "Start": {
         "demo": "play a year of real flights through the whole line",
         "init": "make a project in a folder",
+        "migrate": "move in from MLflow, W&B, Neptune; or out",
         "up": "start the dashboard and the API",
         "status": "the line at a glance",
     },
@@ -34,7 +35,7 @@ NOUNS: dict[str, dict[str, str]] = {
     },
     "Training": {
         "run": "run or resume a pipeline",
-        "runs": "tracked runs: list, show, compare",
+        "runs": "tracked runs: list, show, compare, best, watch, export, sync",
     },
     "Models": {
         "model": "versions, stages, aliases",

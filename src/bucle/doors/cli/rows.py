@@ -1,18 +1,19 @@
-"""Rows from a file: CSV, Parquet, JSON or JSON lines, told apart by the name's ending."""
+"""Rows from a file and into one: CSV, Parquet, JSON or JSON lines, told apart by the name's ending."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from bucle.doors.cli.errors import BadRows
 from bucle.ground.core import NotFound, suggest
 
-__all__ = ["ENDINGS", "read_rows", "read_stream"]
+__all__ = ["ENDINGS", "check_ending", "read_rows", "read_stream", "write_rows"]
 
 ENDINGS = (".csv", ".parquet", ".json", ".jsonl", ".ndjson")
 """What a file of rows may end in."""
@@ -46,6 +47,43 @@ def read_stream() -> pl.DataFrame:
     start = text.lstrip()[:1]
     read = _json if start == b"[" else pl.read_ndjson if start == b"{" else _csv
     return _read(read, io.BytesIO(text), "standard input")
+
+
+def check_ending(name: str) -> None:
+    """Know that rows can be written to a file of this name.
+
+    Raises:
+        BadRows: it ends in something else.
+    """
+    if Path(name).suffix.lower() not in _WRITERS:
+        raise BadRows(
+            f"{Path(name).name} ends in {Path(name).suffix or 'nothing'!r}.",
+            why=f"A file of rows ends in {', '.join(ENDINGS)}.",
+            fix="Name it so, e.g. runs.csv",
+            at=name,
+        )
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any], name: str) -> int:
+    """Write rows to a file, `-` being CSV to standard output; give how many there are.
+
+    Args:
+        rows: each a mapping, keys may differ; or columns of equal length.
+    Raises:
+        BadRows: the name ends in something else, or the file cannot be written.
+    """
+    frame = pl.DataFrame(rows, infer_schema_length=None, strict=False)
+    if name == "-":
+        sys.stdout.write(frame.write_csv())
+        return frame.height
+    check_ending(name)
+    try:
+        _WRITERS[Path(name).suffix.lower()](frame, Path(name))
+    except OSError as error:
+        raise BadRows(
+            f"{name} cannot be written: {error.strerror or error}.", fix="Name another place.", at=name
+        ) from error
+    return frame.height
 
 
 def _read_file(path: Path) -> pl.DataFrame:
@@ -94,6 +132,15 @@ def _lines(content: io.BytesIO) -> pl.DataFrame:
 
 
 _READERS = {".csv": _csv, ".parquet": _parquet, ".json": _json, ".jsonl": _lines, ".ndjson": _lines}
+
+
+_WRITERS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
+    ".csv": pl.DataFrame.write_csv,
+    ".parquet": pl.DataFrame.write_parquet,
+    ".json": pl.DataFrame.write_json,
+    ".jsonl": pl.DataFrame.write_ndjson,
+    ".ndjson": pl.DataFrame.write_ndjson,
+}
 
 
 def _first_line(error: Exception) -> str:

@@ -18,7 +18,7 @@ from typing import IO
 
 import msgspec
 
-from bucle.ground.store import LocalBlobs
+from bucle.ground.store import open_blobs
 from bucle.line.pipelines.execution import Failure
 from bucle.line.pipelines.task import Outcome, Task
 from bucle.line.pipelines.wire import Exited, Kill, Order, Report, Start, Started, receive, send
@@ -246,4 +246,4 @@ def _keep_log(task: Task, scratch: Path) -> str:
                 data += b"\n[... %d bytes left out ...]\n" % max(0, size - 2 * _LOG_LIMIT) + file.read()
     except FileNotFoundError:
         return ""
-    return str(LocalBlobs(Path(task.blobs)).put(data)) if data else ""
+    return str(open_blobs(task.blobs).put(data)) if data else ""

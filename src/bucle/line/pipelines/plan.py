@@ -161,7 +161,7 @@ def make_task(project: Project, plan: Plan) -> Task:
         inputs=run.inputs,
         params=run.params,
         seed=run.seed if run.seed is not None else int(run.key[:8], 16),
-        blobs=str(project.blobs.root),
+        blobs=project.blobs.place,
         scratch=str(scratch_of(project) / id_),
         database=project.database.url,
         actor=project.actor,

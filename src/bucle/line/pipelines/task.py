@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bucle.ground.core import Record
+from bucle.ground.store import BlobPlace
 from bucle.line.pipelines.execution import Failure
 
 __all__ = ["Executor", "Outcome", "Task"]
@@ -25,7 +26,7 @@ class Task(Record, frozen=True):
         inputs: parameter (or `parameter.part`) -> digest.
         params: parameter -> plain value.
         seed: what `random` and numpy are seeded with.
-        blobs: the folder of the blob store.
+        blobs: where the blobs lie.
         scratch: a folder of its own on the same file system; the function works in `scratch/work`.
         database: the project's database, for a parameter that gets the project.
         actor: who asked.
@@ -44,7 +45,7 @@ class Task(Record, frozen=True):
     inputs: dict[str, str]
     params: dict[str, Any]
     seed: int
-    blobs: str
+    blobs: BlobPlace
     scratch: str
     database: str
     actor: str

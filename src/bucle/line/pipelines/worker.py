@@ -23,7 +23,7 @@ import numpy.random  # loaded late by numpy itself: 17 ms that no child should s
 from bucle.ground.code import CodeChanged
 from bucle.ground.core import BucleError, SimulatedClock
 from bucle.ground.project import Project
-from bucle.ground.store import LocalBlobs
+from bucle.ground.store import Blobs, open_blobs
 from bucle.line.pipelines.artifact import keep_leaf, read_leaf
 from bucle.line.pipelines.execution import Failure
 from bucle.line.pipelines.pipeline import load_module
@@ -107,7 +107,7 @@ def _compute(task: Task, scratch: Path) -> dict[str, str]:
             fix="Give the step a name of its own.",
             at=task.file,
         )
-    interface, blobs = function.interface, LocalBlobs(Path(task.blobs))
+    interface, blobs = function.interface, open_blobs(task.blobs)
     arguments = _arguments(interface, task, blobs)
     with contextlib.ExitStack() as stack:
         if interface.projects:
@@ -128,7 +128,7 @@ def _compute(task: Task, scratch: Path) -> dict[str, str]:
         }
 
 
-def _arguments(interface: Interface, task: Task, blobs: LocalBlobs) -> dict[str, Any]:
+def _arguments(interface: Interface, task: Task, blobs: Blobs) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for name, shape in interface.params.items():
         if shape.is_json:
