@@ -118,7 +118,7 @@ def in_process(folder: Path, points: int = 300_000) -> tuple[float, float]:
     import bucle
 
     (folder / "bucle.toml").write_text('[project]\nname = "bench"\n')
-    with contextlib.chdir(folder), bucle.run("scalars", system_metrics=False, console=False) as run:
+    with contextlib.chdir(folder), bucle.run("scalars", system_s=None, console="none") as run:
         started = time.perf_counter()
         for step in range(points):
             run.log_metrics({"loss": 1 / (step + 1)}, step=step)
