@@ -97,7 +97,6 @@ ADD_RUN = Prepared(
 """A new run; gives no row when its id is taken."""
 
 
-
 def add_runs(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """New runs, many at once: id -> number of those whose id was not taken."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
