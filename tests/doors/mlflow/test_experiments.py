@@ -92,6 +92,7 @@ def test_an_artifact_location_is_kept_when_it_is_none_of_this_machine(client: Ml
     assert run.info.artifact_uri == f"s3://bucket/folder/{run.info.run_id}/artifacts"
     for location in (
         "file:///etc",
+        "s3://[abc/x",
         "/etc",
         "../up",
         "s3://bucket/../up",

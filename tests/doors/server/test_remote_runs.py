@@ -230,7 +230,9 @@ def test_what_the_server_will_never_take_is_kept_aside_and_told(
     assert "refused" in caplog.text
     found = tracking.run(project, run.id)
     assert (found.metrics, sorted(found.artifacts), found.status) == ({"loss": 0.25}, ["a"], "finished")
-    assert b"BU08" in (queue / ".refused" / run.id / "refused").read_bytes()
+    aside = queue / ".refused" / run.id
+    assert b"BU08" in (aside / "refused").read_bytes()
+    assert b"2" in [file.read_bytes() for file in aside.rglob("*") if file.is_file()]
 
 
 def test_another_program_on_the_port_is_an_outage(free_port: int, queue: Path) -> None:

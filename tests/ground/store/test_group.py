@@ -216,3 +216,14 @@ def test_a_server_that_ended_our_connection_is_asked_anew(postgres_url: str) -> 
     assert database.grouped(add("b")) == "b"
     assert names(database) == ["b"]
     database.close()
+
+
+def test_who_no_longer_waits_does_not_stop_the_others(database: Database) -> None:
+    go_on = threading.Event()
+    first = database.submit(lambda _connection: go_on.wait(30))
+    given_up = database.submit(add("given up"))
+    assert not given_up.cancel()
+    go_on.set()
+    assert first.result()
+    assert database.grouped(add("later")) == "later"
+    assert names(database) == ["given up", "later"]

@@ -53,8 +53,9 @@ class Group:
         self._thread: Thread | None = None
 
     def submit(self, work: Work[T]) -> Future[T]:
-        """Have a work done; the future is set when it is kept, or holds the error it raised."""
+        """Have a work done; the future is set when it is kept, or holds the error it raised. It cannot be cancelled."""
         future = Future[T]()
+        future.set_running_or_notify_cancel()  # who no longer waits must not leave a future that cannot be set
         with self._lock:
             if self._thread is None:
                 self._thread = Thread(target=self._serve, args=(self._waiting,), name="bucle-group-commit", daemon=True)

@@ -148,14 +148,16 @@ def deliver(queue: Queue, server: Server) -> int:
     """
     count = 0
     for message, after, messages in _portions(queue.undelivered()):
+        arrived = True
         try:
             _bring(queue, server, message)
         except ServerRefused as error:
             if isinstance(message, Start):
                 raise
             queue.set_aside(message, str(error))
+            arrived = False
         queue.acknowledge(after)
-        if isinstance(message, File):
+        if arrived and isinstance(message, File):
             queue.file(message).unlink(missing_ok=True)
         count += messages
     return count

@@ -92,7 +92,10 @@ def check_location(location: str, field: str, *, by_name: bool = False) -> str:
     Raises:
         MlflowError: it is a path or a file of this machine, climbs out, or has parts that do not belong there.
     """
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError as error:
+        raise invalid(f"Invalid {field}: {location[:200]!r} is no address.") from error
     allowed = {OURS, *REMOTE, *(BY_NAME if by_name else ())}
     if len(location) > LONGEST or parts.scheme.lower() not in allowed:
         raise invalid(
