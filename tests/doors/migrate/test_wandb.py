@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bucle.doors.migrate import BadSource, UnknownSchema, WandbFolder
-from bucle.doors.migrate.protobuf import BadMessage, fields
 from bucle.doors.migrate.wandb_log import WandbLog
+from bucle.ground.core.protobuf import BadProtobuf, fields
 from bucle.ground.project import Project
 from bucle.line import tracking
 from doors.migrate.conftest import HERE, Carry
@@ -137,7 +137,7 @@ def test_records_framed_by_the_book_are_read_back(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300))
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
-    with contextlib.suppress(BadMessage):
+    with contextlib.suppress(BadProtobuf):
         assert all(number > 0 for number, _ in fields(data))
 
 

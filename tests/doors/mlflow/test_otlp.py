@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bucle.doors.protocols.mlflow.otlp import Resource, read_json, read_protobuf
-from bucle.doors.protocols.mlflow.protobuf import BadProtobuf, varint
 from bucle.doors.protocols.mlflow.routes import Wire
 from bucle.doors.protocols.mlflow.wire import Answer, Call
+from bucle.ground.core.protobuf import BadProtobuf, varint
 from bucle.ground.project import Project
 from bucle.line import tracking
 from doors.conftest import Site
@@ -293,3 +293,14 @@ def test_a_packed_body_is_unpacked_and_a_bomb_is_not(sqlite_server: Site) -> Non
     assert len(bomb) < 100_000
     assert sqlite_server.client.post("/v1/traces", content=bomb, headers=headers).status_code == 413
     assert sqlite_server.client.post("/v1/traces", content=data[:-20], headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("within", "what"),
+    [(b"\x12\x00" * 200_000, "spans"), (b"\x12" + varint(400_000) + b"\x5a\x00" * 200_000, "events")],
+)
+def test_more_spans_or_events_than_anybody_sends_are_refused(project: Project, within: bytes, what: str) -> None:
+    scope = b"\x12" + varint(len(within)) + within
+    answer = send(project, b"\x0a" + varint(len(scope)) + scope)
+    assert answer.status == 413
+    assert what.encode() in bytes(answer.body)

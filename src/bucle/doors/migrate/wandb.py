@@ -12,10 +12,10 @@ from typing import Any
 from bucle.doors.migrate.errors import BadSource, UnknownSchema
 from bucle.doors.migrate.found import FoundFile, FoundLoggedModel, FoundModel, FoundRun, FoundTrace
 from bucle.doors.migrate.mlflow_words import known_instant
-from bucle.doors.migrate.protobuf import BadMessage
 from bucle.doors.migrate.wandb_log import WandbLog
 from bucle.doors.migrate.wandb_record import WandbRun
 from bucle.ground.core import digest_of
+from bucle.ground.core.protobuf import BadProtobuf
 from bucle.ground.ledger import Fault
 from bucle.line.tracking import Circumstances, Experiment, Status, WholeRun, gather_curves
 
@@ -95,7 +95,7 @@ class WandbFolder:
             for record in opened.records():
                 run.take(record)
             damage = opened.damage
-        except BadMessage as error:
+        except BadProtobuf as error:
             damage = f"a record cannot be understood: {error}"
         except (UnknownSchema, BadSource) as error:
             damage = error.what
@@ -190,7 +190,7 @@ def _read_start(log: Path, run: WandbRun) -> None:
             run.take(record)
             if run.id:
                 return
-    except (BadMessage, UnknownSchema, BadSource):
+    except (BadProtobuf, UnknownSchema, BadSource):
         return
 
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bucle.doors.migrate.protobuf import Value, double_of, fields, signed, text_of
+from bucle.doors.migrate.protobuf import Value, double_of, signed, text_of
+from bucle.ground.core.protobuf import fields
 
 __all__ = ["WandbRun"]
 
@@ -53,7 +54,7 @@ class WandbRun:
         """One more record.
 
         Raises:
-            BadMessage: it is no message.
+            BadProtobuf: it is no message.
         """
         for number, value in fields(record):
             if isinstance(value, bytes) and number in _READERS:

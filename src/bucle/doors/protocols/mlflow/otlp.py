@@ -15,10 +15,10 @@ import msgspec
 
 from bucle.doors.protocols.mlflow.conventions import Reading, read_as_mlflow
 from bucle.doors.protocols.mlflow.errors import MlflowError, invalid
-from bucle.doors.protocols.mlflow.protobuf import BadProtobuf, double, fields, signed, text, varint
 from bucle.doors.protocols.mlflow.trace_json import TRACE_ID_PREFIX
 from bucle.doors.protocols.mlflow.wire import Answer, Call, Route
 from bucle.ground.core import UserError, from_micros
+from bucle.ground.core.protobuf import BadProtobuf, double, fields, signed, text, varint
 from bucle.ground.project import Project
 from bucle.line import tracking
 
@@ -75,7 +75,10 @@ def read_protobuf(data: bytes) -> list[Resource]:
 
     Raises:
         BadProtobuf: it is none.
+        MlflowError: it has too many; told before any is built, since an empty one takes two bytes.
     """
+    for place, _ in enumerate(_spans_within(data)):
+        _check_count(place + 1, "spans")
     return [_resource(value) for number, value in fields(data) if number == 1]
 
 
@@ -107,9 +110,24 @@ def _read(kind: str, body: bytes) -> list[Resource]:
     count = sum(len(resource.spans) for resource in resources)
     if not count:
         raise invalid("Invalid OpenTelemetry format: no spans found.")
-    if count > MOST_SPANS:
-        raise MlflowError("INVALID_PARAMETER_VALUE", f"{count} spans at once; send {MOST_SPANS} at most.", status=413)
+    _check_count(count, "spans")
     return resources
+
+
+def _check_count(count: int, what: str) -> None:
+    if count > MOST_SPANS:
+        said = f"More than {MOST_SPANS} {what} at once; send fewer."
+        raise MlflowError("INVALID_PARAMETER_VALUE", said, status=413)
+
+
+def _spans_within(data: bytes) -> Iterator[int | bytes]:
+    for resource in _parts(data, 1):
+        for scope in _parts(_message(resource), 2):
+            yield from _parts(_message(scope), 2)
+
+
+def _parts(data: bytes, wanted: int) -> Iterator[int | bytes]:
+    return (value for number, value in fields(data) if number == wanted)
 
 
 def _readings(resources: Iterable[Resource], wrong: list[str]) -> Iterator[Reading]:
@@ -211,6 +229,8 @@ def _span(data: int | bytes) -> dict[str, Any]:
             found["events"].append(_event(value))
         elif number == 13:
             found["links"].append(_link(value))
+        if number in (11, 13):
+            _check_count(len(found["events"]) + len(found["links"]), "events and links of a span")
         elif number == 15:
             status = dict(fields(_message(value)))
             found["message"] = text(status.get(2, b""))

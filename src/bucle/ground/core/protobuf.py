@@ -1,6 +1,6 @@
-"""Protocol Buffers' wire format, as far as one must read it to take in OpenTelemetry's spans, without any library.
+"""Protocol Buffers' wire format, as far as one must read it to take in others' messages, without any library.
 
-Source: Protocol Buffers Documentation, "Encoding"; message layouts from opentelemetry-proto 1.
+Source: Protocol Buffers Documentation, "Encoding".
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-__all__ = ["BadProtobuf", "Field", "fields", "signed", "text", "varint"]
+__all__ = ["BadProtobuf", "Field", "double", "fields", "signed", "text", "varint"]
 
 Field = tuple[int, int | bytes]
 """A field's number with its value: whole numbers for varints and fixed widths, bytes for all else."""
@@ -38,6 +38,8 @@ def fields(data: bytes) -> Iterator[Field]:
         if tag > 0x7F:
             tag, place = _varint(data, place - 1)
         number, kind = tag >> 3, tag & 7
+        if not number:
+            raise BadProtobuf("a field has the number 0")
         if kind == _LENGTH:
             size = data[place] if place < end else 0
             place += 1
@@ -58,8 +60,6 @@ def fields(data: bytes) -> Iterator[Field]:
             place += form.size
         else:
             raise BadProtobuf(f"a field is of the kind {kind}, which nobody writes")
-        if not number:
-            raise BadProtobuf("a field has the number 0")
 
 
 def varint(value: int) -> bytes:
