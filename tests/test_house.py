@@ -13,7 +13,20 @@ import bucle
 
 SOURCE = Path(bucle.__file__).parent
 GROUND = ["core", "code", "store", "ledger", "project", "governance"]
-LINE = ["data", "features", "pipelines", "tracking", "registry", "gates", "serving", "deploy", "monitoring"]
+LINE = [
+    "data",
+    "features",
+    "pipelines",
+    "tracking",
+    "tracing",
+    "evaluation",
+    "client",
+    "registry",
+    "gates",
+    "serving",
+    "deploy",
+    "monitoring",
+]
 ROOMS = {
     **{f"ground.{room}": {f"ground.{left}" for left in GROUND[:place]} for place, room in enumerate(GROUND)},
     **{
@@ -36,7 +49,7 @@ FREE = {"version", "", "__main__"}
 """Modules without a room: the version, the public face, and `python -m bucle`."""
 
 
-FACE_NAMES = {"bucle.line.pipelines.pipeline", "bucle.line.pipelines.step"}
+FACE_NAMES = {"bucle.line.pipelines.pipeline", "bucle.line.pipelines.step", "bucle.line.tracking.fold"}
 """Public names that modules bear as well: importing them from the face is importing the name."""
 
 

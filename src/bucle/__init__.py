@@ -18,11 +18,12 @@ from bucle.version import __version__
 if TYPE_CHECKING:
     from bucle.ground.core import BucleError, SimulatedClock
     from bucle.ground.project import Project
+    from bucle.line.client import Figure, Html, Image, Table
+    from bucle.line.client import begin as run
     from bucle.line.features import Source, feature_view, request_view
     from bucle.line.pipelines import pipeline, step
     from bucle.line.serving import Client
-    from bucle.line.tracking import Figure, Html, Image, Table, start
-    from bucle.line.tracking import begin as run
+    from bucle.line.tracking import start
 
 __all__ = [
     "BucleError",
@@ -53,11 +54,11 @@ _HOMES = {
     "pipeline": "bucle.line.pipelines",
     "step": "bucle.line.pipelines",
     "Client": "bucle.line.serving",
-    "Figure": "bucle.line.tracking",
-    "Html": "bucle.line.tracking",
-    "Image": "bucle.line.tracking",
-    "Table": "bucle.line.tracking",
-    "run": "bucle.line.tracking:begin",
+    "Figure": "bucle.line.client",
+    "Html": "bucle.line.client",
+    "Image": "bucle.line.client",
+    "Table": "bucle.line.client",
+    "run": "bucle.line.client:begin",
     "start": "bucle.line.tracking",
 }
 """Name -> the room it is of, and its name there when that is another."""

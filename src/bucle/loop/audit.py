@@ -6,7 +6,7 @@ from __future__ import annotations
 from bucle.ground.core import BucleError, Record, short
 from bucle.ground.ledger import Fault, verify_log
 from bucle.ground.project import Project
-from bucle.line import data, registry, tracking
+from bucle.line import data, evaluation, registry, tracking
 
 __all__ = ["Audit", "audit"]
 
@@ -42,7 +42,7 @@ def audit(project: Project) -> Audit:
     log = verify_log(project.database, project.anchor)
     count, spoilt = _blobs(project)
     elsewhere: list[Fault] = []
-    looks = (data.verify_files, tracking.verify_runs, registry.verify_packages, tracking.verify_evaluation_datasets)
+    looks = (data.verify_files, tracking.verify_runs, registry.verify_packages, evaluation.verify_evaluation_datasets)
     for look in looks:
         try:
             elsewhere += look(project)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from bucle.doors.migrate import BadSource, MlflowDatabase, MlflowFolder, UnknownSchema, carry_over
 from bucle.ground.core import StoreError, digest_of_file
 from bucle.ground.project import Project
-from bucle.line import registry, tracking
+from bucle.line import registry, tracing, tracking
 from doors.migrate.conftest import Carry
 
 
@@ -396,9 +396,9 @@ def test_a_gate_is_not_asked_and_the_stage_stays(taken: Project) -> None:
 
 def test_traces_come_with_their_spans(taken: Project) -> None:
     digits = tracking.experiment(taken, name="digits").id
-    (trace,) = tracking.search_traces(taken, [digits]).items
+    (trace,) = tracing.search_traces(taken, [digits]).items
     assert (trace.name, trace.state, trace.request, trace.response) == ("answer", "OK", '{"question": 41}', "42")
-    spans = [span for page in tracking.span_pages(taken, trace.id) for span in page]
+    spans = [span for page in tracing.span_pages(taken, trace.id) for span in page]
     assert [(span.name, span.type, span.status) for span in spans] == [
         ("answer", "UNKNOWN", "OK"),
         ("inner", "TOOL", "OK"),

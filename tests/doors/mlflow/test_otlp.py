@@ -19,7 +19,7 @@ from bucle.doors.protocols.mlflow.routes import Wire
 from bucle.doors.protocols.mlflow.wire import Answer, Call
 from bucle.ground.core.protobuf import BadProtobuf, varint
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import tracing
 from doors.conftest import Site
 
 collector = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
@@ -198,13 +198,13 @@ def test_spans_of_any_exporter_become_a_trace_in_mlflows_words(project: Project)
     assert send(project, export(child, resource=named).SerializeToString()).status == 200
     assert send(project, export(root, resource=named).SerializeToString(), x_mlflow_run_id="run-1").body == b""
 
-    found = tracking.trace(project, f"tr-{trace}")
+    found = tracing.trace(project, f"tr-{trace}")
     assert (found.name, found.state, found.session, found.run_ids) == ("asked", "OK", "s-1", ("run-1",))
     assert (found.request, found.response, found.duration_ms) == ("Hello?", "Hi!", 9)
     assert found.tags == {"team": "search", "mlflow.traceName": "asked", "service.name": "shop"}
     assert found.metadata == {"mlflow.trace.session": "s-1", "mlflow.trace.user": "ana"}
     assert found.usage == {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9, "total_cost": 0.5}
-    (page,) = tracking.span_pages(project, found.id)
+    (page,) = tracing.span_pages(project, found.id)
     assert [(one.type, one.model, one.provider, one.status, one.message) for one in page] == [
         ("AGENT", "", "", "UNSET", ""),
         ("CHAT_MODEL", "gpt-4", "openai", "ERROR", "late"),
@@ -220,7 +220,7 @@ def test_spans_that_cannot_be_kept_are_counted_and_the_others_kept(project: Proj
     assert said.rejected_spans == 2
     assert "short" in said.error_message
     assert "bad one" in said.error_message
-    assert tracking.trace(project, "tr-" + "4" * 32).has_spans
+    assert tracing.trace(project, "tr-" + "4" * 32).has_spans
     as_json = send(project, export(good, short).SerializeToString(), accept="application/json")
     assert json.loads(text_of(as_json))["partialSuccess"]["rejectedSpans"] == "1"
 
@@ -229,7 +229,7 @@ def test_json_of_the_protocol_is_taken_as_well(project: Project) -> None:
     body = {"resourceSpans": [{"scopeSpans": [{"spans": [a_span(traceId="7" * 32)]}]}]}
     answer = send(project, json.dumps(body).encode(), kind="application/json; charset=utf-8")
     assert (answer.status, answer.body) == (200, b"{}")
-    assert tracking.trace(project, "tr-" + "7" * 32).state == "OK"
+    assert tracing.trace(project, "tr-" + "7" * 32).state == "OK"
 
 
 DEEP = b'{"arrayValue":{"values":[' * 3000 + b"{}" + b"]}}" * 3000

@@ -19,8 +19,8 @@ import pytest
 import bucle
 from bucle.doors.server import serve
 from bucle.ground.project import Project
-from bucle.line import tracking
-from bucle.line.tracking import Delivery, queue_root
+from bucle.line import client, tracking
+from bucle.line.client import Delivery, queue_root
 from doors.cli.typed import PROGRAM
 
 QUIET = {"console": "none", "system_s": None}
@@ -62,7 +62,7 @@ def serving(project: Project, port: int) -> Iterator[None]:
         thread.join()
 
 
-def _begin(address: str) -> tracking.ActiveRun:
+def _begin(address: str) -> client.ActiveRun:
     return bucle.run("flights", server=address, **QUIET)  # type: ignore[arg-type]
 
 
@@ -78,7 +78,7 @@ def _settled(address: str) -> list[Delivery]:
     """Deliver what waits until nothing does: a thread of a run before may hold it for a moment."""
     until = time.monotonic() + 60
     while True:
-        told = tracking.sync(queue_root(), server=address)
+        told = client.sync(queue_root(), server=address)
         if not [one for one in told if one.state in ("waiting", "writing")] or time.monotonic() > until:
             return told
 
@@ -102,7 +102,7 @@ def test_everything_logged_arrives(project: Project, free_port: int, queue: Path
     assert project.blobs.get(found.artifacts["media/image/0.png"]).startswith(b"\x89PNG")
     assert "numpy==" in project.blobs.get(found.lock).decode()
     assert tracking.run(project, fold.id).tags["mlflow.parentRunId"] == run.id
-    assert tracking.sync(queue) == []
+    assert client.sync(queue) == []
 
 
 def test_an_outage_neither_stops_a_training_nor_loses_anything(
@@ -117,7 +117,7 @@ def test_an_outage_neither_stops_a_training_nor_loses_anything(
     assert time.monotonic() - began < 5
     run.finish(timeout_s=0.2)
     assert "bucle runs sync" in caplog.text
-    assert [one.state for one in tracking.sync(queue)] in (["waiting"], ["writing"])
+    assert [one.state for one in client.sync(queue)] in (["waiting"], ["writing"])
     with serving(project, free_port):
         _join(f"bucle-courier-{run.id}")  # which goes on as long as this process lives
         assert not (queue / run.id).exists()
@@ -160,11 +160,11 @@ def test_a_killed_training_is_delivered_by_sync_and_known_as_killed(
 ) -> None:
     address = f"http://127.0.0.1:{free_port}"
     run, count = _killed_after(address, 10)
-    assert [one.state for one in tracking.sync(queue)] == ["waiting"]
+    assert [one.state for one in client.sync(queue)] == ["waiting"]
     with serving(project, free_port):
-        (told,) = tracking.sync(queue)
+        (told,) = client.sync(queue)
         assert (told.run, told.state) == (run, "delivered")
-        assert tracking.sync(queue) == []
+        assert client.sync(queue) == []
     assert _acknowledged(project, run, count)
     assert tracking.run(project, run).status == "killed"
 
@@ -208,7 +208,7 @@ def test_writers_and_server_killed_at_any_moment_lose_nothing_acknowledged(
             known[run] = count
             if generator.uniform() < 0.5:
                 server.kill()
-            tracking.sync(queue)
+            client.sync(queue)
     with up(project.root, free_port):
         _settled(address)
     assert all(_acknowledged(project, run, count) for run, count in known.items())

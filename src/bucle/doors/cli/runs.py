@@ -317,10 +317,10 @@ def _sync_arguments(parser: ArgumentParser) -> None:
 
 def _sync(options: Namespace, terminal: Terminal) -> int:
     """Deliver what waits on this machine for Bucle servers."""
-    from bucle.line import tracking
+    from bucle.line import client
 
-    root = tracking.queue_root()
-    found = tracking.sync(root, server=options.server.rstrip("/"))
+    root = client.queue_root()
+    found = client.sync(root, server=options.server.rstrip("/"))
     terminal.show(found, ("run", "server", "state", "messages", "reason"))
     if not found:
         terminal.say(f"Nothing waits in {root}")

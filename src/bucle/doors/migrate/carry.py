@@ -20,7 +20,7 @@ from bucle.doors.migrate.report import Report
 from bucle.ground.core import BucleError, Digest, digest_of_value, make_ref, short
 from bucle.ground.ledger import Fault
 from bucle.ground.project import Project
-from bucle.line import registry, tracking
+from bucle.line import registry, tracing, tracking
 
 __all__ = ["carry_over"]
 
@@ -116,7 +116,7 @@ class _Carrying:
     def traces(self) -> None:
         """Take over traces with their spans; one that is here already stays as it is."""
         for portion in _portions(self._source.traces(), TRACES_AT_ONCE, lambda found: len(found.spans)):
-            known = {one.id for one in tracking.traces_by_ids(self._project, [one.trace.id for one in portion])}
+            known = {one.id for one in tracing.traces_by_ids(self._project, [one.trace.id for one in portion])}
             for found in portion:
                 self._counts["traces"] += 1
                 self._counts["spans"] += len(found.spans)
@@ -128,7 +128,7 @@ class _Carrying:
         experiment = self._ids.get(found.trace.experiment_id, "0")
         try:
             given = msgspec.structs.replace(found.trace, experiment_id=experiment)
-            trace, spans = tracking.write_trace(given), tracking.write_spans(int(experiment), found.spans, {})
+            trace, spans = tracing.write_trace(given), tracing.write_spans(int(experiment), found.spans, {})
             self._project.database.grouped(lambda connection: (trace(connection), spans(connection)))
         except BucleError as error:
             self._fault(f"trace {found.trace.id}", error.what)

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 
 from bucle.ground.ledger import Fault
 from bucle.line.registry import Model, ModelVersion
-from bucle.line.tracking import Experiment, LoggedModel, Span, Trace, WholeRun
+from bucle.line.tracing import Span, Trace
+from bucle.line.tracking import Experiment, LoggedModel, WholeRun
 
 __all__ = [
     "FoundFile",

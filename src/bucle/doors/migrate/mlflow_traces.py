@@ -12,7 +12,7 @@ import msgspec
 
 from bucle.doors.migrate.found import FoundTrace
 from bucle.doors.migrate.mlflow_words import known_instant
-from bucle.line.tracking import Span, SpanEvent, SpanLink, SpanStatus, Trace, TraceState
+from bucle.line.tracing import Span, SpanEvent, SpanLink, SpanStatus, Trace, TraceState
 
 __all__ = ["found_trace"]
 

@@ -16,7 +16,7 @@ from bucle.doors.server.resources import API, RESOURCES, Resource
 from bucle.doors.server.writes import KINDS, WRITES, Write
 from bucle.doors.ui import Parameter, parameters, result_type
 from bucle.ground.core import Record
-from bucle.line.tracking import CLIENT
+from bucle.line.client import CLIENT
 from bucle.version import __version__
 
 __all__ = ["Problem", "document"]

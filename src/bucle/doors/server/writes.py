@@ -22,7 +22,7 @@ from bucle.doors.server.errors import BadBody, ForeignPage, TooLarge, WrongKind
 from bucle.doors.server.resources import API
 from bucle.ground.core import BucleError, Record, encode
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import client, tracking
 
 __all__ = ["KINDS", "WRITES", "Kept", "Taken", "Write", "write_routes"]
 
@@ -34,7 +34,7 @@ LARGEST_FILE = 64 << 30
 
 KINDS: dict[str, Callable[..., Any]] = {
     "application/json": msgspec.json.decode,
-    tracking.MESSAGES: msgspec.msgpack.decode,
+    client.MESSAGES: msgspec.msgpack.decode,
 }
 """How a record may be written."""
 
@@ -89,25 +89,25 @@ class Write(NamedTuple):
         return get_type_hints(self.write, include_extras=True)["return"]
 
 
-def begin_run(project: Project, *, body: tracking.Start) -> tracking.Run:
+def begin_run(project: Project, *, body: client.Start) -> tracking.Run:
     """Begin a run under an id its client chose; the very same again is the same run."""
-    return tracking.take_start(project, body)
+    return client.take_start(project, body)
 
 
-def log_entry(project: Project, *, id: str, body: tracking.Entry) -> Taken:  # noqa: A002  the address says whose id
+def log_entry(project: Project, *, id: str, body: client.Entry) -> Taken:  # noqa: A002  the address says whose id
     """Log to a run: points, params, tags, all of it or nothing; the same again changes nothing."""
-    tracking.take_entry(project, id, body)
+    client.take_entry(project, id, body)
     return Taken(run=id, points=body.points)
 
 
 def put_file(project: Project, *, id: str, path: str, body: Path) -> Kept:  # noqa: A002
     """Keep a file of a run; what was there before is replaced."""
-    return Kept(path=path, digest=tracking.take_file(project, id, path, body))
+    return Kept(path=path, digest=client.take_file(project, id, path, body))
 
 
-def end_run(project: Project, *, id: str, body: tracking.End) -> tracking.Run:  # noqa: A002
+def end_run(project: Project, *, id: str, body: client.End) -> tracking.Run:  # noqa: A002
     """End a run and seal it."""
-    tracking.take_end(project, id, body)
+    client.take_end(project, id, body)
     return tracking.run_by_id(project, id, columns=())
 
 
@@ -156,12 +156,12 @@ async def _with_file(project: Project, one: Write, request: Request) -> Response
 
 
 def _check_client(request: Request) -> None:
-    if tracking.CLIENT not in request.headers:
+    if client.CLIENT not in request.headers:
         raise ForeignPage(
-            f"The header {tracking.CLIENT} is missing.",
+            f"The header {client.CLIENT} is missing.",
             why="Without it, a page of another site could write here through a reader's browser.",
-            fix=f"Send it with any text: curl -H '{tracking.CLIENT}: mine' …",
-            at=tracking.CLIENT,
+            fix=f"Send it with any text: curl -H '{client.CLIENT}: mine' …",
+            at=client.CLIENT,
         )
 
 

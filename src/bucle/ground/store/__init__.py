@@ -1,6 +1,8 @@
 """The only room that opens a database or a bucket."""
 
 from bucle.ground.store.blobs import BlobPlace, Blobs, LocalBlobs, Upload, write_atomically
+from bucle.ground.store.columns import HEAD, Plain, Serial, joined, joined_text, split
+from bucle.ground.store.compare import OPERATORS, comparison, like, pattern_start
 from bucle.ground.store.database import METADATA, SCHEMA_VERSION, Database, Instant, Json
 from bucle.ground.store.errors import (
     BadUpload,
@@ -17,7 +19,9 @@ from bucle.ground.store.place import open_blobs, place_of
 from bucle.ground.store.prepared import Prepared, Tongue
 
 __all__ = [
+    "HEAD",
     "METADATA",
+    "OPERATORS",
     "SCHEMA_VERSION",
     "BadUpload",
     "BlobCorrupt",
@@ -34,17 +38,25 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "LocalBlobs",
+    "Plain",
     "Prepared",
+    "Serial",
     "Tongue",
     "Upload",
     "Work",
     "acquire",
+    "comparison",
     "fence",
     "held",
+    "joined",
+    "joined_text",
+    "like",
     "open_blobs",
+    "pattern_start",
     "place_of",
     "release",
     "renew",
+    "split",
     "this_process",
     "write_atomically",
 ]

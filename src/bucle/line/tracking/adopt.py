@@ -11,7 +11,7 @@ from bucle.ground.core import make_ref
 from bucle.ground.ledger import Transaction
 from bucle.ground.project import Project
 from bucle.line.tracking import logged_model_store, store
-from bucle.line.tracking.experiment import DEFAULT, Experiment, check_name, ensure_default
+from bucle.line.tracking.experiment import DEFAULT, Experiment, check_experiment_name, ensure_default
 from bucle.line.tracking.logged_model import LoggedModel, log_model_points, owner_of
 from bucle.line.tracking.logged_model_tables import LOGGED_MODEL_PARAMS, LOGGED_MODEL_TAGS, LOGGED_MODELS
 from bucle.line.tracking.tables import EXPERIMENT_TAGS, EXPERIMENTS
@@ -33,7 +33,7 @@ def adopt_experiments(project: Project, found: Sequence[Experiment], *, reason: 
         BadExperiment: a name is empty or too long.
     """
     for one in found:
-        check_name(one.name)
+        check_experiment_name(one.name)
     ensure_default(project)
     with project.database.reading() as connection:
         here = _known(connection)

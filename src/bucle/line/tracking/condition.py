@@ -11,9 +11,8 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 
 from bucle.ground.core import Clause
-from bucle.line.tracking.compare import OPERATORS, comparison, pattern_start
+from bucle.ground.store import OPERATORS, comparison, joined_text, pattern_start, split
 from bucle.line.tracking.tables import RUN_DATASETS, RUN_METRICS, RUN_PARAMS, RUN_TAGS, RUNS
-from bucle.line.tracking.text import joined_text, split
 
 __all__ = ["HIGHEST", "Condition", "alias", "attribute", "conditions_of", "measure", "unindexed"]
 

@@ -1,44 +1,27 @@
 """What can go wrong in tracking."""
 
-from bucle.ground.core import BadName, NotFound, StateError, StoreError, UserError
+from bucle.ground.core import BadName, NotFound, StateError, UserError
 
 __all__ = [
     "AlreadySet",
     "BadArtifactPath",
-    "BadAssessment",
-    "BadEntry",
     "BadExperiment",
     "BadLoggedModel",
-    "BadMedia",
     "BadMetric",
     "BadQuery",
-    "BadRecords",
-    "BadScorer",
     "BadText",
     "BadToken",
-    "BadTrace",
     "ExperimentDeleted",
     "ExperimentExists",
-    "ForeignProcess",
     "GitFailed",
-    "NoProject",
     "NoSuchArtifact",
-    "NoSuchAssessment",
-    "NoSuchEvaluationDataset",
     "NoSuchExperiment",
     "NoSuchLoggedModel",
     "NoSuchRun",
-    "NoSuchScorer",
     "NoSuchTag",
-    "NoSuchTrace",
-    "NotDelivered",
-    "QueueDamaged",
-    "QueueFull",
     "RunDeleted",
     "RunEnded",
     "RunExists",
-    "ServerRefused",
-    "TraceIncomplete",
 ]
 
 
@@ -64,108 +47,6 @@ class GitFailed(StateError):
     """The project lies in a git repository whose changes cannot be read."""
 
     code = "BU0804"
-
-
-class BadMedia(UserError):
-    """A picture, figure, table or page cannot be kept as one."""
-
-    code = "BU0850"
-
-
-class NoProject(UserError):
-    """A run was begun where neither a project nor a server is known."""
-
-    code = "BU0851"
-
-
-class NotDelivered(StoreError):
-    """What waits for a server could not be delivered; it is kept."""
-
-    code = "BU0852"
-
-
-class ServerRefused(StateError):
-    """A Bucle server will not take what a run logged; sending it again would not help."""
-
-    code = "BU0853"
-
-
-class QueueDamaged(StoreError):
-    """A queue's file holds something else than was written."""
-
-    code = "BU0854"
-
-
-class ForeignProcess(StateError):
-    """A run was logged to from a process that was forked from the one that began it."""
-
-    code = "BU0855"
-
-
-class BadEntry(UserError):
-    """An entry of points does not hold together."""
-
-    code = "BU0856"
-
-
-class NoSuchTrace(NotFound):
-    """No trace has this id."""
-
-    code = "BU0830"
-
-
-class NoSuchAssessment(NotFound):
-    """A trace has no assessment with this id."""
-
-    code = "BU0831"
-
-
-class NoSuchEvaluationDataset(NotFound):
-    """No evaluation dataset has this id."""
-
-    code = "BU0832"
-
-
-class NoSuchScorer(NotFound):
-    """An experiment has no scorer of this name, or not this version."""
-
-    code = "BU0833"
-
-
-class BadTrace(UserError):
-    """A trace, or a span of it, cannot be kept as it is."""
-
-    code = "BU0834"
-
-
-class BadAssessment(UserError):
-    """An assessment says too little or too much."""
-
-    code = "BU0835"
-
-
-class BadRecords(UserError):
-    """Records of an evaluation dataset cannot be kept as they are."""
-
-    code = "BU0836"
-
-
-class BadScorer(UserError):
-    """A scorer cannot be registered as it is."""
-
-    code = "BU0837"
-
-
-class TraceIncomplete(NotFound):
-    """A trace was asked for whole, and some of its spans have not arrived yet."""
-
-    code = "BU0838"
-
-
-class QueueFull(StoreError):
-    """A queue on this machine's disk cannot be written."""
-
-    code = "BU0857"
 
 
 class BadToken(UserError):

@@ -23,15 +23,9 @@ from bucle.ground.core import (
 )
 from bucle.ground.ledger import Transaction
 from bucle.ground.project import Project
+from bucle.ground.store import comparison
 from bucle.line.tracking import store
-from bucle.line.tracking.compare import comparison
-from bucle.line.tracking.errors import (
-    BadExperiment,
-    ExperimentDeleted,
-    ExperimentExists,
-    NoSuchExperiment,
-    NoSuchTag,
-)
+from bucle.line.tracking.errors import BadExperiment, ExperimentDeleted, ExperimentExists, NoSuchExperiment, NoSuchTag
 from bucle.line.tracking.page import Key, Page, beyond, check_limit, make_token, ordering, read_token
 from bucle.line.tracking.tables import EXPERIMENT_TAGS, EXPERIMENTS
 from bucle.line.tracking.text import LONGEST_TAG, check_text, check_texts
@@ -40,12 +34,14 @@ __all__ = [
     "DEFAULT",
     "Experiment",
     "Lifecycle",
+    "active_experiment",
     "create_experiment",
     "delete_experiment",
     "delete_experiment_tag",
     "ensure_default",
     "ensure_experiment",
     "experiment",
+    "experiment_numbers",
     "experiments",
     "number_of",
     "rename_experiment",
@@ -119,6 +115,27 @@ def experiment(project: Project, *, id: str = "", name: str = "") -> Experiment:
         return _experiment(row, store.experiment_tags(connection, [row.id])[row.id])
 
 
+def active_experiment(project: Project, id: str) -> int:  # noqa: A002
+    """The number of an experiment that is there and not deleted.
+
+    Raises:
+        NoSuchExperiment: there is none of this id.
+        ExperimentDeleted: it is deleted.
+    """
+    number = number_of(id)
+    with project.database.reading() as connection:
+        lifecycle = store.experiment_lifecycle(connection, number)
+    lifecycle = lifecycle or experiment(project, id=id).lifecycle  # makes the one called Default, or says what is wrong
+    if lifecycle != "active":
+        raise ExperimentDeleted(
+            f"The experiment {id} must be in the 'active' state; it is deleted.",
+            why="What is logged to it would be seen by nobody.",
+            fix=f'Bring it back: client.restore_experiment("{id}")',
+            at=id,
+        )
+    return number
+
+
 def experiments(project: Project) -> list[Experiment]:
     """Every experiment that is not deleted, by name, with its runs counted; Default only when it has some.
 
@@ -146,7 +163,7 @@ def create_experiment(
         BadExperiment: the name is empty or too long.
         ExperimentExists: there is one of this name, deleted perhaps.
     """
-    check_name(name)
+    check_experiment_name(name)
     ensure_default(project)
     given = dict(check_texts(tags or {}, "tag", LONGEST_TAG))
     with project.ledger.transaction(
@@ -186,7 +203,7 @@ def rename_experiment(project: Project, id: str, name: str) -> None:  # noqa: A0
     Raises:
         NoSuchExperiment, ExperimentDeleted, ExperimentExists, BadExperiment: it cannot be called so.
     """
-    check_name(name)
+    check_experiment_name(name)
     with _change(project, "tracking.experiment_renamed", id) as tx:
         row = _row(tx.connection, id)
         if row.lifecycle == DELETED:
@@ -285,7 +302,7 @@ def search_experiments(
     return Page(items=items, token="" if more is None else make_token(question, more))
 
 
-def check_name(name: str) -> str:
+def check_experiment_name(name: str) -> str:
     """The name itself when an experiment can be called so.
 
     Raises:
@@ -308,6 +325,11 @@ def number_of(id: str) -> int:  # noqa: A002
         NoSuchExperiment: it is no whole number.
     """
     return _number(id)
+
+
+def experiment_numbers(ids: Sequence[str]) -> list[int]:
+    """The numbers among these ids."""
+    return sorted({int(id_) for id_ in ids if id_.isascii() and id_.isdecimal() and len(id_) < 19})
 
 
 class _Default:

@@ -22,9 +22,9 @@ from bucle.line.tracking.code import code_of
 from bucle.line.tracking.errors import BadMetric, RunEnded
 from bucle.line.tracking.experiment import ensure_experiment
 from bucle.line.tracking.fold import FULL, LONG_TAIL, fold_runs
+from bucle.line.tracking.log import end_run
 from bucle.line.tracking.point import LEAST, Point
 from bucle.line.tracking.run import Circumstances
-from bucle.line.tracking.seal import enter_seals
 from bucle.line.tracking.text import LONGEST_PARAM, LONGEST_TAG, check_key, check_texts
 from bucle.line.tracking.writes import create_work, log_work, open_run, update_work
 
@@ -50,17 +50,14 @@ class LiveRun:
         self,
         project: Project,
         id: str,  # noqa: A002  the noun says whose id
-        circumstances: Circumstances,
         *,
-        experiment: str,
+        attempt: int,
         done: bool,
     ) -> None:
         self.id = id
-        self.attempt = circumstances.attempt
+        self.attempt = attempt
         self.done = done
         self._project = project
-        self._experiment = experiment
-        self._circumstances = circumstances
         self._lock = threading.RLock()
         self._ended = False
         self._waiting = threading.Event()
@@ -164,25 +161,8 @@ class LiveRun:
             self._writer.join()
 
     def _close(self, status: Literal["finished", "failed", "killed"], error: str) -> None:
-        works, _ = self._works()
-        closing = update_work(
-            self._project,
-            self.id,
-            status=status,
-            ended_at=self._project.clock.now(),
-            circumstances=replace(self._circumstances, error=error),
-        )
-        with self._project.ledger.transaction(
-            f"tracking.run_{status}", subject=self.ref, actor=self._project.actor
-        ) as tx:
-            _all_of([*works, closing])(tx.connection)
-            run = open_run(tx.connection, self.id)
-            enter_seals(tx, [run.seq])
-            tx.data.update({"experiment": self._experiment, "status": status, "attempt": self.attempt})
-            tx.data["metrics"] = store.last_values(tx.connection, run.seq)
-            if error:
-                tx.data["error"] = error
-        self._forget()
+        self.flush()
+        end_run(self._project, self.id, status=status, error=error)
 
     def _take(self, what: Literal["params", "tags"], values: Mapping[str, str]) -> None:
         with self._lock:
@@ -322,7 +302,7 @@ def _begin(project: Project, experiment: str, name: str, key: str | None, about:
         return resume(connection, known[0], decode(known[1], Circumstances, what="run"))
 
     circumstances, done = project.database.grouped(work)
-    return LiveRun(project, id_, circumstances, experiment=experiment, done=done)
+    return LiveRun(project, id_, attempt=circumstances.attempt, done=done)
 
 
 def _resuming(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
+from bucle.ground.core import make_ref
 from bucle.ground.project import Project
-from bucle.line.tracking import writes
+from bucle.line.tracking import store, writes
 from bucle.line.tracking.chunk import Points
 from bucle.line.tracking.point import Point
 from bucle.line.tracking.run import Circumstances, Run, Status, run_by_id
 from bucle.line.tracking.run_input import Dataset, ModelUse
-from bucle.line.tracking.seal import seal_one
+from bucle.line.tracking.seal import enter_seals, seal_one
 
 __all__ = [
     "create_run",
     "delete_run",
     "delete_tag",
+    "end_run",
     "log",
     "log_inputs",
     "log_outputs",
@@ -109,6 +112,48 @@ def update_run(
     """
     project.database.grouped(writes.update_work(project, run_id, status=status, ended_at=ended_at, name=name))
     return run_by_id(project, run_id, columns=())
+
+
+def end_run(
+    project: Project,
+    run_id: str,
+    *,
+    status: Literal["finished", "failed", "killed"],
+    ended_at: datetime | None = None,
+    error: str = "",
+) -> None:
+    """Close a run and seal it, with an event of its own; a no-op when it ended so before.
+
+    Args:
+        ended_at: now unless given.
+        error: why it failed, one sentence.
+    Raises:
+        NoSuchRun, RunDeleted: it cannot be ended.
+    """
+    found = run_by_id(project, run_id, columns=())
+    if found.sealed and found.status == status and found.ended_at == ended_at:
+        return
+    about = Circumstances(
+        inputs=found.inputs,
+        code_commit=found.code_commit,
+        code_diff=found.code_diff,
+        environment=found.environment,
+        lock=found.lock,
+        seed=found.seed,
+        attempt=found.attempt,
+        error=error,
+    )
+    ended_at = ended_at or project.clock.now()
+    closing = writes.update_work(project, run_id, status=status, ended_at=ended_at, circumstances=about)
+    kind, subject = f"tracking.run_{status}", make_ref("run", run_id)
+    with project.ledger.transaction(kind, subject=subject, actor=found.actor) as tx:
+        closing(tx.connection)
+        run = writes.open_run(tx.connection, run_id)
+        enter_seals(tx, [run.seq])
+        tx.data.update({"experiment": found.experiment, "status": status, "attempt": found.attempt})
+        tx.data["metrics"] = store.last_values(tx.connection, run.seq)
+        if error:
+            tx.data["error"] = error
 
 
 def delete_run(project: Project, run_id: str) -> None:

@@ -13,13 +13,7 @@ from bucle.ground.core import Record, make_ref
 from bucle.ground.ledger import RowMissing, Transaction
 from bucle.ground.project import Project
 from bucle.line.tracking import logged_model_store as store
-from bucle.line.tracking.errors import (
-    AlreadySet,
-    BadLoggedModel,
-    ExperimentDeleted,
-    NoSuchLoggedModel,
-    NoSuchTag,
-)
+from bucle.line.tracking.errors import AlreadySet, BadLoggedModel, ExperimentDeleted, NoSuchLoggedModel, NoSuchTag
 from bucle.line.tracking.experiment import experiment
 from bucle.line.tracking.logged_model_tables import LOGGED_MODEL_PARAMS, LOGGED_MODEL_TAGS, LOGGED_MODELS
 from bucle.line.tracking.text import check_text, check_texts

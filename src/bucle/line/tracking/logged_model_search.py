@@ -19,7 +19,7 @@ from bucle.ground.core import (
     suggest,
 )
 from bucle.ground.project import Project
-from bucle.line.tracking.compare import comparison
+from bucle.ground.store import comparison
 from bucle.line.tracking.experiment import number_of
 from bucle.line.tracking.logged_model import LoggedModel, read_models
 from bucle.line.tracking.logged_model_tables import (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from bucle.ground.store import METADATA, Instant
-from bucle.line.tracking.tables import Plain
+from bucle.ground.store import METADATA, Instant, Plain
 
 __all__ = ["LOGGED_MODELS", "LOGGED_MODEL_METRICS", "LOGGED_MODEL_PARAMS", "LOGGED_MODEL_TAGS"]
 

@@ -12,12 +12,12 @@ from sqlalchemy.engine import Connection
 
 from bucle.ground.core import Record, decode, from_micros, make_ref, suggest
 from bucle.ground.project import Project
+from bucle.ground.store import joined
 from bucle.line.tracking import store
 from bucle.line.tracking.errors import NoSuchRun
 from bucle.line.tracking.name import Names, names_of
 from bucle.line.tracking.run_input import Dataset, ModelUse, dataset_of
 from bucle.line.tracking.tables import EXPERIMENTS, RUN_PARAMS, RUN_TAGS, RUNS
-from bucle.line.tracking.text import joined
 
 __all__ = [
     "ENDED",

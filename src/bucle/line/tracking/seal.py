@@ -13,13 +13,13 @@ from sqlalchemy.engine import Connection
 from bucle.ground.core import BucleError, CorruptRecord, decode, digest_of, digest_of_value, make_ref
 from bucle.ground.ledger import Fault, Transaction
 from bucle.ground.project import Project
+from bucle.ground.store import joined
 from bucle.line.tracking import store
 from bucle.line.tracking.chunk import Points
 from bucle.line.tracking.fold import fold_runs
 from bucle.line.tracking.metric import curves_of
 from bucle.line.tracking.run import ENDED, Circumstances
 from bucle.line.tracking.tables import RUN_PARAMS, RUN_TAGS, RUNS
-from bucle.line.tracking.text import joined
 
 __all__ = ["enter_seals", "seal", "seal_one", "verify_runs"]
 

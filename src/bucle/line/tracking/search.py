@@ -33,8 +33,8 @@ from bucle.ground.core import (
     parse_order,
 )
 from bucle.ground.project import Project
+from bucle.ground.store import OPERATORS
 from bucle.line.tracking import store
-from bucle.line.tracking.compare import OPERATORS
 from bucle.line.tracking.condition import Condition, alias, attribute, conditions_of, measure, unindexed
 from bucle.line.tracking.experiment import Lifecycle, number_of
 from bucle.line.tracking.name import names_of

@@ -250,6 +250,11 @@ def parts(values: Iterable[Any]) -> Iterable[list[Any]]:
     return (every[start : start + AT_ONCE] for start in range(0, len(every), AT_ONCE))
 
 
+def experiment_lifecycle(connection: Connection, experiment: int) -> str | None:
+    """Whether an experiment is active or deleted; None when there is none."""
+    return connection.execute(sa.select(EXPERIMENTS.c.lifecycle).where(EXPERIMENTS.c.id == experiment)).scalar()
+
+
 def experiment_row(connection: Connection, *, number: int | None = None, name: str = "") -> Row[Any] | None:
     """One experiment, by its number or its name."""
     wanted = EXPERIMENTS.c.name == name if number is None else EXPERIMENTS.c.id == number

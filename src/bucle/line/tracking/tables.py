@@ -7,7 +7,7 @@ the ledger, and the run as a whole is *sealed*: when it has ended, one event car
 
 import sqlalchemy as sa
 
-from bucle.ground.store import METADATA, Instant, Json
+from bucle.ground.store import METADATA, Instant, Json, Plain, Serial
 
 __all__ = [
     "ARTIFACTS",
@@ -23,15 +23,6 @@ __all__ = [
     "RUN_PARAMS",
     "RUN_TAGS",
 ]
-
-Plain = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-"""A text that both databases order by its characters' numbers, so that an index finds what begins with something."""
-
-HEAD = 128
-"""Characters of a value that stand in its index. A longer text would not fit into one of PostgreSQL."""
-
-Serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-"""A number the database counts up by itself; in SQLite only INTEGER is the row's own place."""
 
 EXPERIMENTS = sa.Table(
     "experiments",

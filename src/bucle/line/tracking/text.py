@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import sqlalchemy as sa
-
 from bucle.line.tracking.errors import BadText
-from bucle.line.tracking.tables import HEAD
 
 __all__ = [
     "LONGEST_KEY",
@@ -16,9 +13,6 @@ __all__ = [
     "check_key",
     "check_text",
     "check_texts",
-    "joined",
-    "joined_text",
-    "split",
 ]
 
 LONGEST_KEY = 250
@@ -87,18 +81,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def split(text: str) -> tuple[str, str | None]:
-    """A value as its two columns hold it: the beginning, which has an index, and the rest."""
-    return (text, None) if len(text) <= HEAD else (text[:HEAD], text[HEAD:])
-
-
-def joined_text(table: sa.FromClause) -> sa.ColumnElement[str]:
-    """The value two columns of a table hold, as an expression."""
-    return table.c.value + sa.func.coalesce(table.c.rest, "")
-
-
-def joined(value: str, rest: str | None) -> str:
-    """The value two columns hold."""
-    return value if rest is None else value + rest

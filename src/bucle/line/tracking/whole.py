@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from bucle.ground.core import Digest, encode, to_micros
 from bucle.ground.project import Project
-from bucle.ground.store import Work
+from bucle.ground.store import Work, split
 from bucle.line.tracking import store
 from bucle.line.tracking.chunk import Points
 from bucle.line.tracking.fold import chunk_row, cut
@@ -23,7 +23,7 @@ from bucle.line.tracking.name import enter, names_of
 from bucle.line.tracking.point import columns_of
 from bucle.line.tracking.run import ENDED, Circumstances, Run, Status, read_runs
 from bucle.line.tracking.run_input import Dataset, ModelUse
-from bucle.line.tracking.text import check_text, split
+from bucle.line.tracking.text import check_text
 
 __all__ = ["WholeRun", "adopt_runs", "gather_curves", "whole_runs"]
 

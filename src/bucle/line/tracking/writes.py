@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from bucle.ground.core import encode, from_micros, to_micros
 from bucle.ground.project import Project
-from bucle.ground.store import Work
+from bucle.ground.store import Work, joined, split
 from bucle.line.tracking import store
 from bucle.line.tracking.chunk import Points
 from bucle.line.tracking.errors import (
@@ -33,7 +33,7 @@ from bucle.line.tracking.name import enter, names_of
 from bucle.line.tracking.point import Batch, Point, batch_of, columns_of, pack
 from bucle.line.tracking.run import ENDED, Circumstances, Run, Status
 from bucle.line.tracking.run_input import Dataset, ModelUse
-from bucle.line.tracking.text import LONGEST_PARAM, LONGEST_TAG, check_text, check_texts, joined, split
+from bucle.line.tracking.text import LONGEST_PARAM, LONGEST_TAG, check_text, check_texts
 
 __all__ = [
     "create_work",

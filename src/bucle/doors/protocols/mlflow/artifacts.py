@@ -15,7 +15,7 @@ from bucle.doors.protocols.mlflow.errors import MlflowError, invalid
 from bucle.doors.protocols.mlflow.locations import model_root, owner_and_path, run_root, safe_path
 from bucle.doors.protocols.mlflow.wire import Answer, Body, Call, Json, Route, lean, required
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import tracing, tracking
 
 __all__ = ["ROUTES", "check_owner", "listed", "sent", "sent_file"]
 
@@ -112,7 +112,7 @@ def check_owner(project: Project, owner: str) -> None:
     elif kind == "logged-model":
         tracking.logged_model(project, id_)
     else:
-        tracking.trace(project, id_)
+        tracing.trace(project, id_)
 
 
 def sent(project: Project, owner: str, path: str) -> Answer:

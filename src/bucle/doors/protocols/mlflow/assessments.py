@@ -9,7 +9,7 @@ from bucle.doors.protocols.mlflow.errors import invalid
 from bucle.doors.protocols.mlflow.trace_json import AssessmentBody, assessment_of, shown_assessment, value_of
 from bucle.doors.protocols.mlflow.wire import Body, Json, Route
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import tracing
 
 __all__ = ["ROUTES"]
 
@@ -44,12 +44,12 @@ def create(body: CreateAssessment, project: Project) -> Json:
     if body.assessment is None:
         raise invalid("Missing value for required parameter 'assessment'.")
     given = assessment_of(body.assessment, body.trace_id, project.clock.now())
-    return {"assessment": shown_assessment(tracking.log_assessment(project, given))}
+    return {"assessment": shown_assessment(tracing.log_assessment(project, given))}
 
 
 def get(body: NamedAssessment, project: Project) -> Json:
     """One assessment."""
-    return {"assessment": shown_assessment(tracking.assessment(project, body.trace_id, body.assessment_id))}
+    return {"assessment": shown_assessment(tracing.assessment(project, body.trace_id, body.assessment_id))}
 
 
 def update(body: UpdateAssessment, project: Project) -> Json:
@@ -70,13 +70,13 @@ def update(body: UpdateAssessment, project: Project) -> Json:
         changes["rationale"] = given.rationale or ""
     if "metadata" in mask:
         changes["metadata"] = given.metadata
-    changed = tracking.update_assessment(project, body.trace_id, body.assessment_id, **changes)
+    changed = tracing.update_assessment(project, body.trace_id, body.assessment_id, **changes)
     return {"assessment": shown_assessment(changed)}
 
 
 def delete(body: NamedAssessment, project: Project) -> Json:
     """Take an assessment back."""
-    tracking.delete_assessment(project, body.trace_id, body.assessment_id)
+    tracing.delete_assessment(project, body.trace_id, body.assessment_id)
     return {}
 
 

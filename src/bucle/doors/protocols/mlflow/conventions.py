@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from bucle.doors.protocols.mlflow.trace_json import TRACE_ID_PREFIX, Names
-from bucle.line import tracking
+from bucle.line import tracing
 
 __all__ = ["Reading", "read_as_mlflow"]
 
@@ -33,7 +33,7 @@ class Reading(msgspec.Struct, frozen=True):
         metadata: of the trace.
     """
 
-    span: tracking.Span
+    span: tracing.Span
     name: str = ""
     request: str | None = None
     response: str | None = None
@@ -158,7 +158,7 @@ def read_as_mlflow(given: Mapping[str, Any], resource: Mapping[str, Any]) -> Rea
     attributes.pop(Names.TRACE_ID, None)
     _translate(attributes)
     usage = {**_numbers(attributes.get(Names.TOKENS), _TOKENS), **_numbers(attributes.get(Names.COST), _COSTS)}
-    span = tracking.Span(
+    span = tracing.Span(
         trace_id=f"{TRACE_ID_PREFIX}{digits}",
         id=str(given.get("span_id", "")).lower(),
         parent=str(given.get("parent_id", "")).lower().strip("0") and str(given["parent_id"]).lower(),
@@ -178,7 +178,7 @@ def read_as_mlflow(given: Mapping[str, Any], resource: Mapping[str, Any]) -> Rea
     return _reading(span, attributes, resource)
 
 
-def _reading(span: tracking.Span, attributes: Mapping[str, Any], resource: Mapping[str, Any]) -> Reading:
+def _reading(span: tracing.Span, attributes: Mapping[str, Any], resource: Mapping[str, Any]) -> Reading:
     is_root = not span.parent
     tags = {key.removeprefix(_TAG): _text(value) for key, value in attributes.items() if key.startswith(_TAG)}
     session = _text(attributes.get("session.id") or attributes.get("gen_ai.conversation.id"))

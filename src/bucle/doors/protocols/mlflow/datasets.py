@@ -9,7 +9,7 @@ import msgspec
 from bucle.doors.protocols.mlflow.errors import invalid
 from bucle.doors.protocols.mlflow.wire import JSON_LIMIT, Body, Json, Route, lean, millis, required
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import evaluation
 
 __all__ = ["ROUTES"]
 
@@ -108,7 +108,7 @@ class RecordBody(Body, omit_defaults=True):
 def create(body: CreateDataset, project: Project) -> Json:
     """Make a dataset."""
     tags = _decoded("tags", body.tags, dict[str, Any]) if body.tags else {}
-    made = tracking.create_evaluation_dataset(
+    made = evaluation.create_evaluation_dataset(
         project,
         required("name", body.name),
         tags=_texts(tags),
@@ -120,12 +120,12 @@ def create(body: CreateDataset, project: Project) -> Json:
 
 def get(body: NamedDataset, project: Project) -> Json:
     """One dataset, without its records."""
-    return {"dataset": _shown(tracking.evaluation_dataset(project, body.dataset_id))}
+    return {"dataset": _shown(evaluation.evaluation_dataset(project, body.dataset_id))}
 
 
 def search(body: SearchDatasets, project: Project) -> Json:
     """Datasets that match a filter, page by page."""
-    page = tracking.search_evaluation_datasets(
+    page = evaluation.search_evaluation_datasets(
         project,
         experiment_ids=body.experiment_ids,
         filter=body.filter_string,
@@ -138,20 +138,20 @@ def search(body: SearchDatasets, project: Project) -> Json:
 
 def delete(body: NamedDataset, project: Project) -> Json:
     """Remove a dataset with its records."""
-    tracking.delete_evaluation_dataset(project, body.dataset_id)
+    evaluation.delete_evaluation_dataset(project, body.dataset_id)
     return {}
 
 
 def set_tags(body: TagsOfDataset, project: Project) -> Json:
     """Set tags of a dataset."""
     tags = _decoded("tags", required("tags", body.tags), dict[str, Any])
-    tracking.tag_evaluation_dataset(project, body.dataset_id, _texts(tags))
+    evaluation.tag_evaluation_dataset(project, body.dataset_id, _texts(tags))
     return {}
 
 
 def delete_tag(body: TagOfDataset, project: Project) -> Json:
     """Remove a tag of a dataset."""
-    tracking.untag_evaluation_dataset(project, body.dataset_id, body.key)
+    evaluation.untag_evaluation_dataset(project, body.dataset_id, body.key)
     return {}
 
 
@@ -160,35 +160,37 @@ def merge(body: Records, project: Project) -> Json:
     given = _decoded("records", required("records", body.records), list[RecordBody])
     if len(given) > MOST_AT_ONCE:
         raise invalid(f"{len(given)} records at once; send {MOST_AT_ONCE} at most.")
-    made, changed = tracking.merge_evaluation_records(project, body.dataset_id, [_example(one) for one in given])
+    made, changed = evaluation.merge_evaluation_records(project, body.dataset_id, [_example(one) for one in given])
     return {"inserted_count": made, "updated_count": changed}
 
 
 def records(body: PageOfRecords, project: Project) -> Json:
     """The records of a dataset, page by page."""
-    page = tracking.evaluation_records(project, body.dataset_id, limit=body.max_results or 1000, token=body.page_token)
+    page = evaluation.evaluation_records(
+        project, body.dataset_id, limit=body.max_results or 1000, token=body.page_token
+    )
     shown = msgspec.json.encode([_shown_record(one) for one in page.items]).decode()
     return lean({"records": shown, "next_page_token": page.token or None})
 
 
 def delete_records(body: RecordIds, project: Project) -> Json:
     """Remove records."""
-    return {"deleted_count": tracking.delete_evaluation_records(project, body.dataset_id, body.dataset_record_ids)}
+    return {"deleted_count": evaluation.delete_evaluation_records(project, body.dataset_id, body.dataset_record_ids)}
 
 
 def experiment_ids(body: NamedDataset, project: Project) -> Json:
     """The experiments a dataset belongs to."""
-    return {"experiment_ids": list(tracking.evaluation_dataset(project, body.dataset_id).experiment_ids)}
+    return {"experiment_ids": list(evaluation.evaluation_dataset(project, body.dataset_id).experiment_ids)}
 
 
 def add_experiments(body: ExperimentsOfDataset, project: Project) -> Json:
     """Have a dataset belong to more experiments."""
-    return {"dataset": _shown(tracking.link_evaluation_dataset(project, body.dataset_id, body.experiment_ids))}
+    return {"dataset": _shown(evaluation.link_evaluation_dataset(project, body.dataset_id, body.experiment_ids))}
 
 
 def remove_experiments(body: ExperimentsOfDataset, project: Project) -> Json:
     """Have a dataset belong to these experiments no longer."""
-    return {"dataset": _shown(tracking.unlink_evaluation_dataset(project, body.dataset_id, body.experiment_ids))}
+    return {"dataset": _shown(evaluation.unlink_evaluation_dataset(project, body.dataset_id, body.experiment_ids))}
 
 
 ROUTES = (
@@ -223,9 +225,9 @@ def _texts(tags: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _example(body: RecordBody) -> tracking.EvaluationExample:
+def _example(body: RecordBody) -> evaluation.EvaluationExample:
     tags = body.tags or {}
-    return tracking.EvaluationExample(
+    return evaluation.EvaluationExample(
         inputs=body.inputs,
         outputs=body.outputs,
         expectations=body.expectations,
@@ -235,7 +237,7 @@ def _example(body: RecordBody) -> tracking.EvaluationExample:
     )
 
 
-def _shown(one: tracking.EvaluationDataset) -> Json:
+def _shown(one: evaluation.EvaluationDataset) -> Json:
     fields = {**one.fields, "version": "1.0"} if one.fields else None
     return lean(
         {
@@ -254,7 +256,7 @@ def _shown(one: tracking.EvaluationDataset) -> Json:
     )
 
 
-def _shown_record(one: tracking.EvaluationRecord) -> Json:
+def _shown_record(one: evaluation.EvaluationRecord) -> Json:
     data = one.source.get("source_data") or {}
     kind = str(one.source.get("source_type", ""))
     return lean(

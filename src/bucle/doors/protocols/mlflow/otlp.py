@@ -20,7 +20,7 @@ from bucle.doors.protocols.mlflow.wire import Answer, Call, Route
 from bucle.ground.core import UserError, from_micros
 from bucle.ground.core.protobuf import BadProtobuf, double, fields, signed, text, varint
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import tracing
 
 __all__ = ["ROUTES", "Resource", "read_json", "read_protobuf"]
 
@@ -37,7 +37,7 @@ EXPERIMENT = "x-mlflow-experiment-id"
 RUN = "x-mlflow-run-id"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
-STATUS: tuple[tracking.SpanStatus, ...] = ("UNSET", "OK", "ERROR")
+STATUS: tuple[tracing.SpanStatus, ...] = ("UNSET", "OK", "ERROR")
 
 
 class Resource(msgspec.Struct):
@@ -146,7 +146,7 @@ def _keep(
     before = len(wrong)
     try:
         _log(project, experiment_id, readings, run_id)
-    except tracking.BadTrace:
+    except tracing.BadTrace:
         for trace_id, part in readings.items():
             for reading in part:
                 try:
@@ -163,15 +163,15 @@ def _keep(
 def _log(project: Project, experiment_id: str, readings: Mapping[str, list[Reading]], run_id: str) -> None:
     spans = [reading.span for part in readings.values() for reading in part]
     told = {trace_id: _told(experiment_id, part, run_id) for trace_id, part in readings.items()}
-    tracking.log_spans(project, experiment_id, spans, told)
+    tracing.log_spans(project, experiment_id, spans, told)
 
 
-def _told(experiment_id: str, part: list[Reading], run_id: str) -> tracking.Trace:
+def _told(experiment_id: str, part: list[Reading], run_id: str) -> tracing.Trace:
     """What the spans of one trace say about all of it."""
     root = next((reading for reading in part if not reading.span.parent), None)
     labels = {key: value for reading in part for key, value in reading.labels.items()}
     tags = {key: value for reading in part for key, value in reading.tags.items()}
-    return tracking.Trace(
+    return tracing.Trace(
         id=part[0].span.trace_id,
         experiment_id=experiment_id,
         started_at=from_micros(part[0].span.started_ns // 1000),
@@ -238,15 +238,15 @@ def _span(data: int | bytes) -> dict[str, Any]:
     return found
 
 
-def _event(data: int | bytes) -> tracking.SpanEvent:
+def _event(data: int | bytes) -> tracing.SpanEvent:
     found = {number: value for number, value in fields(_message(data)) if number != 3}
     attributes = _attributes(data, 3)
-    return tracking.SpanEvent(name=text(found.get(2, b"")), at_ns=_number(found.get(1, 0)), attributes=attributes)
+    return tracing.SpanEvent(name=text(found.get(2, b"")), at_ns=_number(found.get(1, 0)), attributes=attributes)
 
 
-def _link(data: int | bytes) -> tracking.SpanLink:
+def _link(data: int | bytes) -> tracing.SpanLink:
     found = {number: value for number, value in fields(_message(data)) if number in (1, 2)}
-    return tracking.SpanLink(
+    return tracing.SpanLink(
         trace_id=f"{TRACE_ID_PREFIX}{_message(found.get(1, b'')).hex()}",
         span_id=_message(found.get(2, b"")).hex(),
         attributes=_attributes(data, 4),
@@ -310,7 +310,7 @@ def _finite(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _status(code: Any) -> tracking.SpanStatus:
+def _status(code: Any) -> tracing.SpanStatus:
     names = {"STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
     number = names.get(code, 0) if isinstance(code, str) else int(code)
     return STATUS[number] if 0 <= number < len(STATUS) else "UNSET"
@@ -330,7 +330,7 @@ def _span_of_json(span: Mapping[str, Any]) -> dict[str, Any]:
         "status": _status(status.get("code", 0)),
         "attributes": _attributes_of_json(span),
         "events": [
-            tracking.SpanEvent(
+            tracing.SpanEvent(
                 name=_first(event, "", "name"),
                 at_ns=int(_first(event, 0, "timeUnixNano", "time_unix_nano")),
                 attributes=_attributes_of_json(event),
@@ -338,7 +338,7 @@ def _span_of_json(span: Mapping[str, Any]) -> dict[str, Any]:
             for event in _list(span, "events")
         ],
         "links": [
-            tracking.SpanLink(
+            tracing.SpanLink(
                 trace_id=f"{TRACE_ID_PREFIX}{_first(link, '', 'traceId', 'trace_id').lower()}",
                 span_id=_first(link, "", "spanId", "span_id").lower(),
                 attributes=_attributes_of_json(link),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bucle.doors.protocols.mlflow.errors import invalid
 from bucle.doors.protocols.mlflow.wire import Body, Json, Route, millis, required
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import evaluation, tracking
 
 __all__ = ["ROUTES"]
 
@@ -37,7 +37,7 @@ class NamedScorer(Body):
 
 def register(body: RegisterScorer, project: Project) -> Json:
     """Keep a scorer as the next version of its name."""
-    made = tracking.register_scorer(
+    made = evaluation.register_scorer(
         project,
         required("experiment_id", body.experiment_id),
         required("name", body.name),
@@ -60,25 +60,25 @@ def newest(body: ListScorers, project: Project) -> Json:
     if body.experiment_id:
         tracking.active_experiment(project, body.experiment_id)
     ids = [body.experiment_id] if body.experiment_id else body.experiment_ids
-    return {"scorers": [_shown(one) for one in tracking.scorers(project, ids)]}
+    return {"scorers": [_shown(one) for one in evaluation.scorers(project, ids)]}
 
 
 def versions(body: NamedScorer, project: Project) -> Json:
     """Every version of a scorer."""
     experiment_id, name = _named(body)
-    return {"scorers": [_shown(one) for one in tracking.scorer_versions(project, experiment_id, name)]}
+    return {"scorers": [_shown(one) for one in evaluation.scorer_versions(project, experiment_id, name)]}
 
 
 def get(body: NamedScorer, project: Project) -> Json:
     """One version of a scorer."""
     experiment_id, name = _named(body)
-    return {"scorer": _shown(tracking.scorer(project, experiment_id, name, body.version))}
+    return {"scorer": _shown(evaluation.scorer(project, experiment_id, name, body.version))}
 
 
 def delete(body: NamedScorer, project: Project) -> Json:
     """Remove one version of a scorer, or all."""
     experiment_id, name = _named(body)
-    tracking.delete_scorer(project, experiment_id, name, body.version)
+    evaluation.delete_scorer(project, experiment_id, name, body.version)
     return {}
 
 
@@ -107,7 +107,7 @@ def _named(body: NamedScorer) -> tuple[str, str]:
     return required("experiment_id", body.experiment_id), required("name", body.name)
 
 
-def _shown(one: tracking.Scorer) -> Json:
+def _shown(one: evaluation.Scorer) -> Json:
     return {
         "experiment_id": int(one.experiment_id),
         "scorer_name": one.name,

@@ -13,7 +13,7 @@ import msgspec
 from bucle.doors.protocols.mlflow.errors import invalid
 from bucle.doors.protocols.mlflow.wire import Body, Json, double, lean, millis, pairs
 from bucle.ground.core import digest_of_value
-from bucle.line import tracking
+from bucle.line import tracing
 
 __all__ = [
     "TRACE_ID_PREFIX",
@@ -66,7 +66,7 @@ _TOKENS = (
 )
 _COSTS = ("input_cost", "output_cost", "total_cost")
 
-STATES: tuple[tracking.TraceState, ...] = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
+STATES: tuple[tracing.TraceState, ...] = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
 SOURCES = {0: "SOURCE_TYPE_UNSPECIFIED", 1: "HUMAN", 2: "LLM_JUDGE", 3: "CODE"}
 
 
@@ -160,7 +160,7 @@ class TraceInfoBody(Body):
     assessments: list[AssessmentBody] = []
 
 
-def trace_of(body: TraceInfoBody, now: datetime) -> tracking.Trace:
+def trace_of(body: TraceInfoBody, now: datetime) -> tracing.Trace:
     """The trace a client tells of.
 
     Raises:
@@ -171,7 +171,7 @@ def trace_of(body: TraceInfoBody, now: datetime) -> tracking.Trace:
         raise invalid("Missing value for required parameter 'trace_location.mlflow_experiment.experiment_id'.")
     metadata, tags = dict(body.trace_metadata), dict(body.tags)
     run = metadata.get(Names.RUN, "")
-    return tracking.Trace(
+    return tracing.Trace(
         id=body.trace_id,
         experiment_id=location.experiment_id,
         started_at=_instant("request_time", body.request_time) or now,
@@ -190,7 +190,7 @@ def trace_of(body: TraceInfoBody, now: datetime) -> tracking.Trace:
     )
 
 
-def assessment_of(body: AssessmentBody, trace_id: str, now: datetime) -> tracking.Assessment:
+def assessment_of(body: AssessmentBody, trace_id: str, now: datetime) -> tracing.Assessment:
     """The assessment a client tells of.
 
     Raises:
@@ -201,7 +201,7 @@ def assessment_of(body: AssessmentBody, trace_id: str, now: datetime) -> trackin
         raise invalid("Exactly one of `expectation`, `feedback`, or `issue` should be specified.")
     source = body.source or SourceBody()
     kind, value, error = value_of(body)
-    return tracking.Assessment(
+    return tracing.Assessment(
         id=body.assessment_id,
         trace_id=trace_id,
         name=body.assessment_name,
@@ -220,7 +220,7 @@ def assessment_of(body: AssessmentBody, trace_id: str, now: datetime) -> trackin
     )
 
 
-def value_of(body: AssessmentBody) -> tuple[Any, Any, tracking.AssessmentError | None]:
+def value_of(body: AssessmentBody) -> tuple[Any, Any, tracing.AssessmentError | None]:
     """Kind, value and error of what is said.
 
     Raises:
@@ -234,11 +234,11 @@ def value_of(body: AssessmentBody) -> tuple[Any, Any, tracking.AssessmentError |
     wrong = said.error or body.error
     if wrong is None:
         return "feedback", said.value, None
-    error = tracking.AssessmentError(code=wrong.error_code, message=wrong.error_message, stack=wrong.stack_trace)
+    error = tracing.AssessmentError(code=wrong.error_code, message=wrong.error_message, stack=wrong.stack_trace)
     return "feedback", said.value, error
 
 
-def shown_trace(trace: tracking.Trace, root: str = "") -> Json:
+def shown_trace(trace: tracing.Trace, root: str = "") -> Json:
     """A trace as the wire has it, version 3.
 
     Args:
@@ -264,7 +264,7 @@ def shown_trace(trace: tracking.Trace, root: str = "") -> Json:
     )
 
 
-def shown_trace_v2(trace: tracking.Trace, root: str = "") -> Json:
+def shown_trace_v2(trace: tracing.Trace, root: str = "") -> Json:
     """A trace as the wire had it before version 3."""
     return {
         "request_id": trace.id,
@@ -277,7 +277,7 @@ def shown_trace_v2(trace: tracking.Trace, root: str = "") -> Json:
     }
 
 
-def shown_assessment(one: tracking.Assessment) -> Json:
+def shown_assessment(one: tracing.Assessment) -> Json:
     """An assessment as the wire has it."""
     said: Json
     if one.kind == "issue":
@@ -311,7 +311,7 @@ def shown_assessment(one: tracking.Assessment) -> Json:
     )
 
 
-def shown_span(span: tracking.Span) -> Json:
+def shown_span(span: tracing.Span) -> Json:
     """A span in protobuf's JSON of OpenTelemetry."""
     return {
         "trace_id": _base64(span.trace_id.removeprefix(TRACE_ID_PREFIX)),
@@ -337,7 +337,7 @@ def shown_span(span: tracking.Span) -> Json:
     }
 
 
-def stored_span(span: tracking.Span) -> Json:
+def stored_span(span: tracing.Span) -> Json:
     """A span as MLflow keeps it in a file: every attribute is JSON within JSON."""
     attributes = {**span.attributes, Names.TRACE_ID: span.trace_id}
     return {
@@ -358,13 +358,13 @@ def stored_span(span: tracking.Span) -> Json:
     }
 
 
-def expected_spans(trace: tracking.Trace) -> int:
+def expected_spans(trace: tracing.Trace) -> int:
     """How many spans the client said there are; 0 when it said nothing."""
     found = _usage(trace.metadata.get(Names.SIZE), ("num_spans",))
     return int(found.get("num_spans", 0))
 
 
-def _metadata(trace: tracking.Trace) -> dict[str, str]:
+def _metadata(trace: tracing.Trace) -> dict[str, str]:
     """Metadata, with what was added up from spans when the client told no sums."""
     found = dict(trace.metadata)
     for name, keys in ((Names.TRACE_TOKENS, _TOKENS), (Names.TRACE_COST, _COSTS)):
@@ -374,7 +374,7 @@ def _metadata(trace: tracking.Trace) -> dict[str, str]:
     return found
 
 
-def _tags(trace: tracking.Trace, root: str) -> dict[str, str]:
+def _tags(trace: tracing.Trace, root: str) -> dict[str, str]:
     found = dict(trace.tags)
     if trace.name:
         found[Names.NAME] = trace.name
@@ -385,7 +385,7 @@ def _tags(trace: tracking.Trace, root: str) -> dict[str, str]:
     return found
 
 
-def _first_told(body: AssessmentBody, trace_id: str, now: datetime) -> tracking.Assessment:
+def _first_told(body: AssessmentBody, trace_id: str, now: datetime) -> tracing.Assessment:
     """An assessment that comes with its trace; its id is made from what it says, so a retry says it once."""
     one = assessment_of(body, trace_id, now)
     if one.id:
@@ -450,7 +450,7 @@ def _usage(text: str | None, names: tuple[str, ...]) -> dict[str, float]:
     }
 
 
-def _state(given: str | int) -> tracking.TraceState:
+def _state(given: str | int) -> tracing.TraceState:
     if isinstance(given, int) and 0 <= given < len(STATES):
         return STATES[given]
     named = "STATE_UNSPECIFIED" if given == "TRACE_STATUS_UNSPECIFIED" else given

@@ -7,7 +7,7 @@ from typing import Any
 from bucle.doors.protocols.mlflow.errors import invalid
 from bucle.doors.protocols.mlflow.wire import Body, Json, Route, required
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import tracing
 
 __all__ = ["ROUTES"]
 
@@ -39,17 +39,17 @@ class QueryMetrics(Body):
 
 def query(body: QueryMetrics, project: Project) -> Json:
     """The figures, one data point a group."""
-    limit = tracking.MOST_FIGURES if body.max_results is None else body.max_results
-    if not 0 < limit <= tracking.MOST_FIGURES:
-        raise invalid(f"Invalid value {limit} for parameter 'max_results': 1 to {tracking.MOST_FIGURES} are possible.")
+    limit = tracing.MOST_FIGURES if body.max_results is None else body.max_results
+    if not 0 < limit <= tracing.MOST_FIGURES:
+        raise invalid(f"Invalid value {limit} for parameter 'max_results': 1 to {tracing.MOST_FIGURES} are possible.")
     metric = required("metric_name", body.metric_name)
-    found = tracking.trace_figures(
+    found = tracing.trace_figures(
         project,
         required("experiment_ids", body.experiment_ids or None),
         _named(body.view_type, VIEWS),
         metric,
         [
-            tracking.Aggregation(kind=_named(one.aggregation_type, KINDS), percentile=one.percentile_value)
+            tracing.Aggregation(kind=_named(one.aggregation_type, KINDS), percentile=one.percentile_value)
             for one in required("aggregations", body.aggregations or None)
         ],
         dimensions=body.dimensions,

@@ -25,7 +25,7 @@ from bucle.doors.protocols.mlflow.trace_json import (
 from bucle.doors.protocols.mlflow.wire import Answer, Body, Json, KeyValue, Route, encode, instant, lean, required
 from bucle.ground.core import NotFound, from_micros, to_micros
 from bucle.ground.project import Project
-from bucle.line import tracking
+from bucle.line import tracing, tracking
 
 __all__ = ["ROUTES"]
 
@@ -178,20 +178,20 @@ def start(body: StartTrace, project: Project) -> Json:
         raise invalid("Missing value for required parameter 'trace'.")
     required("trace_id", info.trace_id)
     given = trace_of(info, project.clock.now())
-    has_spans = tracking.log_trace(project, given)
-    said = tracking.log_assessments(project, given.id, given.assessments)
+    has_spans = tracing.log_trace(project, given)
+    said = tracing.log_assessments(project, given.id, given.assessments)
     kept = msgspec.structs.replace(given, has_spans=has_spans, assessments=tuple(said))
     return {"trace": {"trace_info": _shown(project, [kept])[0]}}
 
 
 def info(body: TraceId, project: Project) -> Json:
     """One trace without its spans."""
-    return {"trace": {"trace_info": _shown(project, [tracking.trace(project, body.trace_id)])[0]}}
+    return {"trace": {"trace_info": _shown(project, [tracing.trace(project, body.trace_id)])[0]}}
 
 
 def get(body: TraceId, project: Project) -> Answer:
     """One trace with its spans, sent in pieces when there are many."""
-    found = tracking.trace(project, required("trace_id", body.trace_id))
+    found = tracing.trace(project, required("trace_id", body.trace_id))
     whole = 0 if body.allow_partial else expected_spans(found)
     pages = _patiently(project, found, whole)
     first = next(pages, [])
@@ -242,7 +242,7 @@ def delete(body: DeleteTraces, project: Project) -> Json:
     if body.max_traces is not None and body.max_traces <= 0:
         raise invalid(f"`max_traces` must be a positive integer, received {body.max_traces}.")
     until = None if body.max_timestamp_millis is None else _until(body.max_timestamp_millis)
-    gone = tracking.delete_traces(project, body.experiment_id, ids=body.request_ids, until=until, limit=body.max_traces)
+    gone = tracing.delete_traces(project, body.experiment_id, ids=body.request_ids, until=until, limit=body.max_traces)
     return {"traces_deleted": gone}
 
 
@@ -250,14 +250,14 @@ def set_tag(body: TagOfTrace, project: Project) -> Json:
     """Set a tag of a trace."""
     key = required("key", body.key)
     name = body.value if key == Names.NAME else None
-    tracking.change_trace(project, body.trace_id or body.request_id, tags={key: body.value}, name=name)
+    tracing.change_trace(project, body.trace_id or body.request_id, tags={key: body.value}, name=name)
     return {}
 
 
 def delete_tag(body: TagOfTrace, project: Project) -> Json:
     """Remove a tag of a trace."""
     key, id_ = required("key", body.key), body.trace_id or body.request_id
-    if not tracking.delete_trace_tag(project, id_, key, name=key == Names.NAME):
+    if not tracing.delete_trace_tag(project, id_, key, name=key == Names.NAME):
         raise MlflowError("RESOURCE_DOES_NOT_EXIST", f"No trace tag with key '{key}' for trace with ID '{id_}'")
     return {}
 
@@ -271,33 +271,33 @@ def link_to_run(body: LinkToRun, project: Project) -> Json:
             f"Provided {len(body.trace_ids)} traces."
         )
     tracking.run_by_id(project, run_id)
-    tracking.link_traces(project, body.trace_ids, run_id)
+    tracing.link_traces(project, body.trace_ids, run_id)
     return {}
 
 
 def link_prompts(body: LinkPrompts, project: Project) -> Json:
     """Note the prompts a trace used."""
     prompts = [(required("name", one.name), required("version", one.version)) for one in body.prompt_versions]
-    tracking.link_prompts(project, required("trace_id", body.trace_id), prompts)
+    tracing.link_prompts(project, required("trace_id", body.trace_id), prompts)
     return {}
 
 
 def start_v2(body: StartTraceV2, project: Project) -> Json:
     """Begin a trace; its data is kept as a file by the client."""
-    given = tracking.Trace(
+    given = tracing.Trace(
         id=f"{TRACE_ID_PREFIX}{uuid.uuid4().hex}",
         experiment_id=required("experiment_id", body.experiment_id),
         started_at=instant(body.timestamp_ms) or project.clock.now(),
         state="IN_PROGRESS",
         **_labels_v2(body.request_metadata, body.tags),
     )
-    tracking.log_trace(project, given)
+    tracing.log_trace(project, given)
     return _answer_v2(project, given)
 
 
 def end_v2(body: EndTraceV2, project: Project) -> Json:
     """End a trace that was begun."""
-    begun = tracking.trace(project, body.request_id)
+    begun = tracing.trace(project, body.request_id)
     if body.status not in ("OK", "ERROR", "IN_PROGRESS", "TRACE_STATUS_UNSPECIFIED"):
         raise invalid(f"Invalid trace status {body.status[:40]!r}.")
     state = "STATE_UNSPECIFIED" if body.status == "TRACE_STATUS_UNSPECIFIED" else body.status
@@ -307,31 +307,31 @@ def end_v2(body: EndTraceV2, project: Project) -> Json:
         duration_ms=body.timestamp_ms - to_micros(begun.started_at) // 1000,
         **{**_labels_v2(body.request_metadata, body.tags, begun.name), "assessments": ()},
     )
-    tracking.log_trace(project, ended)
-    return _answer_v2(project, tracking.trace(project, begun.id))
+    tracing.log_trace(project, ended)
+    return _answer_v2(project, tracing.trace(project, begun.id))
 
 
 def info_v2(body: TagOfTrace, project: Project) -> Json:
     """One trace in the form before version 3."""
-    return _answer_v2(project, tracking.trace(project, body.request_id))
+    return _answer_v2(project, tracing.trace(project, body.request_id))
 
 
 def artifact(body: TraceFile, project: Project) -> Answer:
     """An attachment of a trace, or its spans as MLflow keeps them in a file."""
-    found = tracking.trace(project, required("request_id", body.request_id))
+    found = tracing.trace(project, required("request_id", body.request_id))
     owner = f"trace/{found.id}"
     if body.path:
         name = safe_path(body.path)
         return _download(name.rpartition("/")[2], tracking.get_artifact(project, owner, f"attachments/{name}"))
     if not found.has_spans:
         return _download(DATA_FILE, tracking.get_artifact(project, owner, DATA_FILE))
-    pages = tracking.span_pages(project, found.id)
+    pages = tracing.span_pages(project, found.id)
     return _download(DATA_FILE, _listed(b'{"spans":', ([stored_span(one) for one in page] for page in pages), b"}"))
 
 
 def correlate(body: Correlate, project: Project) -> Json:
     """How often two filters hold together."""
-    found = tracking.correlation(
+    found = tracing.correlation(
         project,
         required("experiment_ids", body.experiment_ids),
         required("filter_string1", body.filter_string1),
@@ -373,33 +373,33 @@ ROUTES = (
 )
 
 
-def _shown(project: Project, traces: Sequence[tracking.Trace]) -> list[Json]:
+def _shown(project: Project, traces: Sequence[tracing.Trace]) -> list[Json]:
     roots = _roots(project, traces)
     return [shown_trace(one, roots[one.id]) for one in traces]
 
 
-def _roots(project: Project, traces: Sequence[tracking.Trace]) -> dict[str, str]:
+def _roots(project: Project, traces: Sequence[tracing.Trace]) -> dict[str, str]:
     """Where the attachments of each of these traces lie."""
     return {one.id: trace_root(project, one.experiment_id, one.id) for one in traces}
 
 
-def _some(project: Project, body: TraceIds) -> list[tracking.Trace]:
+def _some(project: Project, body: TraceIds) -> list[tracing.Trace]:
     if not body.trace_ids:
         raise invalid("Missing value for required parameter 'trace_ids'.")
     if len(body.trace_ids) > MOST_IDS:
         raise invalid(f"{len(body.trace_ids)} traces at once; ask for {MOST_IDS} at most.")
-    found = tracking.traces_by_ids(project, body.trace_ids)
+    found = tracing.traces_by_ids(project, body.trace_ids)
     return [one for one in found if body.experiment_ids is None or one.experiment_id in body.experiment_ids]
 
 
-def _search(project: Project, ids: Sequence[str], body: SearchTraces) -> tracking.Page[tracking.Trace]:
+def _search(project: Project, ids: Sequence[str], body: SearchTraces) -> tracking.Page[tracing.Trace]:
     limit = DEFAULT_PAGE if body.max_results is None else body.max_results
     if not 0 < limit <= MOST:
         raise invalid(
             f"Invalid value {limit} for parameter 'max_results' supplied. It must be a positive integer, "
             f"at most {MOST}."
         )
-    return tracking.search_traces(
+    return tracing.search_traces(
         project, ids, filter=body.filter, order_by=body.order_by, limit=limit, token=body.page_token
     )
 
@@ -411,16 +411,16 @@ def _until(milliseconds: int) -> Any:
         return from_micros(253_402_300_799_000_000) if milliseconds > 0 else from_micros(0)
 
 
-def _patiently(project: Project, trace: tracking.Trace, at_least: int) -> Iterator[list[tracking.Span]]:
+def _patiently(project: Project, trace: tracing.Trace, at_least: int) -> Iterator[list[tracing.Span]]:
     """The spans of a trace; those that are on their way are waited for, for a short while."""
     end = trace.started_at.timestamp() + (trace.duration_ms or 0) / 1000
     is_fresh = project.clock.now().timestamp() - end < FRESH_S
     deadline = time.monotonic() + (PATIENCE_S if is_fresh else 0)
     while True:
-        pages = tracking.span_pages(project, trace.id, at_least=at_least)
+        pages = tracing.span_pages(project, trace.id, at_least=at_least)
         try:
             first = next(pages, [])
-        except tracking.TraceIncomplete:
+        except tracing.TraceIncomplete:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(PAUSE_S)
@@ -430,12 +430,12 @@ def _patiently(project: Project, trace: tracking.Trace, at_least: int) -> Iterat
         return
 
 
-def _whole_traces(project: Project, traces: Sequence[tracking.Trace]) -> Iterator[bytes]:
+def _whole_traces(project: Project, traces: Sequence[tracing.Trace]) -> Iterator[bytes]:
     roots = _roots(project, traces)
     mark = b'{"traces":['
     for one in traces:
         try:
-            pages = tracking.span_pages(project, one.id, at_least=max(1, expected_spans(one)))
+            pages = tracing.span_pages(project, one.id, at_least=max(1, expected_spans(one)))
             first = next(pages)
         except NotFound:
             continue  # not whole yet, or deleted meanwhile
@@ -446,7 +446,7 @@ def _whole_traces(project: Project, traces: Sequence[tracking.Trace]) -> Iterato
 
 
 def _pieces(
-    head: bytes, first: Sequence[tracking.Span], pages: Iterator[list[tracking.Span]], tail: bytes
+    head: bytes, first: Sequence[tracing.Span], pages: Iterator[list[tracing.Span]], tail: bytes
 ) -> Iterator[bytes]:
     def shown() -> Iterator[list[Json]]:
         yield [shown_span(one) for one in first]
@@ -481,7 +481,7 @@ def _labels_v2(metadata: Sequence[KeyValue], tags: Sequence[KeyValue], name: str
     }
 
 
-def _answer_v2(project: Project, trace: tracking.Trace) -> Json:
+def _answer_v2(project: Project, trace: tracing.Trace) -> Json:
     return {"trace_info": shown_trace_v2(trace, _roots(project, [trace])[trace.id])}
 
 
@@ -496,7 +496,7 @@ def _download(name: str, content: Any) -> Answer:
     return Answer(200, headers, content)
 
 
-def _without_spans(trace: tracking.Trace) -> MlflowError:
+def _without_spans(trace: tracing.Trace) -> MlflowError:
     return MlflowError(
         "RESOURCE_DOES_NOT_EXIST",
         f"Trace with ID {trace.id} has no spans here: its client keeps them as a file, or they never arrived.",

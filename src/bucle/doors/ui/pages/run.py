@@ -12,8 +12,9 @@ from bucle.doors.ui.parameters import Id, Offset, Text
 from bucle.doors.ui.problems import attempt
 from bucle.ground.core import Record
 from bucle.ground.project import Project
-from bucle.line import tracking
-from bucle.line.tracking import Dataset, Run, Summary, Trace
+from bucle.line import tracing, tracking
+from bucle.line.tracing import Trace
+from bucle.line.tracking import Dataset, Run, Summary
 
 __all__ = ["CodePage", "RunPage", "run"]
 
@@ -145,7 +146,7 @@ def _counts(project: Project, found: Run, every: Sequence[Summary]) -> dict[str,
         "system": system,
         "files": len(found.artifacts),
         "runs": tracking.count_runs(project, [found.experiment_id], filter=_childhood(found)),
-        "traces": tracking.count_traces(project, [found.experiment_id], filter=f"trace.run_id = '{found.id}'"),
+        "traces": tracing.count_traces(project, [found.experiment_id], filter=f"trace.run_id = '{found.id}'"),
     }
 
 
@@ -169,7 +170,7 @@ def _children(project: Project, found: Run) -> tuple[Run, ...]:
 
 
 def _traces(project: Project, found: Run) -> tuple[Trace, ...]:
-    page = tracking.search_traces(project, [found.experiment_id], filter=f"trace.run_id = '{found.id}'", limit=SHOWN)
+    page = tracing.search_traces(project, [found.experiment_id], filter=f"trace.run_id = '{found.id}'", limit=SHOWN)
     return page.items
 
 
