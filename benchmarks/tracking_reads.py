@@ -183,7 +183,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 
 def searches(peer: Peer, skip: tuple[str, ...] = ()) -> dict[str, float]:
-    """The middle of each search, in milliseconds."""
+    """The middle of each search and the first one, in milliseconds: a server keeps what it has read."""
     client, found = Client(peer.port), {}
     for name, body in SEARCHES.items():
         if name in skip:
@@ -192,7 +192,8 @@ def searches(peer: Peer, skip: tuple[str, ...] = ()) -> dict[str, float]:
         wanted = json.dumps({"experiment_ids": ["0"], **body}).encode()
         started = time.perf_counter()
         client.call("POST", f"{API}/runs/search", wanted)
-        slow = time.perf_counter() - started > 1
+        found[f"{name}, first"] = (time.perf_counter() - started) * 1e3
+        slow = found[f"{name}, first"] > 1000
         found[name] = p50_ms(lambda wanted=wanted: client.call("POST", f"{API}/runs/search", wanted), 3 if slow else 25)
     client.close()
     return found
@@ -254,11 +255,15 @@ def main() -> None:
 
 def report(count: int, theirs: dict[str, float], ours: dict[str, float]) -> None:
     """One size."""
-    print(f"\n{count:,} runs; p50 in ms {'mlflow':>22}{'ANALYZEd':>12}{'bucle':>12}{'ratio':>10}", flush=True)
+    heads = "".join(f"{head:>12}" for head in ("mlflow", "ANALYZEd", "its first", "bucle", "its first", "ratio"))
+    print(f"\n{f'{count:,} runs; p50 in ms':36}{heads}", flush=True)
+    none = float("nan")
     for name in (*SEARCHES, "curve of 320 out of all"):
-        plain, tuned = theirs.get(f"{name} (no ANALYZE)", float("nan")), theirs.get(name, float("nan"))
-        print(f"  {name:36}{plain:12.1f}{tuned:12.1f}{ours[name]:12.2f}{tuned / ours[name]:9.0f}x")
-    print(f"  {'page /runs':36}{'':24}{ours['page of runs']:12.2f}")
+        plain, tuned, first = (theirs.get(one, none) for one in (f"{name} (no ANALYZE)", name, f"{name}, first"))
+        own = ours.get(f"{name}, first", none)
+        row = (plain, tuned, first, ours[name], own)
+        print(f"  {name:34}{''.join(f'{one:12.1f}' for one in row)}{tuned / ours[name]:11.0f}x")
+    print(f"  {'page /runs':34}{'':36}{ours['page of runs']:12.2f}")
     held, own = theirs.get("bytes", float("nan")), ours["bytes"]
     print(f"  bytes on disk: mlflow {held / 1e6:.1f} MB, bucle {own / 1e6:.1f} MB, 1/{held / own:.1f}", flush=True)
 

@@ -48,6 +48,20 @@ def test_a_champion_made_by_hand_is_the_champion() -> None:
     assert world.state().champion != 9
 
 
+def test_a_champion_that_goes_along_with_something_greater_is_seen_to_go() -> None:
+    world = World(policy())
+    world.happen("registry.model_adopted", "model/m", {"aliases": {"champion": {"from": None, "to": 7}}})
+    assert world.state().champion == 7
+    world.happen("registry.retired", "model/m@7", {"aliases": {"champion": {"from": 7, "to": 8}}})
+    assert world.state().champion == 8
+    world.happen("registry.retired", "model/other@7", {"aliases": {"champion": {"from": 7, "to": 9}}})
+    world.happen("registry.version_deleted", "model/m@6", {"aliases": {}})
+    world.happen("registry.version_deleted", "model/m@5", {})
+    assert world.state().champion == 8
+    world.happen("registry.version_deleted", "model/m@8", {"aliases": {"champion": {"from": 8, "to": None}}})
+    assert world.state().champion == 0
+
+
 def test_a_commit_to_another_table_or_branch_is_no_news() -> None:
     world = World(policy())
     world.commit(table="predictions")

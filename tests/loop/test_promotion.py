@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,57 +10,15 @@ from onnx import parser
 
 from bucle import loop
 from bucle.ground import governance
-from bucle.ground.core import ConfigError, SimulatedClock
+from bucle.ground.core import ConfigError
+from bucle.ground.ledger import Transaction
 from bucle.ground.project import Project
 from bucle.line import deploy, gates, registry
-
-if TYPE_CHECKING:
-    from bucle.line.gates import Verdict
-
-POLICY = """
-[loop.m]
-pipeline = "p"
-approvals = 2
-guarded = ["champion", "fallback"]
-labels = { table = "t", entity = "e", label = "l", known_at = "k" }
-[loop.m.gates.minimum]
-metric = "auc"
-minimum = 0.6
-"""
-ONNX = (
-    '<ir_version: 8, opset_import: ["" : 17]> g (float[N,1] x) => (float[N,1] probability) '
-    "<float w = {%s}> { y = Mul(x, w) probability = Sigmoid(y) }"
-)
-
-
-def write(root: Path, policy: str) -> None:
-    (root / "bucle.toml").write_text(f'[project]\nname = "t"\n{policy}')
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def guarded(request: pytest.FixtureRequest, root: Path, clock: SimulatedClock) -> Iterator[Project]:
-    """A project whose policy guards m; m@1 and m@2 by ana, and unguarded@1."""
-    write(root, POLICY)
-    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    opened = Project.open(root, clock=clock, database=url, actor="ana")
-    for model, weight in (("m", "1"), ("m", "2"), ("unguarded", "1")):
-        content = parser.parse_model(ONNX % weight).SerializeToString()
-        registry.register(opened, model, registry.pack(opened, content))
-    yield opened
-    opened.close()
-
-
-def judge(project: Project, ref: str, *, good: bool, minimum: float = 0.6) -> Verdict:
-    labels = np.array([False, True] * 50)
-    scores = np.where(labels, 0.9, 0.1) if good else np.where(labels, 0.1, 0.9)
-    judges = gates.gates_of({"minimum": {"metric": "auc", "minimum": minimum}})
-    return gates.judge(project, ref, judges, gates.Evidence(labels=labels, challenger=scores))
-
-
-def approve(project: Project, number: int, *names: str) -> None:
-    found = registry.version(project, "m", number)
-    for name in names:
-        governance.approve(project, found.ref, digest=found.digest, principal=name, author=found.author, reason="")
+from bucle.line.deploy.store import put_routes
+from bucle.line.registry.tables import ALIASES, VERSIONS
+from bucle.line.serving import Arm, Routes
+from line.registry.rival import overtaken
+from loop.guarded import ONNX, POLICY, approve, judge, write
 
 
 def missing(project: Project) -> list[str]:
@@ -211,3 +167,104 @@ def test_a_policy_that_cannot_be_read_lets_nothing_pass(guarded: Project, root: 
     with pytest.raises(ConfigError, match="aprovals"):
         loop.set_alias(broken, "m", "champion", 1)
     broken.close()
+
+
+def test_a_verdict_of_other_bytes_or_of_none_does_not_count(guarded: Project) -> None:
+    approve(guarded, 1, "eva", "bob")
+    labels = np.array([False, True] * 50)
+    evidence = gates.Evidence(labels=labels, challenger=np.where(labels, 0.9, 0.1))
+    judges = gates.gates_of({"minimum": {"metric": "auc", "minimum": 0.6}})
+    gates.judge(guarded, "model/m@1", judges, evidence)
+    with pytest.raises(loop.NotYetPromotable, match="from before verdicts named what they judged"):
+        loop.set_alias(guarded, "m", "champion", 1)
+    other = gates.judge(guarded, "model/m@1", judges, evidence, digest=registry.version(guarded, "m", 2).digest)
+    with pytest.raises(loop.NotYetPromotable, match=f"verdict {other.id} is of the digest"):
+        loop.set_alias(guarded, "m", "champion", 1)
+    own = gates.judge(guarded, "model/m@1", judges, evidence, digest=registry.version(guarded, "m", 1).digest)
+    assert own.id != other.id
+    assert loop.set_alias(guarded, "m", "champion", 1) is not None
+
+
+def test_retiring_a_whole_model_does_not_leave_a_guarded_alias_without_a_version(guarded: Project) -> None:
+    registry.set_alias(guarded, "m", "champion", 1, actor="loop", reason="")
+    size = guarded.ledger.size()
+    for successor in ("unguarded", "unguarded@1"):
+        with pytest.raises(loop.GuardedAlias):
+            loop.retire(guarded, "m", None, successor=successor)
+    assert guarded.ledger.size() == size
+    assert registry.version(guarded, "m", "champion").version == 1
+    assert [one.stage for one in registry.versions(guarded, "m")] == ["registered", "registered"]
+    registry.set_alias(guarded, "m", "champion", None, actor="loop", reason="")
+    assert len(loop.retire(guarded, "m", None, successor="unguarded")) == 2
+
+
+def test_a_whole_model_that_answers_traffic_is_not_retired(guarded: Project) -> None:
+    registry.move(guarded, "unguarded", 1, "validated", actor="ana", reason="")
+    deploy.start(guarded, "front", "unguarded", 1, steps=())
+    with pytest.raises(registry.ModelInUse, match="endpoint 'front'"):
+        loop.retire(guarded, "unguarded", None, successor="m")
+
+
+def test_a_successor_that_changes_meanwhile_is_asked_for_as_it_is_then(guarded: Project) -> None:
+    registry.set_alias(guarded, "m", "champion", 1, actor="loop", reason="")
+    registry.register(guarded, "m", registry.pack(guarded, parser.parse_model(ONNX % "3").SerializeToString()))
+    registry.set_alias(guarded, "m", "next", 2, actor="ana", reason="")
+    judge(guarded, "model/m@2", good=True)
+    approve(guarded, 2, "eva", "bob")
+
+    def to_the_third(tx: Transaction) -> None:
+        tx.put(ALIASES, {"model": "m", "alias": "next", "version": 3})
+
+    with pytest.raises(loop.NotYetPromotable, match="m@3"):
+        overtaken(guarded, lambda: loop.retire(guarded, "m", 1, successor="m@next"), to_the_third)
+    assert registry.version(guarded, "m", "champion").version == 1
+    loop.retire(guarded, "m", 1, successor="m@2")
+    assert registry.version(guarded, "m", "champion").version == 2
+
+
+def test_an_alias_that_comes_meanwhile_is_guarded_too(guarded: Project) -> None:
+    def champion(tx: Transaction) -> None:
+        tx.put(ALIASES, {"model": "m", "alias": "champion", "version": 1})
+
+    with pytest.raises(registry.ModelInUse, match="the champion"):
+        overtaken(guarded, lambda: loop.delete_version(guarded, "m", 1), champion)
+    with pytest.raises(loop.GuardedAlias):
+        overtaken(guarded, lambda: loop.retire(guarded, "m", 1, successor="unguarded@1"), champion)
+    assert registry.version(guarded, "m", "champion").version == 1
+
+
+def test_what_gets_traffic_meanwhile_goes_nowhere(guarded: Project) -> None:
+    registry.move(guarded, "unguarded", 1, "validated", actor="ana", reason="")
+    digest = registry.version(guarded, "unguarded", 1).digest
+
+    def answers(tx: Transaction) -> None:
+        arm = Arm(name="champion", model="unguarded", version=1, package=digest, share=1.0)
+        put_routes(tx, Routes(endpoint="front", generation=1, salt="s", arms=(arm,), shadows=()))
+
+    with pytest.raises(registry.ModelInUse, match="endpoint 'front'"):
+        overtaken(guarded, lambda: loop.transition(guarded, "unguarded", 1, "archived"), answers)
+    assert registry.version(guarded, "unguarded", 1).stage == "validated"
+
+
+def test_what_is_archived_meanwhile_gets_no_traffic(guarded: Project) -> None:
+    registry.move(guarded, "unguarded", 1, "validated", actor="ana", reason="")
+
+    def archived(tx: Transaction) -> None:
+        tx.update(VERSIONS, {"model": "unguarded", "version": 1}, {"stage": "archived"})
+
+    with pytest.raises(deploy.NotDeployable):
+        overtaken(guarded, lambda: deploy.start(guarded, "front", "unguarded", 1, steps=()), archived)
+    assert deploy.endpoints(guarded) == []
+
+
+def test_content_that_changes_meanwhile_is_what_is_asked_about(guarded: Project) -> None:
+    judge(guarded, "model/m@1", good=True)
+    approve(guarded, 1, "eva", "bob")
+    other = registry.version(guarded, "m", 2).digest
+
+    def swapped(tx: Transaction) -> None:
+        tx.update(VERSIONS, {"model": "m", "version": 1}, {"digest": other})
+
+    with pytest.raises(loop.NotYetPromotable, match="0 of 2 approvals"):
+        overtaken(guarded, lambda: loop.set_alias(guarded, "m", "champion", 1), swapped)
+    assert registry.model(guarded, "m").aliases == {}

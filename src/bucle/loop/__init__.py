@@ -1,19 +1,17 @@
 """The loop: reads signals and evidence, decides, carries out, and can replay it all under another policy."""
 
 from bucle.loop.actions import actions_for
+from bucle.loop.adoption import Adopted, adopt_model
 from bucle.loop.audit import Audit, audit
 from bucle.loop.controller import Action, Controller, Outcome, cycles, read_state, request
 from bucle.loop.engine import decide, fold, fold_all
 from bucle.loop.errors import BadPolicy, GuardedAlias, LoopBusy, NoSuchLoop, NotYetPromotable
+from bucle.loop.lack import Lack, guard_of, lacks
 from bucle.loop.policy import Labels, Policy, RetrainPolicy, RolloutPolicy, policy_of
 from bucle.loop.promotion import (
-    Lack,
     Promotion,
     delete_model,
     delete_version,
-    guard_of,
-    in_use,
-    lacks,
     move,
     promotions,
     rename_model,
@@ -23,10 +21,12 @@ from bucle.loop.promotion import (
 )
 from bucle.loop.replay import Replay, ReplayedWindow, replay
 from bucle.loop.state import Cycle, Decision, Look, Measurement, Request, State
+from bucle.loop.takeover import crown, promote, roll
 from bucle.loop.trace import Answer, NoSuchPrediction, Proof, Trace, reproduce, trace
 
 __all__ = [
     "Action",
+    "Adopted",
     "Answer",
     "Audit",
     "BadPolicy",
@@ -54,7 +54,9 @@ __all__ = [
     "State",
     "Trace",
     "actions_for",
+    "adopt_model",
     "audit",
+    "crown",
     "cycles",
     "decide",
     "delete_model",
@@ -62,10 +64,10 @@ __all__ = [
     "fold",
     "fold_all",
     "guard_of",
-    "in_use",
     "lacks",
     "move",
     "policy_of",
+    "promote",
     "promotions",
     "read_state",
     "rename_model",
@@ -73,6 +75,7 @@ __all__ = [
     "reproduce",
     "request",
     "retire",
+    "roll",
     "set_alias",
     "trace",
     "transition",

@@ -199,9 +199,16 @@ def _judge(station: _Station, state: State, decision: Decision) -> Outcome:
         slices={column: rows[column].to_numpy() for column in sorted(columns)},
     )
     against = make_ref("model", policy.model, state.champion) if state.champion else ""
-    subject = make_ref("model", policy.model, decision.version)
+    version = station.version(decision.version)
     verdict = gates.judge(
-        project, subject, judges, evidence, against=against, key=f"{decision.id}/verdict", actor=station.actor
+        project,
+        version.ref,
+        judges,
+        evidence,
+        against=against,
+        digest=version.digest,
+        key=f"{decision.id}/verdict",
+        actor=station.actor,
     )
     if verdict.passed:
         _move(station, decision, "validated", decision.version, f"verdict {verdict.id}")
@@ -313,10 +320,15 @@ def _promote(station: _Station, state: State, decision: Decision) -> Outcome:
         key=f"{decision.id}/shadows",
     )
     deploy.apply(project, policy.endpoint, station.target)
-    _move(station, decision, "production", decision.version, decision.reason)
-    if before:
-        _move(station, decision, "validated", before, f"stands by for version {decision.version}")
-    _alias(station, decision, "champion", decision.version)
+    registry.crown(
+        project,
+        policy.model,
+        decision.version,
+        before=before or None,
+        actor=station.actor,
+        reason=decision.reason,
+        key=f"{decision.id}/champion",
+    )
     _point_challenger(station, decision, None)
     return {}
 

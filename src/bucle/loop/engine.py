@@ -14,13 +14,13 @@ import msgspec
 from msgspec.structs import replace
 
 from bucle.ground.ledger import Event
+from bucle.line import registry
 from bucle.loop.policy import Policy, duration, last_due
 from bucle.loop.state import Cycle, Decision, DecisionKind, Look, Measurement, Request, State
 
 __all__ = ["KINDS", "decide", "fold", "fold_all"]
 
-ALIASES = ("registry.alias_set", "registry.alias_removed")
-KINDS = ("data.committed", "governance.approved", *ALIASES, "loop.requested", "loop.decided", "loop.done")
+KINDS = ("data.committed", "governance.approved", *registry.ALIAS_EVENTS, "loop.requested", "loop.decided", "loop.done")
 """The events the engine reads; everything else on the ledger is for people."""
 
 
@@ -41,7 +41,7 @@ def fold(state: State, event: Event, tables: tuple[str, ...]) -> State:
         return _committed(state, event, tables)
     if event.kind == "governance.approved":
         return _approved(state, event)
-    if event.kind in ALIASES:
+    if event.kind in registry.ALIAS_EVENTS:
         return _aliased(state, event)
     if event.subject != f"loop/{state.model}":
         return state
@@ -242,9 +242,10 @@ def _approved(state: State, event: Event) -> State:
 
 def _aliased(state: State, event: Event) -> State:
     """Who bears the alias `champion` is the champion, also when somebody gave it by hand."""
-    if event.subject != f"model/{state.model}" or event.data.get("alias") != "champion":
+    moved = registry.alias_moves(event)
+    if registry.CHAMPION not in moved or registry.model_of(event.subject)[0] != state.model:
         return state
-    return replace(state, champion=event.data.get("version") or 0, watched_until=state.watched_until or event.at)
+    return replace(state, champion=moved[registry.CHAMPION] or 0, watched_until=state.watched_until or event.at)
 
 
 def _decided(state: State, decision: Decision, at: datetime) -> State:

@@ -3,51 +3,46 @@
 The loop asks its gates and collects its approvals before it promotes. People and other programs, MLflow's clients among
 them, move aliases and stages by themselves; where a model has a policy, their calls come through here. What still lacks
 something becomes a request on the ledger and an error that says what to do; the same call succeeds once all is there.
+
+What a version has is looked at within the transaction that promotes it, see `registry.Guard`: whatever happens at the
+same moment happened before it or comes after it.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from bucle.ground import governance
-from bucle.ground.core import Record, digest_of, digest_of_value, short, to_builtins
+from sqlalchemy.engine import Connection
+
+from bucle.ground.core import Record, digest_of_value, to_builtins
 from bucle.ground.ledger import AlreadyDone, Event
 from bucle.ground.project import Project
-from bucle.line import deploy, gates, registry
+from bucle.line import deploy, registry
 from bucle.line.registry import ModelVersion
 from bucle.loop.errors import GuardedAlias, NotYetPromotable
-from bucle.loop.policy import Policy, policy_of
+from bucle.loop.lack import Lack, guard_of, lacks, read_lacks
+from bucle.loop.policy import Policy
 
 __all__ = [
-    "Lack",
+    "PRODUCTION",
     "Promotion",
+    "Rules",
+    "ask",
+    "asking",
     "delete_model",
     "delete_version",
-    "guard_of",
-    "in_use",
-    "lacks",
     "move",
     "promotions",
     "rename_model",
     "retire",
+    "rules_of",
     "set_alias",
     "transition",
 ]
 
 PRODUCTION = "production"
-
-
-class Lack(Record, frozen=True):
-    """One thing a version does not have yet.
-
-    Attributes:
-        what: in a sentence.
-        fix: the command that gets it.
-    """
-
-    what: str
-    fix: str
 
 
 class Promotion(Record, frozen=True):
@@ -66,23 +61,6 @@ class Promotion(Record, frozen=True):
     missing: tuple[Lack, ...]
 
 
-def guard_of(project: Project, model: str) -> Policy | None:
-    """The policy that guards a model; None when there is none, or it wants neither gates nor approvals.
-
-    Raises:
-        ConfigError: there is one, and it cannot be read.
-    """
-    if model not in project.config.names("loop"):
-        return None
-    policy = policy_of(project, model)
-    return policy if policy.gates or policy.approvals else None
-
-
-def lacks(project: Project, policy: Policy, version: ModelVersion) -> tuple[Lack, ...]:
-    """What a version does not have of what its policy wants: a verdict of today's gates, approvals of its digest."""
-    return (*_of_gates(project, policy, version), *_of_approvals(project, policy, version))
-
-
 def set_alias(
     project: Project, model: str, alias: str, version: int | None, *, actor: str = "", reason: str = ""
 ) -> ModelVersion | None:
@@ -93,16 +71,11 @@ def set_alias(
         NotYetPromotable: the policy guards the alias, and the version lacks something; the ledger has the request.
         GuardedAlias: a guarded alias cannot be taken away.
     """
-    registry.check_alias(alias)
-    policy, who = guard_of(project, model), actor or project.actor
-    if policy is not None and alias in policy.guarded:
-        if version is None:
-            _keep_alias(project, model, alias)
-        else:
-            _demand(
-                project, policy, registry.version(project, model, version), f"alias {alias}", actor=who, reason=reason
-            )
-    return registry.set_alias(project, model, alias, version, actor=who, reason=reason)
+    who = actor or project.actor
+    with asking(project, actor=who, reason=reason):
+        return registry.set_alias(
+            project, model, alias, version, actor=who, reason=reason, guard=rules_of(project, model)
+        )
 
 
 def move(
@@ -122,13 +95,11 @@ def move(
         NotYetPromotable: it is to go to production and lacks something; the ledger has the request.
         ModelInUse: a version that answers traffic would go to the archive.
     """
-    who = actor or project.actor
-    _guard_stage(project, registry.version(project, model, version), stage, actor=who, reason=reason)
-    if archive_others:
-        for one in registry.versions(project, model):
-            if one.stage == stage and one.version != version:
-                registry.check_unused(_serving(project), model, one.version)
-    return registry.move(project, model, version, stage, actor=who, reason=reason, archive_others=archive_others)
+    who, rules = actor or project.actor, rules_of(project, model)
+    with asking(project, actor=who, reason=reason):
+        return registry.move(
+            project, model, version, stage, actor=who, reason=reason, archive_others=archive_others, guard=rules
+        )
 
 
 def transition(
@@ -140,20 +111,27 @@ def transition(
         NoSuchModel, NoSuchVersion, IllegalTransition: see `registry.transition`.
         NotYetPromotable, ModelInUse: as for `move`.
     """
-    found, who = registry.version(project, model, version), actor or project.actor
-    if stage in registry.TRANSITIONS[found.stage]:
-        _guard_stage(project, found, stage, actor=who, reason=reason)
-    return registry.transition(project, model, version, stage, actor=who, reason=reason)
+    who, rules = actor or project.actor, rules_of(project, model)
+    with asking(project, actor=who, reason=reason):
+        return registry.transition(project, model, version, stage, actor=who, reason=reason, guard=rules)
 
 
 def delete_version(project: Project, model: str, version: int, *, actor: str = "", reason: str = "") -> None:
-    """Take away a version that answers no traffic and bears no guarded alias; see `registry.delete_version`."""
-    registry.delete_version(project, model, version, actor=actor, reason=reason, in_use=in_use(project))
+    """Take away a version that answers no traffic and bears no guarded alias; see `registry.delete_version`.
+
+    Raises:
+        ModelInUse: it answers traffic, or bears a guarded alias.
+    """
+    registry.delete_version(project, model, version, actor=actor, reason=reason, guard=rules_of(project, model))
 
 
 def delete_model(project: Project, model: str, *, actor: str = "", reason: str = "") -> None:
-    """Take away a model that answers no traffic and has no policy; see `registry.delete_model`."""
-    registry.delete_model(project, model, actor=actor, reason=reason, in_use=in_use(project))
+    """Take away a model that answers no traffic and has no policy; see `registry.delete_model`.
+
+    Raises:
+        ModelInUse: a version of it answers traffic, or a policy guards it.
+    """
+    registry.delete_model(project, model, actor=actor, reason=reason, guard=rules_of(project, model))
 
 
 def rename_model(project: Project, model: str, to: str, *, actor: str = "", reason: str = "") -> registry.Model:
@@ -163,8 +141,8 @@ def rename_model(project: Project, model: str, to: str, *, actor: str = "", reas
         ModelInUse: under the new name its aliases would count as promoted by a policy that never saw it.
     """
     if guard_of(project, to) is not None:
-        registry.check_unused(lambda _name, _number: f"[loop.{to}] in bucle.toml guards the name {to!r}.", to, None)
-    return registry.rename_model(project, model, to, actor=actor, reason=reason, in_use=in_use(project))
+        registry.check_unused(f"[loop.{to}] in bucle.toml guards the name {to!r}.", to, None)
+    return registry.rename_model(project, model, to, actor=actor, reason=reason, guard=rules_of(project, model))
 
 
 def retire(
@@ -173,31 +151,13 @@ def retire(
     """Send a version or a model to the archive once it answers no traffic; see `registry.retire`.
 
     Raises:
+        ModelInUse: it answers traffic.
         NotYetPromotable: its guarded aliases would go on to a successor that lacks something.
-        GuardedAlias: its guarded aliases would be left without a version.
+        GuardedAlias: its guarded aliases would be left without a version, as they would be by retiring all of a model.
     """
-    policy, who = guard_of(project, model), actor or project.actor
-    if policy is not None and version is not None:
-        held = [alias for alias in registry.version(project, model, version).aliases if alias in policy.guarded]
-        name, _, number = successor.rpartition("@")
-        for alias in held:
-            if name != model:
-                _keep_alias(project, model, alias)
-            heir = registry.version(project, model, int(number) if number.isdecimal() else number)
-            _demand(project, policy, heir, f"alias {alias}", actor=who, reason=reason)
-    return registry.retire(
-        project, model, version, successor=successor, actor=who, reason=reason, in_use=_serving(project)
-    )
-
-
-def in_use(project: Project) -> registry.InUse:
-    """Why a version or a model cannot go: it answers traffic, or a policy guards it."""
-    serving = _serving(project)
-
-    def why(model: str, version: int | None) -> str:
-        return serving(model, version) or _guarded(project, model, version)
-
-    return why
+    who, rules = actor or project.actor, rules_of(project, model)
+    with asking(project, actor=who, reason=reason):
+        return registry.retire(project, model, version, successor=successor, actor=who, reason=reason, guard=rules)
 
 
 def promotions(project: Project, model: str | None = None) -> list[Promotion]:
@@ -213,44 +173,84 @@ def promotions(project: Project, model: str | None = None) -> list[Promotion]:
     return [found for wish, digest in asked.items() if (found := _open(project, *wish, digest)) is not None]
 
 
-def _of_gates(project: Project, policy: Policy, version: ModelVersion) -> Iterator[Lack]:
-    if not policy.gates:
-        return
-    name = _name(version)
-    today = digest_of(gates.policy_bytes(gates.gates_of(policy.gates)))
-    found = gates.verdicts(project, version.ref)
-    under = [verdict for verdict in found if verdict.policy == today]
-    if version.kind != "package":
-        yield Lack(
-            what=f"no gate can judge it: it is {version.kind}, not an ONNX package",
-            fix=f"bucle model register {version.model} FILE.onnx",
-        )
-    elif not under:
-        what = f"the gates were changed since verdict {found[-1].id}" if found else "no gate has judged it"
-        yield Lack(what=what, fix=f"bucle gate judge {name}")
-    elif not under[-1].passed:
-        refusal = under[-1].refusals[0] if under[-1].refusals else None
-        what = f"verdict {under[-1].id} refused it" + (f": {refusal.gate}: {refusal.detail}" if refusal else "")
-        yield Lack(what=what, fix=f"bucle gate show {under[-1].id}")
+@dataclass(frozen=True)
+class Rules:
+    """A model's policy and the traffic, as what the registry asks: see `registry.Guard`."""
+
+    project: Project
+    policy: Policy | None
+
+    def alias(self, connection: Connection, model: str, alias: str, number: int | None) -> None:
+        """Raises: NotYetPromotable, by way of `asking`; GuardedAlias."""
+        if self.policy is None or alias not in self.policy.guarded:
+            return
+        if number is None:
+            raise _guarded_alias(model, alias)
+        self.demand(connection, registry.read_version(connection, model, number), f"alias {alias}")
+
+    def stage(self, connection: Connection, model: str, number: int | None, to: str) -> None:
+        """Raises: NotYetPromotable, by way of `asking`; ModelInUse."""
+        if to == PRODUCTION and number is not None:
+            self.demand(connection, registry.read_version(connection, model, number), f"stage {PRODUCTION}")
+        if to in ("archived", "rejected"):
+            registry.check_unused(_serving(connection, model, number), model, number)
+
+    def removal(self, connection: Connection, model: str, number: int | None) -> None:
+        """Raises: ModelInUse."""
+        why = _serving(connection, model, number) or self._held(connection, model, number)
+        registry.check_unused(why, model, number)
+
+    def demand(self, connection: Connection, version: ModelVersion, target: str) -> None:
+        """Raises: NotYetPromotable, by way of `asking`: the version lacks something."""
+        missing = read_lacks(connection, self.policy, version) if self.policy is not None else ()
+        if missing:
+            raise _Wanted(version, target, missing)
+
+    def _held(self, connection: Connection, model: str, number: int | None) -> str:
+        if self.policy is None:
+            return ""
+        if number is None:
+            return f"[loop.{model}] in bucle.toml guards the model; take that table out first."
+        aliases = registry.read_version(connection, model, number).aliases
+        held = [alias for alias in aliases if alias in self.policy.guarded]
+        return f"It is the {held[0]} that [loop.{model}] in bucle.toml guards." if held else ""
 
 
-def _of_approvals(project: Project, policy: Policy, version: ModelVersion) -> Iterator[Lack]:
-    said = governance.approvals(project, version.ref, digest=version.digest)
-    people = {one.principal for one in said if not one.principal.startswith("policy:")} - {version.author}
-    if len(people) < policy.approvals:
-        by = f" (by {', '.join(sorted(people))})" if people else ""
-        yield Lack(
-            what=f"it has {len(people)} of {policy.approvals} approvals{by} of the digest {short(version.digest)}; "
-            f"its author {version.author} cannot give one",
-            fix=f"bucle model approve {_name(version)} --as NAME",
-        )
+def rules_of(project: Project, model: str) -> Rules:
+    """What stands against changes of a model.
+
+    Raises:
+        ConfigError: it has a policy that cannot be read.
+    """
+    return Rules(project, guard_of(project, model))
 
 
-def _demand(project: Project, policy: Policy, version: ModelVersion, target: str, *, actor: str, reason: str) -> None:
-    """Raises: NotYetPromotable: the version lacks something; the ledger has the request."""
-    missing = lacks(project, policy, version)
-    if not missing:
-        return
+@contextlib.contextmanager
+def asking(project: Project, *, actor: str, reason: str) -> Iterator[None]:
+    """Make a request of what turns out to lack something, once the transaction that found it out is undone.
+
+    Raises:
+        NotYetPromotable: something was lacking; the ledger has the request.
+    """
+    try:
+        yield
+    except _Wanted as wanted:
+        ask(project, wanted.version, wanted.target, wanted.missing, actor=actor, reason=reason)
+        raise _not_yet(wanted) from None
+
+
+class _Wanted(Exception):
+    """A version is to get what it does not have all for."""
+
+    def __init__(self, version: ModelVersion, target: str, missing: tuple[Lack, ...]) -> None:
+        super().__init__(version.ref, target)
+        self.version, self.target, self.missing = version, target, missing
+
+
+def ask(
+    project: Project, version: ModelVersion, target: str, missing: tuple[Lack, ...], *, actor: str, reason: str
+) -> None:
+    """Write a wish on the ledger; the same wish with the same lacks stands there once."""
     plain = to_builtins(missing)
     key = f"promotion/{version.ref}/{version.digest}/{target}/{digest_of_value(plain)[:16]}"
     with contextlib.suppress(AlreadyDone):
@@ -262,54 +262,34 @@ def _demand(project: Project, policy: Policy, version: ModelVersion, target: str
             key=key,
             data={"target": target, "digest": version.digest, "missing": plain},
         )
-    raise NotYetPromotable(
-        f"{_name(version)} cannot get the {target} yet: {'; '.join(one.what for one in missing)}.",
-        why=f"[loop.{version.model}] in bucle.toml wants this of every version. The request is on the ledger.",
+
+
+def _not_yet(wanted: _Wanted) -> NotYetPromotable:
+    name, missing = f"{wanted.version.model}@{wanted.version.version}", wanted.missing
+    return NotYetPromotable(
+        f"{name} cannot get the {wanted.target} yet: {'; '.join(one.what for one in missing)}.",
+        why=f"[loop.{wanted.version.model}] in bucle.toml wants this of every version. The request is on the ledger.",
         fix=f"{' && '.join(one.fix for one in missing)}, then repeat the call",
-        at=_name(version),
+        at=name,
     )
 
 
-def _guard_stage(project: Project, found: ModelVersion, stage: str, *, actor: str, reason: str) -> None:
-    policy = guard_of(project, found.model)
-    if policy is not None and stage == PRODUCTION and found.stage != PRODUCTION:
-        _demand(project, policy, found, f"stage {PRODUCTION}", actor=actor, reason=reason)
-    if stage in ("archived", "rejected") and found.stage != stage:
-        registry.check_unused(_serving(project), found.model, found.version)
-
-
-def _keep_alias(project: Project, model: str, alias: str) -> None:
-    """Raises: GuardedAlias: it names a version, and must go on to name one."""
-    if alias not in registry.model(project, model).aliases:
-        return
-    raise GuardedAlias(
+def _guarded_alias(model: str, alias: str) -> GuardedAlias:
+    return GuardedAlias(
         f"The alias {alias!r} of {model} cannot be taken away.",
         why=f"[loop.{model}] in bucle.toml guards it: whoever asks for {model}@{alias} must find a version.",
-        fix=f"Give it to another version: bucle model alias {model}@VERSION {alias}",
+        fix=f"Give it to another version (bucle model alias {model}@VERSION {alias}), or take that table out first",
         at=f"{model}@{alias}",
     )
 
 
-def _serving(project: Project) -> registry.InUse:
-    def why(model: str, version: int | None) -> str:
-        for endpoint in deploy.endpoints(project):
-            routes = deploy.routes(project, endpoint)
-            for arm in (*routes.arms, *routes.shadows):
-                if arm.model == model and version in (None, arm.version):
-                    return f"{model}@{arm.version} is {arm.name} at the endpoint {endpoint!r}."
-        return ""
-
-    return why
-
-
-def _guarded(project: Project, model: str, version: int | None) -> str:
-    policy = guard_of(project, model)
-    if policy is None:
-        return ""
-    if version is None:
-        return f"[loop.{model}] in bucle.toml guards the model; take that table out first."
-    held = [alias for alias in registry.version(project, model, version).aliases if alias in policy.guarded]
-    return f"It is the {held[0]} that [loop.{model}] in bucle.toml guards." if held else ""
+def _serving(connection: Connection, model: str, version: int | None) -> str:
+    """Why a version or a model cannot go: it answers traffic. Empty when it does not."""
+    for routes in deploy.read_routes(connection):
+        for arm in (*routes.arms, *routes.shadows):
+            if arm.model == model and version in (None, arm.version):
+                return f"{model}@{arm.version} is {arm.name} at the endpoint {routes.endpoint!r}."
+    return ""
 
 
 def _wish(event: Event) -> tuple[str, int, str]:
@@ -329,7 +309,3 @@ def _open(project: Project, model: str, version: int, target: str, digest: str) 
     policy = guard_of(project, model)
     missing = lacks(project, policy, found) if policy is not None else ()
     return Promotion(model=model, version=version, digest=digest, target=target, missing=missing)
-
-
-def _name(version: ModelVersion) -> str:
-    return f"{version.model}@{version.version}"

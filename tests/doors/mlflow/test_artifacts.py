@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from doors.conftest import Site
-from doors.mlflow.conftest import Places
+from bucle.doors.protocols.mlflow.app import Door
+from bucle.doors.protocols.mlflow.routes import Wire
+from bucle.doors.protocols.mlflow.wire import Answer, Call, Route
+from bucle.doors.protocols.uploads import ABANDONED_S, Uploads
+from doors.conftest import Site, served
+from doors.mlflow.conftest import Places, unique
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -232,3 +245,169 @@ def test_a_client_told_to_use_multipart_falls_back(
     (tmp_path / "back").mkdir()
     back = client.download_artifacts(run, "f.bin", str(tmp_path / "back"))
     assert Path(back).read_bytes() == b"0123456789" * 10
+
+
+# What is taken in, and what is left of it
+
+
+def refused_at_once(site: Site, target: str, length: int) -> int:
+    """The status of an answer to a file of which only the beginning is ever sent."""
+    url = urlsplit(site.url)
+    with socket.create_connection((url.hostname, url.port), timeout=60) as line:
+        head = f"PUT {target} HTTP/1.1\r\nhost: {url.netloc}\r\ncontent-length: {length}\r\n\r\n"
+        line.sendall(head.encode() + b"x" * 10)
+        answer = http.client.HTTPResponse(line)
+        answer.begin()
+        return answer.status
+
+
+def test_a_file_nobody_would_keep_is_refused_before_it_is_taken_in(server: Site) -> None:
+    run, deleted = a_run(server), a_run(server)
+    server.client.post(f"{AT}/runs/delete", json={"run_id": deleted})
+    for target, status in (
+        (f"{PROXY}/0/{deleted}/artifacts/x", 400),
+        (f"{PROXY}/0/{'0' * 32}/artifacts/x", 404),
+        (f"{PROXY}/0/models/m-{'0' * 32}/artifacts/x", 404),
+        (f"{PROXY}/0/traces/tr-{'0' * 32}/artifacts/x", 404),
+        (f"{PROXY}/0/{run}/artifacts/../x", 400),
+        (f"{PROXY}/trees/{'0' * 64}/x", 404),
+    ):
+        assert refused_at_once(server, target, 1 << 30) == status, target
+    assert list((server.project.state / "uploads").glob("*")) == []
+
+
+def test_a_run_of_a_deleted_experiment_takes_no_file(server: Site) -> None:
+    made = server.client.post(f"{AT}/experiments/create", json={"name": unique("gone")}).json()["experiment_id"]
+    run = server.client.post(f"{AT}/runs/create", json={"experiment_id": made}).json()["run"]["info"]["run_id"]
+    server.client.post(f"{AT}/experiments/delete", json={"experiment_id": made})
+    assert refused_at_once(server, f"{PROXY}/{made}/{run}/artifacts/x", 1 << 30) == 400
+
+
+def test_a_file_larger_than_the_operator_allows_is_refused_and_leaves_nothing(root: Path) -> None:
+    (root / "bucle.toml").write_text('[project]\nname = "t"\n[server]\nlargest_upload_bytes = 100000\n')
+    with served(root) as site:
+        target = f"{PROXY}/0/{a_run(site)}/artifacts/x"
+        assert refused_at_once(site, target, 100_001) == 413
+        answer = site.client.put(target, content=(b"x" * 10_000 for _ in range(11)))
+        assert (answer.status_code, answer.json()["error_code"]) == (413, "INVALID_PARAMETER_VALUE")
+        assert site.client.put(target, content=(b"x" * 10_000 for _ in range(10))).status_code == 200
+        assert list((site.project.state / "uploads").iterdir()) == []
+
+
+def test_uploads_a_killed_server_left_are_swept_and_others_stay(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    mine, dead, young, old, older = uploads.new(), uploads.new(), uploads.new(), uploads.new(), uploads.new()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = mine.name.partition("-")[0]
+    folder = mine.parent
+    dead = dead.rename(folder / f"{host}-{ended.pid}-a")
+    reused = young.rename(folder / f"{host}-{os.getpid()}-b")  # of a process that had this number before
+    os.utime(reused, (1000, 1000))
+    elsewhere, gone = old.rename(folder / "elsewhere-1-c"), older.rename(folder / "elsewhere-1-d")
+    beside, left = tmp_path / "upload-new", tmp_path / "upload-old"
+    for file in (beside, left):
+        file.touch()
+    for file in (gone, left):
+        os.utime(file, (time.time() - 2 * ABANDONED_S,) * 2)
+    uploads.sweep()
+    kept = {file for file in (mine, dead, reused, elsewhere, gone, beside, left) if file.exists()}
+    assert kept == {mine, elsewhere, beside}
+
+
+def test_a_server_sweeps_when_it_starts(root: Path) -> None:
+    left = root / ".bucle" / "uploads" / "elsewhere-1-x"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (1000, 1000))
+    with served(root):
+        assert not left.exists()
+
+
+def test_nothing_more_is_read_for_a_client_that_left(sqlite_server: Site) -> None:
+    read, gone = list[int](), asyncio.Event()
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(1000):
+            read.append(number)
+            yield b"x"
+
+    async def receive() -> dict[str, Any]:
+        if not asked:
+            asked.append(True)
+            return {"type": "http.request"}
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message.get("body"):
+            gone.set()
+
+    async def nobody(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError(scope["path"])
+
+    asked = list[bool]()
+    door = Door(nobody, sqlite_server.project)
+    route = Route("GET", "/api/2.0/x", Call, lambda call, project: Answer(200, {}, pieces()))
+    door._wire = Wire(sqlite_server.project, (route,))
+    scope = {"type": "http", "method": "GET", "path": "/api/2.0/x", "query_string": b"", "headers": []}
+    asyncio.run(door(scope, receive, send))
+    assert len(read) < 10
+
+
+# Whose files an experiment's own address would be
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "mlflow-artifacts:/trees/{digest}",
+        "mlflow-artifacts:/trees",
+        "mlflow-artifacts:///trees/x",
+        "mlflow-artifacts:/./trees/x",
+        "mlflow-artifacts:/%74rees/x",
+        "mlflow-artifacts:trees/x",
+        "mlflow-artifacts:/0/{run}/artifacts",
+        "mlflow-artifacts:/0/{run}/artifacts/deep",
+        "mlflow-artifacts:/0/{run}/%61rtifacts",
+        "mlflow-artifacts:/0/{run}/%2561rtifacts",
+        "mlflow-artifacts:/0/{run}%2fartifacts",
+        "MLFLOW-ARTIFACTS:/0/{run}/artifacts",
+        "mlflow-artifacts:/0/{run}/arti\tfacts",
+        "mlflow-artifacts:/0/models/m-0123/artifacts",
+        "mlflow-artifacts:/0/traces/tr-0123/artifacts",
+        "http://127.0.0.1:4242/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts",
+        "http://127.0.0.1:4242/api/2.0/mlflow-artifacts/artifacts/trees/x",
+        "mlflow-artifacts:/../x",
+        "mlflow-artifacts:/%2e%2e/x",
+        "mlflow-artifacts:/a%00b",
+        "mlflow-artifacts:/a;b",
+        "mlflow-artifacts:/a#b",
+        "mlflow-artifacts:/a?b",
+        "mlflow-artifacts://host/a",
+        "/etc",
+        "file:///etc",
+        "etc",
+        " mlflow-artifacts:/a",
+    ],
+)
+def test_no_experiment_lies_where_files_of_others_are(sqlite_server: Site, location: str) -> None:
+    given = location.format(run=a_run(sqlite_server), digest="0" * 64)
+    body = {"name": unique("thief"), "artifact_location": given}
+    answer = sqlite_server.client.post(f"{AT}/experiments/create", json=body)
+    assert (answer.status_code, answer.json().get("error_code")) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["mlflow-artifacts:/models", "mlflow-artifacts:/traces/x", "mlflow-artifacts:/a b/treesome", "mlflow-artifacts:/"],
+)
+def test_a_file_of_an_experiment_with_an_address_of_its_own_is_its_run_s_alone(server: Site, location: str) -> None:
+    body = {"name": unique("own"), "artifact_location": location}
+    made = server.client.post(f"{AT}/experiments/create", json=body).json()["experiment_id"]
+    info = server.client.post(f"{AT}/runs/create", json={"experiment_id": made}).json()["run"]["info"]
+    folder = info["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    assert server.client.put(f"{PROXY}/{folder}/f.txt", content=b"mine").status_code == 200
+    assert server.client.get(f"{PROXY}/{folder}/f.txt").content == b"mine"
+    listed = server.client.get(f"{AT}/artifacts/list", params={"run_id": info["run_id"]}).json()["files"]
+    assert [one["path"] for one in listed] == ["f.txt"]

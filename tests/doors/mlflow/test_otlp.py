@@ -242,7 +242,7 @@ DEEP = b'{"arrayValue":{"values":[' * 3000 + b"{}" + b"]}}" * 3000
         (b"", PROTOBUF, "no spans found"),
         (b"{}", "application/json", "no spans found"),
         (b"[]", "application/json", "Invalid OpenTelemetry format"),
-        (b'{"resourceSpans": 5}', "application/json", "no list of objects"),
+        (b'{"resourceSpans": 5}', "application/json", "Invalid OpenTelemetry format"),
         (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 5}]}]}]}', "application/json", "name is no text"),
         (
             b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"attributes": [{"key": "k", "value": '
@@ -304,3 +304,86 @@ def test_more_spans_or_events_than_anybody_sends_are_refused(project: Project, w
     answer = send(project, b"\x0a" + varint(len(scope)) + scope)
     assert answer.status == 413
     assert what.encode() in bytes(answer.body)
+
+
+def json_export(*spans: bytes) -> bytes:
+    return b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b",".join(spans) + b"]}]}]}"
+
+
+def number_of_commits(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    made, grouped = list[object](), project.database.grouped
+
+    def counted(work: Any) -> Any:
+        made.append(work)
+        return grouped(work)
+
+    monkeypatch.setattr(project.database, "grouped", counted)
+    return made
+
+
+def test_a_bad_span_costs_the_others_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = [a_span(traceId=f"{number:032x}", spanId=f"{number:016x}") for number in range(100, 150)]
+    spans[7]["parentSpanId"] = spans[7]["spanId"]  # its own parent
+    spans[9]["startTimeUnixNano"] = 2**64 - 1
+    made = number_of_commits(project, monkeypatch)
+    answer = send(project, export(*spans).SerializeToString(), accept="application/json")
+    said = json.loads(text_of(answer))["partialSuccess"]
+    assert (answer.status, said["rejectedSpans"]) == (200, "2")
+    assert "its own parent" in said["errorMessage"]
+    assert len(made) <= 2
+    ids = [f"tr-{number:032x}" for number in range(100, 150)]
+    assert len(tracing.traces_by_ids(project, ids)) == 48
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'"startTimeUnixNano":"99999999999999999999999999"',
+        b'"startTimeUnixNano":18446744073709551615',
+        b'"startTimeUnixNano":-1',
+        b'"startTimeUnixNano":1e400',
+        b'"startTimeUnixNano":"soon"',
+        b'"endTimeUnixNano":"99999999999999999999999999"',
+        b'"events":[{"name":"e","timeUnixNano":"99999999999999999999999999"}]',
+        b'"attributes":[{"key":"k","value":{"intValue":"99999999999999999999999999"}}]',
+        b'"attributes":[{"key":"k","value":{"intValue":1e30}}]',
+        b'"attributes":[{"key":"k","value":{"boolValue":{"a":1}}}]',
+        b'"attributes":[{"key":"k","value":{"arrayValue":[1]}}]',
+        b'"attributes":[{"key":"k","value":' + b'{"arrayValue":{"values":[' * 70 + b"]}}" * 70 + b"}]",
+        b'"status":{"code":1e400}',
+        b'"name":5',
+        b'"name":"\\ud800"',
+        b'"events":[' + b",".join([b"{}"] * 100_001) + b"]",
+    ],
+)
+def test_a_span_of_impossible_values_is_counted_and_the_others_kept(project: Project, wrong: bytes) -> None:
+    good = json.dumps(a_span(traceId="9" * 32)).encode()
+    bad = good[:-1].replace(b"9" * 32, b"8" * 32) + b"," + wrong + b"}"
+    answer = send(project, json_export(bad, good), kind="application/json")
+    if answer.status == 200:
+        assert json.loads(text_of(answer))["partialSuccess"]["rejectedSpans"] == "1"
+        assert tracing.trace(project, "tr-" + "9" * 32).state == "OK"
+    else:
+        assert answer.status in (400, 413)
+    assert send(project, json_export(bad), kind="application/json").status in (400, 413)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json_export(b"{}," * 150_000 + b"{}"),
+        b'{"resourceSpans":[' + b"{}," * 3_000_000 + b"{}]}",
+        json_export(b"0," * 3_000_000 + b"0"),
+        b'{"resourceSpans":[{"resource":{"attributes":[' + b"[]," * 3_000_000 + b"0]}}]}",
+        b" " * (17 << 20) + b"{}",
+    ],
+)
+def test_json_of_too_many_values_is_refused_before_they_are_built(project: Project, body: bytes) -> None:
+    assert send(project, body, kind="application/json").status == 413
+
+
+def test_texts_full_of_marks_are_no_values(project: Project) -> None:
+    prompt = json.dumps("{[,]}" * 2_500_000).encode()
+    span = json.dumps(a_span(traceId="3" * 32)).encode()[:-1] + b',"attributes":[{"key":"k","value":{"stringValue":'
+    answer = send(project, json_export(span + prompt + b"}}]}"), kind="application/json")
+    assert (answer.status, answer.body) == (200, b"{}")

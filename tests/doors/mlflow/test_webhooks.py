@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -18,11 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
-from bucle.doors.protocols.mlflow.delivery import ATTEMPTS, deliver_due, wait_s
+from bucle.doors.protocols.mlflow import sending
+from bucle.doors.protocols.mlflow.delivery import ATTEMPTS, deliver, deliver_due, wait_s
 from bucle.doors.protocols.mlflow.notices import EXAMPLES
+from bucle.doors.protocols.mlflow.sending import transmit
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
+from bucle.ground.store import LeaseLost, acquire, this_process
+from bucle.ground.store.lease import LEASES
 from bucle.line import registry
 from doors.conftest import Site, served
 from doors.mlflow.conftest import unique
@@ -76,6 +82,13 @@ class Receiver:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+@pytest.fixture
+def other() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -358,3 +371,130 @@ def test_the_secret_is_nowhere_to_be_read(told: Project, receiver: Receiver, ope
     registry.create_model(told, "m")
     assert deliver_due(told) == 0
     assert receiver.heard.empty()
+
+
+def test_the_second_message_of_an_event_is_given_up_like_any_other(
+    told: Project, receiver: Receiver, clock: SimulatedClock
+) -> None:
+    made = hook(told, receiver)
+    registry.register_prompt(told, "p", "text")  # one event: a prompt and its first version
+    registry.create_model(told, "after")
+    for status in (200, *([500] * ATTEMPTS)):
+        receiver.answers.put(status)
+    for attempts in range(ATTEMPTS):
+        deliver_due(told)
+        clock.advance(timedelta(seconds=wait_s(attempts + 1)))
+    heard = [receiver.next() for _ in range(ATTEMPTS + 2)]
+    assert [f"{one['entity']}.{one['action']}" for one in heard] == [
+        "prompt.created", *(["prompt_version.created"] * ATTEMPTS), "registered_model.created",
+    ]  # fmt: skip
+    state = registry.deliveries(told)[made.id]
+    assert (state.delivered, state.dropped, state.attempts, state.told) == (2, 1, 0, 0)
+
+
+def test_between_two_messages_of_an_event_a_project_opened_again_goes_on_with_the_second(
+    open_root: Path, receiver: Receiver, clock: SimulatedClock
+) -> None:
+    first = Project.open(open_root, clock=clock, actor="ana")
+    hook(first, receiver)
+    registry.register_prompt(first, "p", "text")
+    for status in (200, 500):
+        receiver.answers.put(status)
+    deliver_due(first)
+    first.close()
+    clock.advance(timedelta(seconds=wait_s(1)))
+    second = Project.open(open_root, clock=clock, actor="ana")
+    assert deliver_due(second) == 1
+    second.close()
+    assert [receiver.next()["entity"] for _ in range(3)] == ["prompt", "prompt_version", "prompt_version"]
+
+
+@contextlib.contextmanager
+def delivering(project: Project) -> Iterator[threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(target=deliver, args=(project, stop))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_slow_receiver_delays_neither_others_nor_the_end(
+    told: Project, receiver: Receiver, other: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "DEADLINE_S", 3600.0)
+    slow = hook(told, receiver, "registered_model.created")
+    hook(told, other, "registered_model.created")
+    receiver.pause = threading.Event()
+    with delivering(told):
+        for name in ("one", "two"):
+            registry.create_model(told, name)
+            assert other.next()["data"]["name"] == name
+        assert receiver.next()["data"]["name"] == "one"
+    state = registry.deliveries(told)[slow.id]
+    assert (state.delivered, state.dropped, state.attempts) == (0, 0, 0)
+    receiver.pause.set()
+    assert deliver_due(told) == 2
+    assert [receiver.next()["data"]["name"] for _ in range(2)] == ["one", "two"]
+
+
+def test_a_cursor_moves_only_under_the_lease_that_is_alive(any_project: Project) -> None:
+    made = registry.create_webhook(any_project, "w", "https://example.com/x", ["prompt.created"])
+    before = registry.deliveries(any_project)[made.id]
+    old = acquire(any_project.database, "webhooks", this_process())
+    new = acquire(any_project.database, "webhooks", this_process())
+    assert old is not None
+    assert new is not None
+    further = replace(before, seq=before.seq + 5)
+    with pytest.raises(LeaseLost):
+        registry.note_delivery(any_project, further, old)
+    assert registry.deliveries(any_project)[made.id] == before
+    registry.note_delivery(any_project, further, new)
+    assert registry.deliveries(any_project)[made.id].seq == before.seq + 5
+
+
+def test_a_server_that_lost_its_lease_sends_nothing_more(told: Project, receiver: Receiver) -> None:
+    made = hook(told, receiver, "registered_model.created")
+    before = registry.deliveries(told)[made.id]
+    receiver.pause = threading.Event()
+    for name in ("one", "two"):
+        registry.create_model(told, name)
+    with delivering(told):
+        assert receiver.next()["data"]["name"] == "one"
+        with told.database.writing() as connection:  # as another server does when this one stood still
+            taken = LEASES.update().values(token=LEASES.c.token + 1, holder="elsewhere:1:1.00", expires_at=1e12)
+            connection.execute(taken)
+        keeper = next(thread for thread in threading.enumerate() if thread.name == "bucle-webhook-lease")
+        receiver.pause.set()
+        keeper.join(60)
+        assert not keeper.is_alive()
+    assert receiver.heard.empty()
+    assert registry.deliveries(told)[made.id] == before
+
+
+def test_a_name_that_does_not_resolve_in_time_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: never.wait(120) and [])
+    monkeypatch.setattr(sending, "DEADLINE_S", 0.2)
+    sent = transmit("http://hooks.example.com/", b"{}", {}, (), threading.Event())
+    never.set()
+    assert (sent.status, "not resolved in time" in sent.problem, sent.may_arrive_later) == (0, True, True)
+
+
+def test_addresses_that_do_not_answer_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        for _ in range(4):  # its queue is full: whoever comes next hears nothing
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        many = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 1000
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: many)
+        monkeypatch.setattr(sending, "DEADLINE_S", 0.5)
+        sent = transmit(f"http://127.0.0.1:{port}/", b"{}", {}, ("127.0.0.1",), threading.Event())
+    assert (sent.status, "did not answer in time" in sent.problem) == (0, True)

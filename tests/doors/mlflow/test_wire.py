@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
 import gzip
 import json
+import threading
 import zlib
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bucle.doors.protocols.mlflow import ROUTES
-from bucle.doors.protocols.mlflow.wire import JSON_LIMIT
+from bucle.doors.protocols.mlflow.app import Door
+from bucle.doors.protocols.mlflow.errors import MlflowError
+from bucle.doors.protocols.mlflow.routes import Wire
+from bucle.doors.protocols.mlflow.wire import JSON_LIMIT, LARGE, Body, Call, Route, check_values
+from bucle.ground.project import Project
+from bucle.line import tracking
 from doors.conftest import Site
 from doors.mlflow.conftest import unique
 
@@ -164,6 +174,91 @@ def test_a_body_without_an_end_is_cut_off_at_the_limit(sqlite_server: Site) -> N
     assert error_of(answer) == (413, "INVALID_PARAMETER_VALUE")
 
 
+PACKED = gzip.compress(b'{"run_id": "x", "key": "k", "value": "v"}')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [PACKED[:-1], PACKED[:-8], PACKED[:20], PACKED + b"x", PACKED + gzip.compress(b"{}"), gzip.compress(b"")[:-1]],
+)
+def test_a_packed_body_that_is_cut_short_or_goes_on_is_refused(sqlite_server: Site, body: bytes) -> None:
+    answer = raw(sqlite_server, "runs/set-tag", body, **{"content-encoding": "gzip"})
+    assert error_of(answer) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("runs/set-tag", b'{"run_id": "x", "key": "k", "value": "\\ud800"}'),
+        ("runs/set-tag", b'{"run_id": "\\udfff", "key": "k", "value": null}'),
+        ("runs/set-tag", b'{"run_id": "x", "\\ud800": "v", "key": "k"}'),
+        ("runs/log-batch", b'{"run_id": "x", "tags": [{"key": "\\udc00\\ud800", "value": "v"}]}'),
+        ("experiments/create", b'{"name": "\\ud83d"}'),
+        ("runs/search", b'{"experiment_ids": ["0"], "filter": "tags.a = \'\\ud800\'"}'),
+        ("runs/search", b'{"experiment_ids": ["0"], "page_token": "\\ud800"}'),
+        ("registered-models/create", b'{"name": "\\ud800", "description": null}'),
+    ],
+)
+def test_half_a_character_is_refused_and_the_refusal_can_be_sent(sqlite_server: Site, path: str, body: bytes) -> None:
+    for sent in (body, body.replace(b"null", b'"n"')):
+        assert error_of(raw(sqlite_server, path, sent)) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_half_a_character_in_a_path_of_this_process_is_refused(sqlite_server: Site) -> None:
+    wire = Wire(sqlite_server.project)
+    for path in (f"/api/2.0/mlflow-artifacts/artifacts/0/{'0' * 32}/artifacts/\ud800", "/\ud800"):
+        answer = wire.answer(Call("PUT", path, body=b"x"))
+        assert answer.status in (400, 404)
+        assert b"error_code" in bytes(answer.body)
+
+
+def test_a_long_body_is_read_in_a_thread_of_its_own(sqlite_server: Site) -> None:
+    threads = list[str]()
+
+    def answer(body: Body, project: Project) -> dict[str, str]:
+        threads.append(threading.current_thread().name)
+        return {}
+
+    door = Door(nobody, sqlite_server.project)
+    door._wire = Wire(sqlite_server.project, (Route("POST", "/api/2.0/x", Body, answer, quick=True),))
+    for size in (10, LARGE + 1):
+        asyncio.run(ask(door, "POST", "/api/2.0/x", b'{"a": "' + b"x" * size + b'"}'))
+    assert threads[0] == threading.current_thread().name
+    assert threads[1] != threads[0]
+
+
+def test_a_body_of_too_many_values_is_refused_before_they_are_built(sqlite_server: Site) -> None:
+    body = b'{"run_id": "x", "metrics": [' + b"{}," * 2_000_000 + b"{}]}"
+    assert error_of(raw(sqlite_server, "runs/log-batch", body)) == (413, "INVALID_PARAMETER_VALUE")
+    text = json.dumps({"run_id": new_run(sqlite_server), "key": "k", "value": "{[," * 2_000_000}).encode()
+    assert raw(sqlite_server, "runs/set-tag", text).status_code == 200
+
+
+@pytest.mark.parametrize("data", [b'"' * 1_000_000, b'"' + b'\\"' * 1_000_000, b'"\\' * 1_000_000, b"\\" * 1_000_000])
+def test_counting_the_values_of_no_json_takes_one_pass(data: bytes) -> None:
+    with contextlib.suppress(MlflowError):
+        check_values(b"," * 10 + data, 5)
+
+
+async def nobody(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError(scope["path"])
+
+
+async def ask(door: Door, method: str, path: str, body: bytes) -> list[Any]:
+    """What a door sends when it is asked."""
+    sent, given = list[Any](), [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return given.pop() if given else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": []}
+    await door(scope, receive, send)
+    return sent
+
+
 @pytest.mark.parametrize("encoding", ["br", "gzip"])
 def test_an_encoding_that_is_not_so_is_refused(sqlite_server: Site, encoding: str) -> None:
     answer = raw(sqlite_server, "runs/set-tag", zlib.compress(b"{}")[3:], **{"content-encoding": encoding})
@@ -209,6 +304,104 @@ def test_a_batch_sent_twice_counts_once(server: Site) -> None:
         assert post(server, "runs/log-batch", **batch).status_code == 200
     found = server.client.get(f"{AT}/metrics/get-history", params={"run_id": run, "metric_key": "m"}).json()["metrics"]
     assert [(one["step"], one["value"]) for one in found] == [(n, n / 7) for n in range(200)]
+
+
+def test_a_history_comes_by_instant_then_step_then_value_as_mlflow_s_own(server: Site) -> None:
+    run = new_run(server)
+    points = [(30, 1, 0.5), (10, 3, 0.25), (10, 2, 2.0), (10, 2, 1.0), (20, 9, 4.0)]  # instant, step, value
+    batch = [{"key": "m", "timestamp": at, "step": step, "value": value} for at, step, value in points]
+    assert post(server, "runs/log-batch", run_id=run, metrics=batch).status_code == 200
+    found, token = [], ""
+    while True:
+        asked = {"run_id": run, "metric_key": "m", "max_results": 2, "page_token": token}
+        page = server.client.get(f"{AT}/metrics/get-history", params=asked).json()
+        found += [(one["timestamp"], one["step"], one["value"]) for one in page["metrics"]]
+        token = page.get("next_page_token", "")
+        if not token:
+            break
+    assert found == sorted(points)
+    bulk = server.client.get(
+        f"{AT}/metrics/get-history-bulk", params={"run_id": run, "metric_key": "m", "max_results": 3}
+    ).json()["metrics"]
+    assert [(one["timestamp"], one["step"], one["value"]) for one in bulk] == sorted(points)[:3]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("runs/log-batch", {"run_id": "\0", "tags": [{"key": "a", "value": "b"}]}),
+        ("runs/log-metric", {"run_id": "a\0", "key": "m", "value": 1, "timestamp": 1}),
+        ("runs/search", {"experiment_ids": ["0"], "filter": "tags.a = '\0'"}),
+        ("experiments/search", {"max_results": 5, "filter": "tags.`a\0b` = 'x'"}),
+        ("logged-models", {"experiment_id": "0", "name": "x", "source_run_id": "\0"}),
+        (
+            "logged-models/search",
+            {"experiment_ids": ["0"], "datasets": [{"dataset_name": "\0", "dataset_digest": "b"}]},
+        ),
+        ("/api/3.0/mlflow/datasets/search", {"experiment_ids": ["0"], "filter_string": "tags.`a\0b` = 'x'"}),
+    ],
+)
+def test_what_no_database_can_compare_is_the_client_s_fault(server: Site, path: str, body: dict[str, Any]) -> None:
+    answer = server.client.post(path if path.startswith("/") else f"{AT}/{path}", json=body)
+    assert answer.status_code < 500, answer.text
+
+
+PLACES: list[Any] = [None, "x", "\0", 1.5, -1, 2**63, 2**64 - 1, 1e308, "é" * 1000]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "runs/search", {"experiment_ids": ["0"]}),
+        ("POST", "runs/search", {"experiment_ids": ["0"], "order_by": ["metrics.m DESC", "params.a", "start_time"]}),
+        ("POST", "experiments/search", {}),
+        ("POST", "logged-models/search", {"experiment_ids": ["0"]}),
+        ("GET", "registered-models/search", {}),
+        ("GET", "webhooks", {}),
+    ],
+)
+def test_a_page_token_whose_place_was_changed_is_refused(
+    server: Site, method: str, path: str, body: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        new_run(server)
+        post(server, "experiments/create", name=unique("e"))
+        post(server, "registered-models/create", name=unique("m"))
+        post(server, "logged-models", experiment_id="0", name="lm")
+        events = [{"entity": "REGISTERED_MODEL", "action": "CREATED"}]
+        post(server, "webhooks", name=unique("w"), url="https://example.com/x", events=events)
+    asked = {**body, "max_results": 1}
+
+    def ask(**more: Any) -> httpx.Response:
+        sent = {**asked, **more}
+        return server.client.request(
+            method, f"{AT}/{path}", **({"json": sent} if method == "POST" else {"params": sent})
+        )
+
+    token = ask().json()["next_page_token"]
+    assert ask(page_token=token).status_code == 200
+    mark, place = msgspec.msgpack.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    for which in range(len(place)):
+        for value in PLACES:
+            changed = [*place[:which], value, *place[which + 1 :]]
+            if changed != place:
+                forged = base64.urlsafe_b64encode(msgspec.msgpack.encode((mark, changed))).decode().rstrip("=")
+                assert error_of(ask(page_token=forged)) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_a_page_token_of_webhooks_that_was_made_up_is_refused(sqlite_server: Site) -> None:
+    for place in (("x", "y"), (2**62, "y"), (2**63, "y")):
+        asked = {"max_results": 1, "page_token": tracking.make_token("webhooks", place)}
+        assert error_of(sqlite_server.client.get(f"{AT}/webhooks", params=asked)) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("place", ["x", -1, 1.5, None])
+def test_a_page_token_of_a_history_that_was_made_up_is_refused(sqlite_server: Site, place: Any) -> None:
+    run = new_run(sqlite_server)
+    token = tracking.make_token(["mlflow-history", run, "m"], (place,))
+    asked = {"run_id": run, "metric_key": "m", "page_token": token}
+    answer = sqlite_server.client.get(f"{AT}/metrics/get-history", params=asked)
+    assert error_of(answer) == (400, "INVALID_PARAMETER_VALUE")
 
 
 @pytest.mark.parametrize(

@@ -116,3 +116,9 @@ def test_other_methods_are_not_possible(site: Site) -> None:
     answer = site.client.post(f"{API}/models", json={})
     assert answer.status_code == 405
     assert answer.json()["code"] == "BU1610"
+
+
+def test_health_is_told_as_mlflow_s_server_tells_it(empty_site: Site) -> None:
+    answer = empty_site.client.get("/health")
+    assert (answer.status_code, answer.text) == (200, "OK")
+    assert answer.headers["content-type"].startswith("text/plain")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -136,3 +138,27 @@ def test_a_fault_of_ours_says_where_to_look_and_shows_no_trace(
         assert "BU1612" in answer.text
         assert "Traceback" not in answer.text
         assert "ZeroDivision" not in answer.text
+
+
+def test_a_head_without_an_end_is_cut_off(empty_site: Site) -> None:
+    url = urlsplit(empty_site.url)
+    for line in (b"a" * (1 << 16), (b"a: " + b"b" * 97 + b"\r\n") * 600):
+        with socket.create_connection((url.hostname, url.port), timeout=60) as open_socket:
+            open_socket.sendall(f"GET /health HTTP/1.1\r\nhost: {url.netloc}\r\nx: ".encode())
+            with contextlib.suppress(ConnectionError):
+                for _ in range(200):
+                    open_socket.sendall(line)
+                raise AssertionError("the server took in a head of many megabytes")
+    many = {f"x-{number}": "y" * 100 for number in range(1000)}
+    assert empty_site.client.get("/health", headers=many).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "hosts", [[b"evil.example", b"127.0.0.1"], [b"127.0.0.1", b"127.0.0.1"], [b"[::1].evil.example"], []]
+)
+def test_a_host_that_is_none_or_two_is_refused(empty_site: Site, hosts: list[bytes]) -> None:
+    url = urlsplit(empty_site.url)
+    with socket.create_connection((url.hostname, url.port), timeout=60) as open_socket:
+        given = b"".join(b"host: " + host + b"\r\n" for host in hosts)
+        open_socket.sendall(b"GET /health HTTP/1.1\r\nconnection: close\r\n" + given + b"\r\n")
+        assert open_socket.recv(100).split()[1] == b"421"

@@ -31,7 +31,7 @@ ROOMS = {
     "data": "05",
     "features": "06",
     "pipelines": "07",
-    "tracking": "08",
+    **dict.fromkeys(("tracking", "tracing", "evaluation", "client"), "08"),
     "registry": "09",
     "gates": "10",
     "serving": "11",

@@ -118,8 +118,8 @@ def test_orders_are_read_and_none_is_given_twice() -> None:
         parse_order(["created DESC DESC"], GRAMMAR)
 
 
-KEYS = st.text(st.characters(exclude_characters="`", exclude_categories=["Cs"]), min_size=1, max_size=20)
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+KEYS = st.text(st.characters(exclude_characters="`\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False)
 
 

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.engine import Connection
 
 from bucle.ground.core import SimulatedClock
 from bucle.ground.governance.tables import APPROVALS
 from bucle.ground.ledger import AlreadyDone, Edge, LogReport, RowMissing
 from bucle.ground.ledger.event import Event, entry_of
+from bucle.ground.ledger.tables import EVENTS
 from bucle.ground.project import Project
 
 Verify = Callable[[Project], LogReport]
@@ -214,3 +217,35 @@ def test_any_text_comes_back_and_verifies(any_project: Project, verify: Verify) 
     (event,) = any_project.ledger.events(subject=awkward)
     assert event.data == {awkward: awkward}
     assert verify(any_project).faults == ()
+
+
+def test_an_event_added_to_another_write_is_kept_with_it_or_not_at_all(any_project: Project, verify: Verify) -> None:
+    ledger = any_project.ledger
+
+    def note(connection: Connection, *, fails: bool = False) -> int:
+        seq = ledger.append(connection, "test.noted", subject="a/b", actor="ana", reason="why", data={"x": 1})
+        if fails:
+            raise Broken
+        return seq
+
+    assert [any_project.database.grouped(note) for _ in range(2)] == [0, 1]
+    with pytest.raises(Broken):
+        any_project.database.grouped(partial(note, fails=True))
+    with ledger.transaction("test.made", subject="c/d", actor="ana", first=note) as transaction:
+        assert transaction.seq == 3
+    assert [(event.kind, event.data) for event in ledger.events()] == [
+        ("test.noted", {"x": 1}), ("test.noted", {"x": 1}), ("test.noted", {"x": 1}), ("test.made", {}),
+    ]  # fmt: skip
+    with any_project.database.reading() as connection:
+        assert ledger.newest(connection, "test.noted", ["a/b", "c/d"]) == {"a/b": 2}
+    assert verify(any_project).faults == ()
+
+
+def test_an_event_added_to_another_write_is_covered_by_the_next_root(any_project: Project, verify: Verify) -> None:
+    added = partial(any_project.ledger.append, kind="test.noted", subject="a/b", actor="ana")
+    any_project.database.grouped(added)
+    any_project.ledger.record("test.made", subject="c/d", actor="ana")
+    assert [root is None for root in any_project.anchor.roots()] == [True, False]
+    with any_project.database.writing() as connection:
+        connection.execute(sa.update(EVENTS).where(EVENTS.c.seq == 0).values(actor="eve"))
+    assert [fault.where for fault in verify(any_project).faults] == ["event 0"]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from bucle.ground.core import UserError
 from bucle.ground.store import Database, DatabaseFailed
+from bucle.ground.store.group import TIDY
 from bucle.ground.store.lease import LEASES
 
 
@@ -43,6 +44,43 @@ def names(database: Database) -> list[str]:
         return list(connection.execute(sa.select(LEASES.c.name).order_by(LEASES.c.name)).scalars())
 
 
+def held_up(database: Database, go_on: threading.Event) -> Future[bool]:
+    """A work that the thread has begun and that waits."""
+    begun = threading.Event()
+
+    def wait(_connection: Connection) -> bool:
+        begun.set()
+        return go_on.wait(30)
+
+    with database.writing():  # who finds the database taken leaves the work to the thread
+        first = database.submit(wait)
+    assert begun.wait(30)
+    return first
+
+
+def test_who_finds_nobody_writing_writes_by_itself(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'one.db'}")
+    assert database.submit(lambda _connection: threading.current_thread()).result() is threading.current_thread()
+    with database.writing():
+        waiting = database.submit(lambda _connection: threading.current_thread())
+        assert not waiting.done()
+    assert waiting.result() is not threading.current_thread()
+    database.close()
+
+
+@pytest.mark.parametrize(("works", "bytes_"), [(6 * TIDY, 10), (60, 4_000_000)], ids=["small", "large"])
+def test_the_log_of_writes_does_not_grow_without_end(tmp_path: Path, works: int, bytes_: int) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'one.db'}")
+    database.migrate()
+    log = tmp_path / "one.db-wal"
+    sizes = list[int]()
+    for number in range(works):
+        database.grouped(add(f"{number}{'x' * bytes_}"))
+        sizes.append(log.stat().st_size)
+    assert max(sizes[works // 2 :]) < 1.2 * max(sizes[: works // 2])
+    database.close()
+
+
 def test_a_work_gives_what_it_gives_once_it_is_kept(database: Database) -> None:
     assert database.grouped(add("a")) == "a"
     assert names(database) == ["a"]
@@ -56,7 +94,7 @@ def test_works_that_wait_share_one_transaction(database: Database) -> None:
     def _count(_connection: Connection) -> None:
         begun.append(1)
 
-    first = database.submit(lambda _connection: go_on.wait(30))
+    first = held_up(database, go_on)
     rest = [database.submit(add(f"{number:03}")) for number in range(100)]
     before = len(begun)
     go_on.set()
@@ -76,7 +114,7 @@ def test_an_error_of_one_is_nobody_elses(database: Database) -> None:
     def run_into_a_wall(connection: Connection) -> None:
         connection.execute(sa.text("SELECT nothing FROM nowhere"))
 
-    database.submit(lambda _connection: go_on.wait(30))
+    held_up(database, go_on)
     works = [add("a"), refuse, add("b"), run_into_a_wall, add("a"), add("c")]
     futures = [database.submit(work) for work in works]
     go_on.set()
@@ -139,6 +177,7 @@ _WRITER = """
 import sys
 from bucle.ground.store import Database
 import sqlalchemy as sa
+from bucle.ground.store.group import TIDY
 from bucle.ground.store.lease import LEASES
 database = Database(sys.argv[1])
 for number in range(int(sys.argv[3])):
@@ -220,7 +259,7 @@ def test_a_server_that_ended_our_connection_is_asked_anew(postgres_url: str) -> 
 
 def test_who_no_longer_waits_does_not_stop_the_others(database: Database) -> None:
     go_on = threading.Event()
-    first = database.submit(lambda _connection: go_on.wait(30))
+    first = held_up(database, go_on)
     given_up = database.submit(add("given up"))
     assert not given_up.cancel()
     go_on.set()

@@ -18,8 +18,10 @@ import pytest
 import bucle
 from bucle.ground.core import NotFound
 from bucle.ground.project import Project
+from bucle.ground.store import DatabaseFailed
 from bucle.line import client, data, tracking
-from bucle.line.client import ActiveRun
+from bucle.line.client import ActiveRun, End, Entry, Start
+from bucle.line.client.sink import ProjectSink
 
 QUIET = {"console": "none", "system_s": None}
 
@@ -149,6 +151,44 @@ def test_after_the_end_nothing_is_taken(project: Project) -> None:
     for log in (lambda: run.log({"a": 1}), lambda: run.log_params({"a": 1}), lambda: run.log_artifact("a", b"")):
         with pytest.raises(tracking.RunEnded):
             log()
+
+
+class _Away(ProjectSink):
+    """A project whose database does not answer now and then."""
+
+    is_away = False
+
+    def log(self, entry: Entry) -> None:
+        self._answer()
+        super().log(entry)
+
+    def end(self, end: End, timeout_s: float) -> str:
+        self._answer()
+        return super().end(end, timeout_s)
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise DatabaseFailed("The database does not answer.")
+
+
+def test_an_end_that_was_not_taken_is_told_and_tried_again(project: Project) -> None:
+    sink, now = _Away(project, owned=False), project.clock.now
+    start = Start(run="a" * 32, experiment="flights", started_at=now())
+    run = ActiveRun(start, sink, another=lambda: sink, now=now, now_ms=lambda: 0)
+    sink.is_away = True
+    run.log({"loss": 0.5})
+    for _ in range(2):
+        with pytest.raises(DatabaseFailed):
+            run.finish(timeout_s=0)
+    with pytest.raises(tracking.RunEnded):
+        run.log({"loss": 0.25})
+    assert tracking.run(project, run.id).status == "running"
+    sink.is_away = False
+    run.finish("failed")
+    run.finish()
+    found = tracking.run(project, run.id)
+    assert (found.status, found.metrics) == ("finished", {"loss": 0.5})
+    assert len(project.ledger.events(kinds=["tracking.run_finished"])) == 1
 
 
 def test_flush_acknowledges(project: Project) -> None:

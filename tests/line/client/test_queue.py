@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from bucle.line.client import queue as module
 from bucle.line.client.errors import QueueDamaged
 from bucle.line.client.message import End, Entry, File, Message, Start, Stretch
 from bucle.line.client.queue import Place, Queue, queue_root, queues
+from bucle.line.client.remote import sync
 
 AT = datetime(2013, 1, 1, tzinfo=UTC)
 RUN = "0123456789abcdef0123456789abcdef"
@@ -173,6 +176,51 @@ for number in range(1_000_000):
     queue.append(Entry(tags={"n": str(number)}))
     os.write(1, b"%d\\n" % number)
 """
+
+
+def test_what_is_left_of_a_queue_that_was_being_removed_is_no_queue(
+    queue: Queue, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.close()
+    removed = list[Path]()
+
+    def killed(folder: Path) -> None:
+        removed.append(folder)
+        raise OSError("The process died here.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.shutil, "rmtree", killed)
+        queue.remove()
+    assert removed[0].exists()
+    assert queues(root) == []
+    module.clear(root)
+    assert not removed[0].exists()
+
+
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "no address": lambda folder: (folder / "server").unlink(),
+    "an address that is none": lambda folder: (folder / "server").write_text("http://[:::"),
+    "no segment": lambda folder: (folder / "00000000").unlink(),
+    "a message of another kind": lambda folder: (folder / "00000000").write_bytes(
+        struct.pack("<II", 1, zlib.crc32(b"\x01")) + b"\x01"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_queue_that_cannot_be_read_keeps_no_other_waiting(root: Path, free_port: int, what: str) -> None:
+    address = f"http://127.0.0.1:{free_port}"
+    runs = [f"{number}" * 32 for number in range(3)]
+    for run in runs:
+        begun = Queue.begin(root, address, msgspec.structs.replace(START, run=run))
+        begun.append(END)
+        begun.close()
+    UNREADABLE[what](root / runs[1])
+    told = {one.run: one for one in sync(root)}
+    assert sorted(told) == runs
+    assert {one.state for one in told.values()} == {"waiting"}
+    assert "cannot be delivered" in told[runs[1]].reason
+    assert all("does not answer" in told[run].reason for run in (runs[0], runs[2]))
 
 
 def test_after_kill_9_all_that_was_added_is_there(root: Path) -> None:

@@ -69,6 +69,16 @@ def test_judging_the_same_again_gives_the_same_verdict(project: Project, clock: 
     assert project.ledger.size() == 2
 
 
+def test_a_verdict_holds_the_digest_of_what_was_judged(any_project: Project) -> None:
+    made = [gates.judge(any_project, "model/flights@2", POLICY, _evidence(), digest=one) for one in ("", "a1", "b2")]
+    assert len({one.id for one in made}) == 3
+    assert [gates.verdict(any_project, one.id).digest for one in made] == ["", "a1", "b2"]
+    assert sorted(one.digest for one in gates.verdicts(any_project, "model/flights@2")) == ["", "a1", "b2"]
+    assert gates.judge(any_project, "model/flights@2", POLICY, _evidence(), digest="a1") == made[1]
+    assert [event.data["digest"] for event in any_project.ledger.events(kinds=["gates.judged"])] == ["", "a1", "b2"]
+    assert not verify_log(any_project.database, any_project.anchor).faults
+
+
 def test_what_was_judged_can_be_judged_again_from_what_was_kept(project: Project) -> None:
     for evidence in (_evidence(), _shuffled(_evidence()), Evidence(np.ones(9, bool), np.full(9, 0.5))):
         made = gates.judge(project, "model/flights@2", POLICY, evidence)

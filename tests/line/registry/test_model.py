@@ -10,6 +10,7 @@ from bucle.ground.ledger import verify_log
 from bucle.ground.project import Project
 from bucle.line import registry
 from bucle.line.registry import Reference
+from line.registry.guards import Busy
 
 MODEL = Reference(provider="huggingface", id="some/model", version="1", licence="Apache-2.0")
 
@@ -109,13 +110,10 @@ def test_what_is_deleted_stays_on_the_ledger(any_project: Project) -> None:
 def test_what_is_in_use_is_not_deleted(any_project: Project) -> None:
     add(any_project, "m")
 
-    def busy(model: str, version: int | None) -> str:
-        return f"{model} {version} answers."
-
     for call in (
-        lambda: registry.delete_version(any_project, "m", 1, in_use=busy),
-        lambda: registry.delete_model(any_project, "m", in_use=busy),
-        lambda: registry.rename_model(any_project, "m", "n", in_use=busy),
+        lambda: registry.delete_version(any_project, "m", 1, guard=Busy()),
+        lambda: registry.delete_model(any_project, "m", guard=Busy()),
+        lambda: registry.rename_model(any_project, "m", "n", guard=Busy()),
     ):
         with pytest.raises(registry.ModelInUse, match="answers"):
             call()

@@ -8,6 +8,7 @@ from bucle.ground.ledger import verify_log
 from bucle.ground.project import Project
 from bucle.line import registry
 from bucle.line.registry import Reference
+from line.registry.guards import Busy
 
 
 @pytest.fixture
@@ -51,6 +52,6 @@ def test_nobody_follows_who_is_not_there_or_leaves_too(fleet: Project, successor
 
 
 def test_what_answers_traffic_is_not_retired(fleet: Project) -> None:
-    with pytest.raises(registry.ModelInUse, match="half the traffic"):
-        registry.retire(fleet, "m", 1, successor="m@2", in_use=lambda model, version: "It answers half the traffic.")
+    with pytest.raises(registry.ModelInUse, match="answers"):
+        registry.retire(fleet, "m", 1, successor="m@2", guard=Busy())
     assert registry.version(fleet, "m", "champion").version == 1

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bucle.ground.core import BadName
-from bucle.ground.ledger import Event, verify_log
+from bucle.ground.ledger import AlreadyDone, Event, verify_log
 from bucle.ground.project import Project
 from bucle.line import registry
 from bucle.line.registry import STAGES, TRANSITIONS
@@ -224,3 +224,26 @@ def test_the_ledger_tells_the_same_story_as_the_state(
     path = ["registered", *(event.data["to"] for event in events)]
     assert registry.version(project, "flights", made.version).stage == path[-1]
     assert all(later in TRANSITIONS[earlier] for earlier, later in pairwise(path))  # type: ignore[index]
+
+
+def test_a_key_that_stands_for_something_else_is_refused(any_project: Project) -> None:
+    content = registry.reference_content(any_project, registry.Reference(provider="x", id="y"))
+    registry.create_model(any_project, "a")
+    registry.create_model(any_project, "b")
+    made = registry.create_version(any_project, "a", content, key="k")
+    assert registry.create_version(any_project, "a", content, key="k") == made
+    any_project.ledger.record("test.done", subject="loop/a", actor="ana", key="other")
+    for model, key in (("b", "k"), ("a", "other")):
+        with pytest.raises(AlreadyDone, match="was used for"):
+            registry.create_version(any_project, model, content, key=key)
+    assert [one.version for one in registry.versions(any_project)] == [1]
+
+
+@pytest.mark.parametrize("field", ["description", "author", "commit", "execution"])
+def test_a_text_no_database_keeps_is_refused_when_a_package_is_registered(
+    any_project: Project, model_onnx: ModelMaker, field: str
+) -> None:
+    made = registry.pack(any_project, model_onnx(1.0))
+    with pytest.raises(registry.BadText):
+        registry.register(any_project, "flights", made, **{field: "a\x00b"})  # type: ignore[arg-type]
+    assert registry.models(any_project) == []

@@ -127,7 +127,8 @@ def test_a_deleted_run_takes_nothing_until_it_is_restored(any_project: Project) 
     tracking.log(any_project, run, tags={"a": "1"})
     found = tracking.run_by_id(any_project, run)
     assert (found.lifecycle, found.deleted_at) == ("active", None)
-    assert [event.kind for event in any_project.ledger.events(subject=f"run/{run}")] == ["tracking.run_deleted"]
+    kinds = [event.kind for event in any_project.ledger.events(subject=f"run/{run}")]
+    assert kinds == ["tracking.run_deleted", "tracking.run_unsealed"]
 
 
 def test_a_run_is_put_aside_and_brought_back_with_its_experiment(any_project: Project) -> None:

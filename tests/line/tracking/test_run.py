@@ -8,21 +8,26 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bucle.ground.core import BadName, SimulatedClock, environment
 from bucle.ground.ledger import verify_log
+from bucle.ground.ledger.tables import HEAD
 from bucle.ground.project import Project
 from bucle.ground.store import DatabaseFailed
 from bucle.line import tracking
+from bucle.line.tracking import tables
 
 
 def test_everything_logged_comes_back(any_project: Project, clock: SimulatedClock) -> None:
@@ -216,6 +221,92 @@ def test_many_processes_log_at_once_and_none_is_lost(any_project: Project) -> No
     assert all(len(tracking.metrics(any_project, run.id)) == 20 for run in found)
     # Each child notes roots in the anchor too; the log must agree with all of them.
     assert not verify_log(any_project.database, any_project.ledger._anchor).faults
+
+
+_BOTH = """
+import sys
+from bucle.ground.project import Project
+from bucle.line import tracking
+project = Project.open(sys.argv[1], database=sys.argv[2])
+tracking.ensure_experiment(project, "flights")
+print("ready", flush=True)
+sys.stdin.readline()
+with tracking.start(project, "flights", key="k", params={"a": 1}) as live:
+    live.log_metrics({"loss": 0.5}, 0)
+    print(live.id, flush=True)
+"""
+
+
+def test_two_processes_that_start_one_key_at_once_both_get_the_run(any_project: Project) -> None:
+    command = [sys.executable, "-c", _BOTH, str(any_project.root), any_project.database.url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen(command, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    assert [child.stdout.readline() for child in children] == ["ready\n", "ready\n"]
+    with both_about_to_insert(any_project, "runs"):
+        for child in children:
+            child.stdin.write("\n")
+            child.stdin.flush()
+    ids = {child.communicate(timeout=60)[0] for child in children}
+    assert [child.returncode for child in children] == [0, 0]
+    (found,) = tracking.runs(any_project)
+    assert ids == {f"{found.id}\n"}
+    assert (found.status, found.metrics) == ("finished", {"loss": 0.5})
+
+
+@contextlib.contextmanager
+def both_about_to_insert(project: Project, table: str) -> Iterator[None]:
+    """In PostgreSQL, who was let go in the block goes on once two of them have looked and wait to write."""
+    if project.database.is_sqlite:
+        yield
+        return
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST(:name AS regclass)")
+    with project.database.engine.connect() as gate, project.database.engine.connect() as look:
+        gate.exec_driver_sql(f"LOCK TABLE {table} IN SHARE MODE")
+        yield
+        until = time.monotonic() + 60
+        while look.execute(waiting, {"name": table}).scalar_one() < 2:
+            look.rollback()
+            assert time.monotonic() < until
+
+
+def test_a_run_that_two_end_at_once_has_one_end(any_project: Project) -> None:
+    runs = [tracking.create_run(any_project, "0").id for _ in range(10)]
+    both = threading.Barrier(2)
+
+    def end(run: str) -> None:
+        both.wait(60)
+        tracking.end_run(any_project, run, status="finished")
+
+    with ThreadPoolExecutor(2) as pool:
+        for run in runs:
+            list(pool.map(end, [run, run]))
+    events = any_project.ledger.events(kinds=["tracking.*"])
+    assert sorted(one.subject for one in events if one.kind == "tracking.run_finished") == sorted(
+        f"run/{run}" for run in runs
+    )
+    assert not [one for one in events if one.kind == "tracking.run_unsealed"]
+
+
+def test_an_end_that_loses_a_deadlock_is_made_again(root: Path, clock: SimulatedClock, postgres_url: str) -> None:
+    project = Project.open(root, clock=clock, database=postgres_url, actor="ana")
+    run = tracking.create_run(project, "0").id
+    mine = sa.select(tables.RUNS.c.seq).where(tables.RUNS.c.id == run).with_for_update()
+    with ThreadPoolExecutor(1) as pool, project.database.engine.connect() as other:
+        other.exec_driver_sql("SET deadlock_timeout = '60s'")  # so that it is the end that gives up
+        other.execute(sa.select(HEAD).with_for_update())
+        ending = pool.submit(tracking.end_run, project, run, status="finished")
+        with project.database.engine.connect() as look:
+            until = time.monotonic() + 60
+            while look.execute(mine.with_for_update(skip_locked=True)).first() is not None:
+                look.rollback()
+                assert time.monotonic() < until
+        other.execute(mine)
+        other.commit()
+        ending.result(60)
+    (event,) = project.ledger.events(subject=f"run/{run}")
+    assert event.kind == "tracking.run_finished"
+    assert tracking.verify_runs(project) == []
+    project.close()
 
 
 def test_threads_may_share_a_run(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator
@@ -133,6 +134,7 @@ PATTERNS: list[Test] = [
     ("params.p ILIKE 'A%'", lambda run: run.params.get("p", "").lower().startswith("a")),
     ("tags.t LIKE '_'", lambda run: len(run.tags.get("t", "")) == 1),
     ("tags.t LIKE '%d_'", lambda run: run.tags.get("t", "") == "ñandú"),
+    ("tags.t ILIKE '%ÑAND_'", lambda run: run.tags.get("t", "") == "ñandú"),
     ("status = 'FINISHED'", lambda run: run.status == "finished"),
     ("attributes.status != 'running'", lambda run: run.status != "running"),
     ("attr.status LIKE 'F%'", lambda run: run.status in ("finished", "failed")),
@@ -247,6 +249,37 @@ def test_every_way_finds_what_a_look_at_every_run_finds(
             if not token:
                 break
         assert tracking.count_runs(project, experiments, **asked) == len(expected)
+    assert found == expected
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    orders=st.lists(st.sampled_from(ORDERS), min_size=1, max_size=3, unique=True),
+    directions=st.tuples(*[st.sampled_from(["ASC", "DESC"])] * 3),
+    filter_=st.sampled_from(["", "status != 'KILLED'", "params.p IS NULL", "metrics.n > -2"]),
+    ways=st.lists(st.sampled_from(list(WAYS)), min_size=2, max_size=4),
+)
+def test_pages_joined_are_the_whole_whichever_way_each_takes(
+    filled: tuple[Project, list[Run]], orders: list[str], directions: tuple[str, ...], filter_: str, ways: list[str]
+) -> None:
+    project, _ = filled
+    asked: dict[str, Any] = {
+        "order_by": [f"{order} {direction}" for order, direction in zip(orders, directions, strict=False)],
+        "filter": filter_,
+        "lifecycle": "all",
+        "columns": (),
+    }
+    expected = [run.id for run in tracking.search_runs(project, ["1", "2", "3"], **asked).items]
+    found, token = list[str](), ""
+    for way in itertools.cycle(ways):
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in WAYS[way].items():
+                patched.setattr(search, name, value)
+            page = tracking.search_runs(project, ["1", "2", "3"], limit=7, token=token, **asked)
+        found += [run.id for run in page.items]
+        token = page.token
+        if not token:
+            break
     assert found == expected
 
 

@@ -69,20 +69,17 @@ def _roll_arguments(parser: ArgumentParser) -> None:
 
 
 def _roll(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import deploy
+    """Give a version its first traffic; all of it at once only when it has what the model's policy wants.
+
+    Raises:
+        NotYetPromotable: it lacks a verdict or approvals.
+    """
+    from bucle import loop
 
     with terminal.project() as project:
         found = version_of(project, options.version)
         steps = options.steps or _planned(project, found.model)
-        made = deploy.start(
-            project,
-            options.endpoint,
-            found.model,
-            found.version,
-            steps=steps,
-            share=options.share,
-            reason=options.reason,
-        )
+        made = loop.roll(project, options.endpoint, found, steps=steps, share=options.share, reason=options.reason)
         _finish(project, made, terminal)
 
 
@@ -112,9 +109,14 @@ def _end_arguments(parser: ArgumentParser) -> None:
 
 
 def _promote(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import deploy
+    """Give the canary all the traffic, when it has what the model's policy wants.
 
-    _change(options, terminal, lambda project, one: deploy.promote(project, one.id, reason=options.reason))
+    Raises:
+        NotYetPromotable: it lacks a verdict or approvals; nothing was changed.
+    """
+    from bucle import loop
+
+    _change(options, terminal, lambda project, one: loop.promote(project, one, reason=options.reason))
 
 
 def _roll_back(options: Namespace, terminal: Terminal) -> None:
@@ -131,32 +133,18 @@ def _change(options: Namespace, terminal: Terminal, act: Callable[[Project, Roll
 
 def _finish(project: Project, made: Rollout, terminal: Terminal) -> None:
     """Bring the routes into force on this machine, and say in the registry who is champion now."""
+    from bucle import loop
     from bucle.line import deploy
 
     applied = deploy.apply(project, made.endpoint, deploy.LocalTarget())
     if made.state == "promoted":
-        _crown(project, made)
+        loop.crown(project, made)
     terminal.show({"rollout": made, "applied": applied}, told=made)
     if not applied.answering:
         terminal.next(f"bucle serve {made.endpoint} --detach")
         return
     is_canary = made.state == deploy.CANARY
     terminal.next(f"bucle deploy promote {made.id}" if is_canary else f"bucle predict {made.endpoint} FILE")
-
-
-def _crown(project: Project, made: Rollout) -> None:
-    """The candidate is `production` and `champion`; the one before stands by as `validated`."""
-    from bucle.line import registry
-
-    reason = f"rollout {made.id}"
-
-    def move(number: int, stage: str) -> None:
-        registry.transition(project, made.model, number, stage, actor=project.actor, reason=reason)
-
-    move(made.candidate, "production")
-    if made.champion is not None and registry.version(project, made.model, made.champion).stage == "production":
-        move(made.champion, "validated")
-    registry.set_alias(project, made.model, "champion", made.candidate, actor=project.actor, reason=reason)
 
 
 def _history_arguments(parser: ArgumentParser) -> None:

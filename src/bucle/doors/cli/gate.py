@@ -98,8 +98,9 @@ def _judge(options: Namespace, terminal: Terminal) -> None:
         champion = _champion(project, challenger, options.against)
         evidence = _evidence(project, policy, challenger, champion)
         found = gates.judge(
-            project, challenger.ref, gates.gates_of(policy.gates), evidence, against=champion.ref if champion else ""
-        )
+            project, challenger.ref, gates.gates_of(policy.gates), evidence, digest=challenger.digest,
+            against=champion.ref if champion else "",
+        )  # fmt: skip
         if found.passed and challenger.stage == "registered":
             registry.transition(
                 project, challenger.model, challenger.version, "validated", actor=project.actor,

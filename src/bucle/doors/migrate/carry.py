@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from bucle import loop
 from bucle.doors.migrate.found import Files, FoundModel, FoundTrace, FoundVersion, Source
 from bucle.doors.migrate.report import Report
 from bucle.ground.core import BucleError, Digest, digest_of_value, make_ref, short
@@ -30,6 +31,7 @@ POINTS_AT_ONCE = 500_000
 MODELS_AT_ONCE = 200
 FEW = 1000
 """Faults told one by one; more are counted."""
+ASKED = "guarded aliases and stages, now promotion requests (bucle model requests)"
 
 T = TypeVar("T")
 
@@ -71,6 +73,7 @@ class _Carrying:
         self._there, self._here = _Sum(), _Sum()
         self._faults = list[Fault]()
         self._more = 0
+        self._asked = 0
 
     def experiments(self) -> None:
         """Take over what runs belong to."""
@@ -146,7 +149,7 @@ class _Carrying:
             took_s=round(time.monotonic() - self._clock, 3),
             digest=self._there.digest(),
             found=self._here.digest(),
-            left=self._source.left(),
+            left=self._left(),
             faults=tuple(self._faults),
             **self._counts,
         )
@@ -156,6 +159,10 @@ class _Carrying:
             tx.data |= {"source": report.source, "kind": report.kind, "counts": report.counts(), "left": report.left}
             tx.data |= {"digest": report.digest, "found": report.found, "faults": len(report.faults)}
         return report
+
+    def _left(self) -> dict[str, int]:
+        kept_back = {ASKED: self._asked} if self._asked else {}
+        return {**self._source.left(), **kept_back}
 
     def _placed(self, run: tracking.WholeRun) -> tracking.WholeRun:
         return msgspec.structs.replace(run, experiment_id=self._ids.get(run.experiment_id, "0"))
@@ -252,15 +259,19 @@ class _Carrying:
 
     def _adopt_model(self, found: FoundModel) -> None:
         versions = [(one.version, self._content(one)) for one in found.versions]
-        registry.adopt_model(self._project, found.model, versions, reason=self._reason)
+        made = loop.adopt_model(self._project, found.model, versions, reason=self._reason)
+        self._asked += len(made.asked)
         here = {one.version: one for one in registry.versions(self._project, found.model.name)}
         for version, content in versions:
             one = here.get(version.version)
-            if one is None or (one.digest, one.stage, one.run) != (content.digest, version.stage, version.run):
+            stage = "validated" if (version.version, "stage production") in made.asked else version.stage
+            if version.version in made.adoption.spent:
+                self._fault(version.ref, "was deleted here, and its number is never given again")
+            elif one is None or (one.digest, one.stage, one.run) != (content.digest, stage, version.run):
                 self._fault(version.ref, "is not the same here as there")
         aliases = registry.model(self._project, found.model.name).aliases
         for alias, number in found.model.aliases.items():
-            if aliases.get(alias) != number:
+            if aliases.get(alias) != number and (number, f"alias {alias}") not in made.asked:
                 self._fault(f"alias {alias} of {found.model.name}", f"names {aliases.get(alias)} here, {number} there")
 
     def _content(self, found: FoundVersion) -> registry.Content:

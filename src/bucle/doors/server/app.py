@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bucle.doors.protocols.mlflow import Door
@@ -105,10 +105,11 @@ def _resource(project: Project, resource: Resource) -> Callable[[Request], Any]:
 
 
 def _health(project: Project) -> Callable[[Request], Any]:
+    """`OK`, as MLflow's server says it, once the ledger answers; what there is to know is at `/api/v1`."""
+
     async def answer(request: Request) -> Response:
-        size = await run_in_threadpool(project.ledger.size)
-        found = {"status": "ok", "project": project.name, "events": size}
-        return Response(encode(found), media_type="application/json")
+        await run_in_threadpool(project.ledger.size)
+        return PlainTextResponse("OK")
 
     return answer
 

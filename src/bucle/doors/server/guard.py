@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -69,12 +70,13 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> BucleError | None:
         host = origin = ""
+        count = 0
         for name, value in scope["headers"]:
             if name == b"host":
-                host = value.decode("latin-1")
+                host, count = value.decode("latin-1"), count + 1
             elif name == b"origin":
                 origin = value.decode("latin-1")
-        if self._hosts and _name(host) not in self._hosts:
+        if self._hosts and (count != 1 or _name(host) not in self._hosts):
             return _wrong_host()
         if origin and scope["method"] not in READING and _place(origin) != host.lower():
             return _foreign_page()
@@ -89,10 +91,12 @@ def _protected(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 def _name(host: str) -> str:
-    """The host without its port, lower case."""
-    if host.startswith("["):
-        return host.partition("]")[0][1:].lower()
-    return host.partition(":")[0].lower()
+    """The host without its port, lower case; empty when it is no host with a port."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
+
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d*)?", re.IGNORECASE)
 
 
 def _place(origin: str) -> str:

@@ -7,7 +7,6 @@ requests through a reader's browser, but no header of its own without asking fir
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
@@ -18,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bucle.doors.protocols.uploads import Uploads
 from bucle.doors.server.errors import BadBody, ForeignPage, TooLarge, WrongKind
 from bucle.doors.server.resources import API
-from bucle.ground.core import BucleError, Record, encode
+from bucle.ground.core import BucleError, Record, ServerSection, encode
 from bucle.ground.project import Project
 from bucle.line import client, tracking
 
@@ -28,9 +28,6 @@ __all__ = ["KINDS", "WRITES", "Kept", "Taken", "Write", "write_routes"]
 
 LARGEST = 32 << 20
 """Bytes of a record. Our own client sends 4 MiB of points at once, and the changes git does not know."""
-
-LARGEST_FILE = 64 << 30
-"""Bytes of an artifact; it goes to the disk as it comes."""
 
 KINDS: dict[str, Callable[..., Any]] = {
     "application/json": msgspec.json.decode,
@@ -147,11 +144,14 @@ def _endpoint(project: Project, one: Write) -> Callable[[Request], Awaitable[Res
 
 
 async def _with_file(project: Project, one: Write, request: Request) -> Response:
-    with tempfile.NamedTemporaryFile(dir=project.state, prefix="upload-") as file:
-        async for part in _bounded(request, LARGEST_FILE):
-            await run_in_threadpool(file.write, part)
-        file.flush()
-        found = await run_in_threadpool(one.write, project, **request.path_params, body=Path(file.name))
+    path = await run_in_threadpool(Uploads(project.state).new)
+    try:
+        with path.open("wb") as file:
+            async for part in _bounded(request, project.config.section("server", ServerSection).largest_upload_bytes):
+                await run_in_threadpool(file.write, part)
+        found = await run_in_threadpool(one.write, project, **request.path_params, body=path)
+    finally:
+        await run_in_threadpool(path.unlink, missing_ok=True)
     return Response(encode(found), media_type="application/json")
 
 

@@ -92,11 +92,13 @@ class ServerSection(Section, frozen=True):
         port: the TCP port; 0 lets the system choose.
         webhook_hosts: what webhooks may reach besides the open internet: hosts, `host:port`, addresses or networks,
             e.g. `["hooks.lan", "10.1.0.0/16"]`.
+        largest_upload_bytes: of one file that a client sends, an artifact or a commit's; 64 GiB.
     """
 
     host: str = "127.0.0.1"
     port: int = 4242
     webhook_hosts: tuple[str, ...] = ()
+    largest_upload_bytes: Annotated[int, msgspec.Meta(gt=0)] = 64 << 30
 
 
 class Config:

@@ -131,6 +131,13 @@ def parse_filter(text: str, grammar: Grammar) -> tuple[Clause, ...]:
         >>> parse_filter("metrics.auc > 0.9", Grammar(scopes={"metrics": metrics}, attributes={}))
         (Clause(scope='metrics', key='auc', op='>', value=0.9, at=0),)
     """
+    if "\0" in text:
+        raise BadFilter(
+            f"At character {text.index(chr(0))} the filter holds NUL.",
+            why="No key and no text that is kept has it.",
+            fix="Leave it out.",
+            at="filter",
+        )
     reader = _Reader(text, grammar)
     if reader.ended():
         return ()

@@ -1,5 +1,5 @@
 """Who may do what, and who said yes; read from the ledger, so it needs no station."""
 
-from bucle.ground.governance.approval import Approval, OwnWork, approvals, approve
+from bucle.ground.governance.approval import Approval, OwnWork, approvals, approve, read_approvals
 
-__all__ = ["Approval", "OwnWork", "approvals", "approve"]
+__all__ = ["Approval", "OwnWork", "approvals", "approve", "read_approvals"]

@@ -6,13 +6,14 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from msgspec.structs import asdict
+from sqlalchemy.engine import Connection
 
 from bucle.ground.core import NotAllowed, Record
 from bucle.ground.governance.tables import APPROVALS
 from bucle.ground.ledger import AlreadyDone
 from bucle.ground.project import Project
 
-__all__ = ["Approval", "OwnWork", "approvals", "approve"]
+__all__ = ["Approval", "OwnWork", "approvals", "approve", "read_approvals"]
 
 
 class OwnWork(NotAllowed):
@@ -67,7 +68,12 @@ def approve(project: Project, subject: str, *, digest: str, principal: str, auth
 
 def approvals(project: Project, subject: str, *, digest: str) -> list[Approval]:
     """Every yes to this thing with this content, oldest first."""
-    query = sa.select(APPROVALS).where(APPROVALS.c.subject == subject, APPROVALS.c.digest == digest)
     with project.database.reading() as connection:
-        rows = connection.execute(query.order_by(APPROVALS.c.at, APPROVALS.c.principal))
-        return [Approval(**row._mapping) for row in rows]
+        return read_approvals(connection, subject, digest=digest)
+
+
+def read_approvals(connection: Connection, subject: str, *, digest: str) -> list[Approval]:
+    """As `approvals`, on a connection that is open."""
+    query = sa.select(APPROVALS).where(APPROVALS.c.subject == subject, APPROVALS.c.digest == digest)
+    rows = connection.execute(query.order_by(APPROVALS.c.at, APPROVALS.c.principal))
+    return [Approval(**row._mapping) for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from bucle.ground.ledger.errors import AlreadyDone, RowMissing
 from bucle.ground.ledger.event import Edge, Event, StateChange, entry_of
 from bucle.ground.ledger.merkle import Frontier, leaf_hash
 from bucle.ground.ledger.tables import EDGES, EVENTS, HEAD
-from bucle.ground.store import Database
+from bucle.ground.store import Database, Work
 
 __all__ = ["Ledger", "Transaction", "event_of_row", "row_digest", "row_key"]
 
@@ -133,6 +133,7 @@ class Ledger:
         reason: str = "",
         key: str | None = None,
         data: Mapping[str, Any] | None = None,
+        first: Work[object] | None = None,
     ) -> Iterator[Transaction]:
         """Make a change: state, edges and one event, all or nothing.
 
@@ -143,20 +144,23 @@ class Ledger:
             reason: why, for people.
             key: an idempotency key; give one wherever a crash may lead to a second attempt.
             data: plain values the event carries; more can be added to `Transaction.data`.
+            first: what to do in the same transaction before the log is locked. Who locks rows of volatile tables does
+                so here, as group commits do that add an event of their own (`append`): then nobody waits in a ring.
         Raises:
             AlreadyDone: an event with this key exists; the block did not run.
             DatabaseFailed: nothing was kept.
         """
         with self._database.writing() as connection:
+            if first is not None:
+                first(connection)
             head = connection.execute(sa.select(HEAD).with_for_update()).one()
             if key is not None and connection.execute(sa.select(EVENTS.c.seq).where(EVENTS.c.key == key)).first():
                 raise AlreadyDone(f"{key!r} was done before.", why="The ledger holds its event.", fix="Nothing to do.")
             transaction = Transaction(connection, data or {}, head.size)
             yield transaction
-            frontier = Frontier(head.size, (bytes.fromhex(peak) for peak in decode(head.peaks, list[str])))
             event = _append(
                 connection,
-                frontier,
+                _frontier(head),
                 transaction,
                 {
                     "seq": head.size,
@@ -169,6 +173,32 @@ class Ledger:
                 },
             )
         self._anchor.note(event.seq, bytes.fromhex(event.root))
+
+    def append(
+        self,
+        connection: Connection,
+        kind: str,
+        *,
+        subject: str,
+        actor: str,
+        reason: str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Add an event to a write that was begun elsewhere, e.g. a group commit: kept with it or not at all.
+
+        The log is locked until that write ends. The event's own root is not anchored, since a group commit may not be
+        on the disk yet; the root of the next transaction covers it.
+
+        Args:
+            connection: of that write; not of a `transaction`.
+            kind, subject, actor, reason, data: as of `transaction`.
+        Returns:
+            The event's number.
+        """
+        head = connection.execute(sa.select(HEAD).with_for_update()).one()
+        fields = {"seq": head.size, "at": self._clock.now(), "actor": actor, "kind": kind, "subject": subject}
+        made = Transaction(connection, data or {}, head.size)
+        return _append(connection, _frontier(head), made, {**fields, "reason": reason, "key": None}).seq
 
     def record(self, kind: str, **kwargs: Any) -> None:
         """An event that changes no state; arguments as for `transaction`."""
@@ -189,6 +219,7 @@ class Ledger:
         after: int = -1,
         limit: int | None = None,
         newest_first: bool = False,
+        connection: Connection | None = None,
     ) -> list[Event]:
         """Events in order.
 
@@ -198,6 +229,7 @@ class Ledger:
             after: only with a greater `seq`.
             limit: at most so many.
             newest_first: from the end.
+            connection: to read by, when the events must be of one view with something else.
         """
         query = sa.select(EVENTS).where(EVENTS.c.seq > after)
         if kinds:
@@ -205,8 +237,14 @@ class Ledger:
         if subject is not None:
             query = query.where(_about(subject))
         query = query.order_by(EVENTS.c.seq.desc() if newest_first else EVENTS.c.seq).limit(limit)
-        with self._database.reading() as connection:
-            return [event_of_row(row) for row in connection.execute(query)]
+        with self._database.reading() if connection is None else nullcontext(connection) as reading:
+            return [event_of_row(row) for row in reading.execute(query)]
+
+    def newest(self, connection: Connection, kind: str, subjects: Sequence[str]) -> dict[str, int]:
+        """The number of the last event of a kind about each of some refs; those that have none are left out."""
+        last = sa.select(EVENTS.c.subject, sa.func.max(EVENTS.c.seq)).group_by(EVENTS.c.subject)
+        rows = connection.execute(last.where(EVENTS.c.subject.in_(subjects), EVENTS.c.kind == kind))
+        return {row[0]: row[1] for row in rows}
 
     def size(self) -> int:
         """How many events there are."""
@@ -266,6 +304,10 @@ def event_of_row(row: Row[Any]) -> Event:
         leaf=row.leaf,
         root=row.root,
     )
+
+
+def _frontier(head: Row[Any]) -> Frontier:
+    return Frontier(head.size, (bytes.fromhex(peak) for peak in decode(head.peaks, list[str])))
 
 
 def _append(connection: Connection, frontier: Frontier, made: Transaction, fields: Mapping[str, Any]) -> Event:

@@ -17,6 +17,7 @@ from bucle.ground.store.group import Work
 from bucle.ground.store.lease import Lease, LeaseLost, acquire, fence, held, release, renew, this_process
 from bucle.ground.store.place import open_blobs, place_of
 from bucle.ground.store.prepared import Prepared, Tongue
+from bucle.ground.store.retry import retried
 
 __all__ = [
     "HEAD",
@@ -56,6 +57,7 @@ __all__ = [
     "place_of",
     "release",
     "renew",
+    "retried",
     "split",
     "this_process",
     "write_atomically",

@@ -35,7 +35,7 @@ METADATA = sa.MetaData(
 )
 """Every room's tables; a room declares its own in its `tables.py`."""
 
-SCHEMA_VERSION = "0012"
+SCHEMA_VERSION = "0014"
 """The newest migration this Bucle knows."""
 
 
@@ -119,7 +119,10 @@ class Database:
         return self.submit(work).result()
 
     def submit(self, work: Work[T]) -> Future[T]:
-        """As `grouped`, without waiting: the future is set once the write is kept."""
+        """As `grouped`, without waiting for others: the future is set once the write is kept.
+
+        In SQLite the work is done here and now when nobody else writes; so it should be a small one.
+        """
         # A forked process has none of its parent's threads, so each process has a group of its own.
         process = os.getpid()
         group = self._groups.get(process) or self._groups.setdefault(process, Group(self.engine, self.url))

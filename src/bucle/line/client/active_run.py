@@ -88,7 +88,8 @@ class ActiveRun:
         self._writing = threading.Lock()
         self._failure: BucleError | None = None
         self._stop = threading.Event()
-        self._ended = False
+        self._ending: End | None = None
+        self._is_over = False
         self._taken: Entry | None = None
         self._thread = threading.Thread(target=self._write_on, name="bucle-run", daemon=True)
         self._thread.start()
@@ -208,7 +209,7 @@ class ActiveRun:
         *,
         timeout_s: float = FINISH_S,
     ) -> None:
-        """End the run; a second time does nothing. Leaving the `with` block does this.
+        """End the run; once it has ended a second time does nothing. Leaving the `with` block does this.
 
         Args:
             status: how it ended.
@@ -216,21 +217,18 @@ class ActiveRun:
             timeout_s: seconds to wait for a server that answers; what has not arrived then waits in a queue on this
                 machine's disk and is delivered later, see `bucle runs sync`.
         Raises:
-            StoreError: the disk or database would not take the last of it for `timeout_s`.
+            StoreError: the disk or database would not take the last of it for `timeout_s`. What was logged waits in
+                memory: finish once more to try again, and the run ends as it was to end the first time.
         """
-        if self._ended or self._process != os.getpid():
+        if self._is_over or self._process != os.getpid():
             return
-        atexit.unregister(self._leave)
-        self._closing.close()
-        self._ended = True
-        self._stop.set()
-        self._thread.join()
-        end = End(status=status, ended_at=self._now(), error=error[:8000])
+        if self._ending is None:
+            self._close(End(status=status, ended_at=self._now(), error=error[:8000]))
         with self._writing:
-            if self._console is not None:
-                self._keep_console(self._console.last)
+            _until(timeout_s, self._keep_last_of_console)
             _until(timeout_s, self._write_out)
-            left = _until(timeout_s, lambda: self._end(end, timeout_s))
+            left = _until(timeout_s, lambda: self._end(timeout_s))
+        self._is_over = True
         if left:
             _log.warning("Run %s has ended. %s", self.id, left)
 
@@ -255,6 +253,14 @@ class ActiveRun:
         self._console = self._closing.enter_context(listen(console, lambda: time.monotonic() - began))
         if system_s is not None:
             self._closing.enter_context(watch_system(self._buffer.add, interval_s=system_s, disk=disk))
+
+    def _close(self, ending: End) -> None:
+        """Take nothing more, and stop what goes on beside the training."""
+        self._ending = ending
+        atexit.unregister(self._leave)
+        self._closing.close()
+        self._stop.set()
+        self._thread.join()
 
     def _note(self, **what: Mapping[str, str]) -> None:
         self._check_open()
@@ -306,14 +312,19 @@ class ActiveRun:
                 _log.warning("run %s: %s", self.id, error)
             self._failure = error
 
-    def _end(self, end: End, timeout_s: float) -> str:
+    def _end(self, timeout_s: float) -> str:
         """Why not all of it has arrived, or nothing."""
+        assert self._ending is not None
         try:
-            return self._sink.end(end, timeout_s)
+            return self._sink.end(self._ending, timeout_s)
         except StoreError:
             raise
         except BucleError as error:  # e.g. somebody put the run aside; the training is over and did well
             return str(error)
+
+    def _keep_last_of_console(self) -> None:
+        if self._console is not None:
+            self._keep_console(self._console.last)
 
     def _keep_console(self, text: bytes) -> None:
         if text:
@@ -326,7 +337,7 @@ class ActiveRun:
         self.__exit__(None if error is None else type(error), error, None)
 
     def _check_open(self) -> None:
-        if self._ended:
+        if self._ending is not None:
             raise RunEnded(
                 f"The run {self.id} is over.",
                 why="What is logged now would belong to no run.",

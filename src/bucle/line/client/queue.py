@@ -28,7 +28,7 @@ import msgspec
 from bucle.line.client.errors import QueueDamaged, QueueFull
 from bucle.line.client.message import End, File, Message, Start
 
-__all__ = ["Place", "Queue", "Queued", "queue_root", "queues"]
+__all__ = ["Place", "Queue", "Queued", "clear", "queue_root", "queues"]
 
 SEGMENT = 1 << 26
 """Bytes after which a new segment begins; one that was delivered whole is removed."""
@@ -39,8 +39,9 @@ LARGEST = 1 << 30
 WRITER, SENDER, SERVER = "writer", "sender", "server"
 """The files that are locked, and the one that says whom the queue is for."""
 
-DRAFTS, REFUSED = ".drafts", ".refused"
-"""Where a queue is made before it stands in its place, and where one is kept that the server did not take all of."""
+DRAFTS, REFUSED, GONE = ".drafts", ".refused", ".gone"
+"""Where a queue is made before it stands in its place, where one is kept that the server did not take all of, and where
+one is taken apart."""
 
 _FRAME = struct.Struct("<II")
 _PLACE = struct.Struct("<QQ")
@@ -249,8 +250,13 @@ class Queue:
             kept = self.folder.parent / REFUSED
             kept.mkdir(exist_ok=True)
             self.folder.rename(kept / self.run)
-        else:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        # Moved away first: half of a queue must not be taken for one.
+        gone = self.folder.parent / GONE
+        with contextlib.suppress(OSError):  # it stays then, with nothing to deliver, and the next sync removes it
+            gone.mkdir(exist_ok=True)
+            self.folder = self.folder.rename(gone / self.run)
+            shutil.rmtree(self.folder)
 
     def _last_segment(self) -> Path:
         return max(self.folder.glob("0*"))
@@ -271,6 +277,12 @@ def queue_root() -> Path:
     given = os.environ.get("BUCLE_QUEUE", "")
     state = os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state"
     return Path(given) if given else Path(state) / "bucle" / "queue"
+
+
+def clear(root: Path) -> None:
+    """Take the rest of queues away whose process died while it removed them."""
+    for folder in (root / GONE).glob("*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def queues(root: Path) -> list[Queue]:

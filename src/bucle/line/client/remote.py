@@ -21,7 +21,7 @@ import msgspec
 from bucle.ground.core import Record
 from bucle.line.client.errors import NotDelivered, QueueDamaged, ServerRefused
 from bucle.line.client.message import End, Entry, File, Message, Start, merged
-from bucle.line.client.queue import Place, Queue, Queued, queues
+from bucle.line.client.queue import Place, Queue, Queued, clear, queues
 from bucle.version import __version__
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Delivery(Record, frozen=True):
     Attributes:
         run: whose it is.
         server: whom it is for.
-        state: `delivered`; `waiting`: the server does not answer; `writing`: its process is alive and does it itself;
-            `refused`: the server would not take all of it, the rest is delivered.
+        state: `delivered`; `waiting`: the server does not answer, or the queue cannot be read; `writing`: its process
+            is alive and does it itself; `refused`: the server would not take all of it, the rest is delivered.
         messages: how many were delivered now.
         reason: what the server said, or why it cannot be reached.
     """
@@ -175,16 +175,13 @@ def sync(root: Path, *, server: str = "") -> list[Delivery]:
         root: where the queues stand, see `queue_root`.
         server: only what is for this one.
     Returns:
-        What became of each queue.
+        What became of each queue; one that cannot be read keeps no other waiting.
     """
     servers: dict[str, Server] = {}
+    clear(root)
     try:
-        found = [(queue, queue.server) for queue in queues(root)]
-        return [
-            _settle(queue, servers.setdefault(address, Server(address)))
-            for queue, address in found
-            if server in ("", address)
-        ]
+        told = [_settle_if_for(server, queue, servers) for queue in queues(root)]
+        return [one for one in told if one is not None]
     finally:
         for one in servers.values():
             one.close()
@@ -305,6 +302,24 @@ def _bring(queue: Queue, server: Server, message: Message) -> None:
             file = queue.file(message)
             if file.exists():  # it arrived, and this process died before it could note so
                 server.put(queue.run, message.path, file)
+
+
+def _settle_if_for(server: str, queue: Queue, servers: dict[str, Server]) -> Delivery | None:
+    """Settle a queue that is for a server, or for any; what it cannot be read for is told."""
+    address = ""
+    try:
+        address = queue.server
+        if server not in ("", address):
+            return None
+        if address not in servers:
+            servers[address] = Server(address)
+        return _settle(queue, servers[address])
+    except Exception as error:  # whatever is wrong with it, the others are delivered
+        if not queue.folder.exists():
+            return None  # delivered and removed by another process just now
+        _log.warning("run %s is not delivered: %s: %s", queue.run, type(error).__name__, error)
+        reason = _unforeseen(queue, error).what
+        return Delivery(run=queue.run, server=address, state="waiting", messages=0, reason=reason)
 
 
 def _settle(queue: Queue, server: Server) -> Delivery:

@@ -11,8 +11,10 @@ from bucle.line.deploy.errors import (
 )
 from bucle.line.deploy.rollout import (
     CANARY,
+    Consent,
     Rollout,
     RolloutState,
+    newest_promotion,
     promote,
     roll_back,
     rollout,
@@ -20,13 +22,14 @@ from bucle.line.deploy.rollout import (
     shift,
     start,
 )
-from bucle.line.deploy.route import endpoints, routes, set_shadows
+from bucle.line.deploy.route import endpoints, read_routes, routes, set_shadows
 from bucle.line.deploy.target import Applied, LocalTarget, Target, apply
 
 __all__ = [
     "CANARY",
     "Applied",
     "BadShare",
+    "Consent",
     "IncompatibleRequest",
     "LocalTarget",
     "NoSuchRollout",
@@ -39,7 +42,9 @@ __all__ = [
     "Target",
     "apply",
     "endpoints",
+    "newest_promotion",
     "promote",
+    "read_routes",
     "roll_back",
     "rollout",
     "rollouts",

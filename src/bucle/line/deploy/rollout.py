@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from bucle.ground.core import Record, check_name, decode, digest_of_value, encode, make_ref, short
 from bucle.ground.ledger import AlreadyDone, Transaction
@@ -35,8 +36,10 @@ from bucle.line.serving import CHAMPION, Arm, Routes
 
 __all__ = [
     "CANARY",
+    "Consent",
     "Rollout",
     "RolloutState",
+    "newest_promotion",
     "promote",
     "roll_back",
     "rollout",
@@ -49,6 +52,9 @@ CANARY = "canary"
 """The name of the candidate's arm."""
 
 RolloutState = Literal["canary", "promoted", "rolled_back"]
+
+Consent = Callable[[Connection, ModelVersion], None]
+"""Asked within the transaction that gives a version all the traffic; it says no by raising an error."""
 
 
 class Rollout(Record, frozen=True):
@@ -99,6 +105,7 @@ def start(
     actor: str | None = None,
     reason: str = "",
     key: str | None = None,
+    consent: Consent | None = None,
 ) -> Rollout:
     """Give a version its first traffic.
 
@@ -110,6 +117,7 @@ def start(
         actor: who does it; the project's actor unless given.
         reason: why.
         key: an idempotency key; with it, a second call returns the rollout of the first.
+        consent: is asked when the version gets all the traffic at once.
     Raises:
         NotDeployable: its stage does not allow it.
         RolloutActive: another rollout is under way.
@@ -121,14 +129,16 @@ def start(
     done = None if key is None else project.ledger.find(key)
     if done is not None:
         return rollout(project, done.data["rollout"])
-    candidate = registry.version(project, model, version)
     first = checked_share(steps, share)
     who = actor or project.actor
     try:
         with project.ledger.transaction(
             "deploy.rollout_started", subject=make_ref("endpoint", endpoint), actor=who, reason=reason, key=key
         ) as tx:
+            candidate = registry.read_version(tx.connection, model, version)
             made = _begin(project, tx, endpoint, candidate, steps=tuple(steps), share=first, reason=reason)
+            if consent is not None and made.state == "promoted":
+                consent(tx.connection, candidate)
             tx.data.update(_told(made))
     except AlreadyDone:
         return start(project, endpoint, model, version, steps=steps, share=share, key=key)
@@ -170,10 +180,18 @@ def shift(
 
 
 def promote(
-    project: Project, rollout_id: str, *, actor: str | None = None, reason: str = "", key: str | None = None
+    project: Project,
+    rollout_id: str,
+    *,
+    actor: str | None = None,
+    reason: str = "",
+    key: str | None = None,
+    consent: Consent | None = None,
 ) -> Rollout:
     """Make the candidate the champion, with all the traffic.
 
+    Args:
+        consent: is asked before the traffic moves.
     Raises:
         NoSuchRollout: there is no such rollout.
         RolloutOver: it was rolled back.
@@ -185,8 +203,10 @@ def promote(
             raise Unchanged
         if now.state != "canary":
             raise _over(now, "promoted")
-        candidate = registry.version(project, now.model, now.candidate)
+        candidate = registry.read_version(tx.connection, now.model, now.candidate)
         check_stage(candidate)
+        if consent is not None:
+            consent(tx.connection, candidate)
         put_next(tx, routes_in(tx, now.endpoint), arms=(arm_of(CHAMPION, candidate, 1.0),))
         _change(tx, now, share=1.0, state="promoted", ended_at=project.clock.now(), reason=reason)
         tx.edge(candidate.ref, make_ref("endpoint", now.endpoint), "serves")
@@ -233,6 +253,11 @@ def rollouts(project: Project, endpoint: str | None = None) -> list[Rollout]:
     """The rollouts of an endpoint, or of all, oldest first."""
     with project.database.reading() as connection:
         return [_rollout_of(row) for row in store.rollout_rows(connection, endpoint)]
+
+
+def newest_promotion(connection: Connection, model: str) -> str | None:
+    """The id of the rollout that promoted a version of this model last, at whatever endpoint."""
+    return store.newest_promotion(connection, model)
 
 
 def _begin(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from bucle.ground.core import NotFound, make_ref
 from bucle.ground.ledger import AlreadyDone, Transaction
@@ -16,7 +17,7 @@ from bucle.line.deploy.check import check_request, not_deployable
 from bucle.line.registry import ModelVersion
 from bucle.line.serving import Arm, Routes
 
-__all__ = ["Unchanged", "arm_of", "endpoints", "put_next", "routes", "routes_in", "set_shadows"]
+__all__ = ["Unchanged", "arm_of", "endpoints", "put_next", "read_routes", "routes", "routes_in", "set_shadows"]
 
 
 class Unchanged(Exception):
@@ -42,6 +43,11 @@ def endpoints(project: Project) -> list[str]:
         return store.endpoint_names(connection)
 
 
+def read_routes(connection: Connection) -> list[Routes]:
+    """The routes every endpoint should have, on a connection that is open."""
+    return store.every_routes(connection)
+
+
 def set_shadows(
     project: Project,
     endpoint: str,
@@ -60,11 +66,6 @@ def set_shadows(
         NotDeployable: a version was rejected or archived.
         IncompatibleRequest: a version wants columns the endpoint's clients do not send.
     """
-    versions = [registry.version(project, model, version) for model, version in shadows]
-    for shadow in versions:
-        if shadow.stage in ("rejected", "archived"):
-            raise not_deployable(shadow)
-    arms = tuple(arm_of("shadow", shadow, 0.0) for shadow in versions)
     try:
         with project.ledger.transaction(
             "deploy.shadows_set",
@@ -74,6 +75,11 @@ def set_shadows(
             key=key,
         ) as tx:
             now = routes_in(tx, endpoint)
+            versions = [registry.read_version(tx.connection, model, version) for model, version in shadows]
+            for shadow in versions:
+                if shadow.stage in ("rejected", "archived"):
+                    raise not_deployable(shadow)
+            arms = tuple(arm_of("shadow", shadow, 0.0) for shadow in versions)
             if now.shadows == arms:
                 raise Unchanged
             for shadow in versions:

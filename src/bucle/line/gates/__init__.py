@@ -24,7 +24,7 @@ from bucle.line.gates.minimum import MinimumMetric
 from bucle.line.gates.policy import GATES, gates_of, policy_bytes
 from bucle.line.gates.slices import Slices
 from bucle.line.gates.support import Support
-from bucle.line.gates.verdict import Verdict, demand, judge, judge_again, verdict, verdicts
+from bucle.line.gates.verdict import Verdict, demand, judge, judge_again, read_verdicts, verdict, verdicts
 
 __all__ = [
     "GATES",
@@ -65,6 +65,7 @@ __all__ = [
     "measure",
     "policy_bytes",
     "read_evidence",
+    "read_verdicts",
     "reliability",
     "verdict",
     "verdicts",

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from bucle.ground.store import METADATA, Instant, Json
 
-__all__ = ["VERDICTS"]
+__all__ = ["DIGESTS", "VERDICTS"]
 
 VERDICTS = sa.Table(
     "verdicts",
@@ -21,3 +21,12 @@ VERDICTS = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Index("ix_verdicts_subject", "subject", "at"),
 )
+
+DIGESTS = sa.Table(
+    "verdict_digests",
+    METADATA,
+    sa.Column("verdict", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+)
+"""The content a verdict is about. A table of its own: the ledger holds the digest of every older verdict's row, which a
+new column would change. A verdict from before has no row here."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from bucle.ground.core import Record, decode, digest_of_value, encode, make_ref, suggest
 from bucle.ground.ledger import AlreadyDone
 from bucle.ground.project import Project
@@ -14,9 +16,9 @@ from bucle.line.gates.check import Check, Gate
 from bucle.line.gates.errors import GateRefused, NoGates, NoSuchVerdict
 from bucle.line.gates.evidence import Evidence, read_evidence
 from bucle.line.gates.policy import policy_bytes, read_policy
-from bucle.line.gates.tables import VERDICTS
+from bucle.line.gates.tables import DIGESTS, VERDICTS
 
-__all__ = ["Verdict", "demand", "judge", "judge_again", "verdict", "verdicts"]
+__all__ = ["Verdict", "demand", "judge", "judge_again", "read_verdicts", "verdict", "verdicts"]
 
 
 class Verdict(Record, frozen=True):
@@ -33,6 +35,8 @@ class Verdict(Record, frozen=True):
         rows: how many rows were looked at.
         at: when.
         actor: who asked.
+        digest: the content the subject had; another content was not judged. Empty when it was not given, as in
+            verdicts from before Bucle kept it.
     """
 
     id: str
@@ -45,6 +49,7 @@ class Verdict(Record, frozen=True):
     rows: int
     at: datetime
     actor: str
+    digest: str = ""
 
     @property
     def refusals(self) -> tuple[Check, ...]:
@@ -59,6 +64,7 @@ def judge(
     evidence: Evidence,
     *,
     against: str = "",
+    digest: str = "",
     key: str | None = None,
     actor: str | None = None,
 ) -> Verdict:
@@ -67,6 +73,7 @@ def judge(
     Args:
         subject: the ref judged; `against`: the ref of the champion, when the evidence has one.
         gates: at least one.
+        digest: of the subject's content, which the scores come from; without it a policy does not count the verdict.
         key: tells apart two judgements of the same thing on the same rows; usually not needed.
         actor: the project's actor unless given.
     Returns:
@@ -84,7 +91,7 @@ def judge(
     checks = tuple(check for gate in gates for check in gate.judge(evidence))
     kept = {"evidence": project.blobs.put(evidence.content), "policy": project.blobs.put(policy_bytes(gates))}
     made = Verdict(
-        id=digest_of_value([subject, against, kept["evidence"], kept["policy"], key or ""])[:16],
+        id=digest_of_value([subject, against, *kept.values(), key or "", *filter(None, [digest])])[:16],
         subject=subject,
         against=against,
         passed=bool(checks) and all(check.passed for check in checks),
@@ -92,6 +99,7 @@ def judge(
         rows=evidence.rows,
         at=project.clock.now(),
         actor=actor or project.actor,
+        digest=digest,
         **kept,
     )
     return _keep(project, made)
@@ -116,7 +124,12 @@ def verdict(project: Project, id: str) -> Verdict:  # noqa: A002  the noun says 
 def verdicts(project: Project, subject: str | None = None, *, limit: int | None = None) -> list[Verdict]:
     """The verdicts on a subject, or on all, oldest first; the newest `limit` of them."""
     with project.database.reading() as connection:
-        return [_verdict_of(row) for row in store.verdict_rows(connection, subject, limit)]
+        return read_verdicts(connection, subject, limit=limit)
+
+
+def read_verdicts(connection: Connection, subject: str | None = None, *, limit: int | None = None) -> list[Verdict]:
+    """As `verdicts`, on a connection that is open."""
+    return [_verdict_of(row) for row in store.verdict_rows(connection, subject, limit)]
 
 
 def judge_again(project: Project, id: str) -> tuple[Check, ...]:  # noqa: A002  the noun says whose id
@@ -156,7 +169,9 @@ def _keep(project: Project, made: Verdict) -> Verdict:
         with project.ledger.transaction(
             "gates.judged", subject=made.subject, actor=made.actor, key=f"verdict/{made.id}", data=_summary(made)
         ) as tx:
-            tx.insert(VERDICTS, row)
+            tx.insert(VERDICTS, {name: value for name, value in row.items() if name != "digest"})
+            if made.digest:
+                tx.insert(DIGESTS, {"verdict": made.id, "digest": made.digest})
             ref = make_ref("verdict", made.id)
             tx.edge(made.subject, ref, "judged")
             tx.edge(make_ref("blob", made.evidence), ref, "evidence")
@@ -173,6 +188,7 @@ def _summary(made: Verdict) -> dict[str, Any]:
         "verdict": made.id,
         "passed": made.passed,
         "against": made.against,
+        "digest": made.digest,
         "rows": made.rows,
         "evidence": made.evidence,
         "policy": made.policy,

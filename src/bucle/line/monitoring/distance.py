@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, kolmogorov
 
 from bucle.line.monitoring.bins import Counts, as_counts
 from bucle.line.monitoring.errors import BadHistogram
@@ -79,6 +78,8 @@ def kolmogorov_smirnov(reference: Counts, current: Counts) -> Test:
     before, after = _pair(reference, current)
     gap = float(np.abs(np.cumsum(_shares(before)) - np.cumsum(_shares(after))).max())
     n, m = float(before.sum()), float(after.sum())
+    from scipy.special import kolmogorov  # noqa: PLC0415  slow to load, and 27 MB
+
     return Test(gap, float(kolmogorov(np.sqrt(n * m / (n + m)) * gap)))
 
 
@@ -102,6 +103,8 @@ def chi_square(reference: Counts, current: Counts) -> Test:
         return Test(0.0, 1.0)
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
+    from scipy.special import chdtrc  # noqa: PLC0415  slow to load, and 27 MB
+
     return Test(statistic, float(chdtrc(degrees, statistic)))
 
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from bucle.ground.core import Record
 from bucle.line.monitoring.bins import SCORE_BINS, Counts, as_counts, score_bin, score_centres
@@ -187,6 +186,8 @@ def _interval(auc: float, variance: float, rows: int, confidence: float) -> tupl
         doubt = float(((1 - confidence) / 2) ** (1 / rows))
         return (doubt, 1.0) if auc >= 1 else (0.0, 1 - doubt)
     logit = math.log(auc / (1 - auc))
+    from scipy.special import ndtri  # noqa: PLC0415  slow to load, and 27 MB
+
     reach = float(ndtri(0.5 + confidence / 2)) * math.sqrt(variance) / (auc * (1 - auc))
     return _expit(logit - reach), _expit(logit + reach)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import betaincc, betaln
-
 __all__ = ["log_e_value", "lower_bound", "upper_bound"]
 
 _HALVINGS = 60
@@ -36,6 +34,8 @@ def log_e_value(hits: int, trials: int, share: float) -> float:
     if share <= 0.0:
         return math.inf if hits else -math.log1p(trials)
     misses = trials - hits
+    from scipy.special import betaincc, betaln  # noqa: PLC0415  slow to load, and 27 MB
+
     above = float(betaincc(hits + 1, misses + 1, share))
     if above <= 0.0:
         return -math.inf

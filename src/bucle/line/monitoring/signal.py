@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
 
 from bucle.ground.core import Record, digest_of_value, short
 from bucle.line.monitoring.bins import as_counts, latency_bin
@@ -161,6 +160,8 @@ def _latency(window: Window, rules: Rules) -> Iterator[_Finding]:
 
 def _surely_above(hits: int, trials: int, share: float) -> bool:
     """Whether the one-sided Clopper-Pearson bound lies above a share."""
+    from scipy.special import betaincinv  # noqa: PLC0415  slow to load, and 27 MB
+
     return hits > 0 and float(betaincinv(hits, trials - hits + 1, _SURE)) > share
 
 

@@ -12,8 +12,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.ipc
 
 from bucle.ground.core import digest_of_file, encode, short
 from bucle.ground.store import Blobs
@@ -158,6 +156,9 @@ def read_kind(blobs: Blobs, kind: Kind, digest: str) -> Any:
 
 def _read_frame(path: Path) -> pl.DataFrame:
     """The frame in a file, by memory map: what nobody looks at is not read, and numbers are not copied."""
+    import pyarrow as pa  # noqa: PLC0415  slow to load, and 26 MB
+    import pyarrow.ipc  # noqa: PLC0415
+
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all()
     frame = pl.from_arrow(table)

@@ -1,7 +1,7 @@
 """Model versions: what was trained, under a digest, with its stage, its aliases, and all that ever happened to it."""
 
 from bucle.line.registry.address import may_reach
-from bucle.line.registry.adopt import adopt_model
+from bucle.line.registry.adopt import Adoption, adopt_model
 from bucle.line.registry.alias import set_alias
 from bucle.line.registry.content import (
     Content,
@@ -16,6 +16,7 @@ from bucle.line.registry.content import (
     tree,
 )
 from bucle.line.registry.copying import copy_version
+from bucle.line.registry.crown import CHAMPION, crown
 from bucle.line.registry.describe import describe_model, describe_version
 from bucle.line.registry.errors import (
     BadFeature,
@@ -39,14 +40,15 @@ from bucle.line.registry.errors import (
     ReservedAlias,
     SecretLocked,
 )
-from bucle.line.registry.history import Change, changes, changes_of, history
+from bucle.line.registry.guard import UNGUARDED, Guard, check_unused
+from bucle.line.registry.history import ALIAS_EVENTS, Change, alias_moves, changes, changes_of, history
 from bucle.line.registry.integrity import verify_packages
 from bucle.line.registry.model import Model, create_model, model, models
 from bucle.line.registry.name import LATEST, check_alias, check_model_name, model_of, model_ref
 from bucle.line.registry.package import MANIFEST, MODEL, Package, load_package, pack, read_package, stage_package
 from bucle.line.registry.reference import Reference, reference
 from bucle.line.registry.register import create_version, register, register_prompt, register_reference
-from bucle.line.registry.removal import InUse, check_unused, delete_model, delete_version, rename_model
+from bucle.line.registry.removal import delete_model, delete_version, rename_model
 from bucle.line.registry.retirement import retire
 from bucle.line.registry.search import MOST_MODELS, MOST_VERSIONS, search_models, search_versions
 from bucle.line.registry.signature import Field, FieldType, Signature
@@ -61,7 +63,7 @@ from bucle.line.registry.tag import (
     set_version_tag,
 )
 from bucle.line.registry.transition import move, transition
-from bucle.line.registry.version import Kind, ModelVersion, latest_versions, version, versions
+from bucle.line.registry.version import Kind, ModelVersion, latest_versions, read_version, version, versions
 from bucle.line.registry.webhook import (
     HOOKS,
     Delivery,
@@ -78,6 +80,8 @@ from bucle.line.registry.webhook import (
 )
 
 __all__ = [
+    "ALIAS_EVENTS",
+    "CHAMPION",
     "DEPLOYABLE",
     "HOOKS",
     "IS_PROMPT",
@@ -89,6 +93,8 @@ __all__ = [
     "PROMPT_TEXT",
     "STAGES",
     "TRANSITIONS",
+    "UNGUARDED",
+    "Adoption",
     "BadFeature",
     "BadModelName",
     "BadOnnx",
@@ -102,8 +108,8 @@ __all__ = [
     "Delivery",
     "Field",
     "FieldType",
+    "Guard",
     "IllegalTransition",
-    "InUse",
     "Kind",
     "Model",
     "ModelExists",
@@ -126,6 +132,7 @@ __all__ = [
     "Webhook",
     "WebhookStatus",
     "adopt_model",
+    "alias_moves",
     "changes",
     "changes_of",
     "check_alias",
@@ -136,6 +143,7 @@ __all__ = [
     "create_model",
     "create_version",
     "create_webhook",
+    "crown",
     "delete_model",
     "delete_model_tag",
     "delete_version",
@@ -162,6 +170,7 @@ __all__ = [
     "package_of",
     "prompt_content",
     "read_package",
+    "read_version",
     "reference",
     "reference_content",
     "register",

@@ -11,7 +11,17 @@ from bucle.ground.ledger import Event
 from bucle.ground.project import Project
 from bucle.line.registry.name import model_of, model_ref
 
-__all__ = ["Change", "changes", "history"]
+__all__ = ["ALIAS_EVENTS", "Change", "alias_moves", "changes", "changes_of", "history"]
+
+ALIAS_EVENTS = (
+    "registry.alias_set",
+    "registry.alias_removed",
+    "registry.version_deleted",
+    "registry.model_deleted",
+    "registry.retired",
+    "registry.model_adopted",
+)
+"""The events in which an alias may come to name another version, or none."""
 
 
 class Change(Record, frozen=True):
@@ -81,6 +91,15 @@ def changes_of(event: Event) -> Iterator[Change]:
         )
 
 
+def alias_moves(event: Event) -> dict[str, int | None]:
+    """The version each alias names since an event; None where it names none any more."""
+    if event.kind not in ALIAS_EVENTS:
+        return {}
+    if "alias" in event.data:
+        return {event.data["alias"]: event.data.get("version")}
+    return {alias: moved["to"] for alias, moved in event.data.get("aliases", {}).items()}
+
+
 def _events(project: Project, name: str, limit: int | None) -> list[Event]:
     found = [
         event
@@ -98,10 +117,19 @@ def _renamed_to(event: Event, name: str) -> bool:
 
 def _told(event: Event, number: int | None) -> Iterator[tuple[str, int | None, Any, Any]]:
     """What, the version, before, after."""
+    yield from _of_aliases(event.data)
+    yield from _of_the_kind(event, number)
+    for one, moved in event.data.get("stages", {}).items():
+        yield "stage", int(one), moved["from"], moved["to"]
+
+
+def _of_the_kind(event: Event, number: int | None) -> Iterator[tuple[str, int | None, Any, Any]]:
     data = event.data
     match event.kind.removeprefix("registry."):
         case "model_created":
             yield "model", None, "", data.get("owner", "registered")
+        case "model_adopted":
+            yield from (("version", int(one), "", digest) for one, digest in data["versions"].items())
         case "model_deleted":
             yield "model", None, f"{len(data.get('versions', {}))} versions", ""
         case "model_renamed":
@@ -113,8 +141,6 @@ def _told(event: Event, number: int | None) -> Iterator[tuple[str, int | None, A
         case "stage_changed":
             yield "stage", number, data["from"], data["to"]
             yield from (("stage", other, data["to"], "archived") for other in data.get("archived", ()))
-        case "alias_set" | "alias_removed":
-            yield f"alias {data['alias']}", data.get("version"), data.get("previous"), data.get("version")
         case "model_tagged" | "model_untagged" | "version_tagged" | "version_untagged":
             yield f"tag {data['key']}", number, data["from"], data["to"]
         case "model_updated" | "version_updated":
@@ -126,6 +152,16 @@ def _told(event: Event, number: int | None) -> Iterator[tuple[str, int | None, A
             yield "copy", number, "", f"{data['project']}: {data['to']}"
         case "promotion_requested":
             yield f"promotion to {data['target']}", number, "", "; ".join(one["what"] for one in data["missing"])
+
+
+def _of_aliases(data: dict[str, Any]) -> Iterator[tuple[str, int | None, Any, Any]]:
+    """The alias an event is about, or those that went along with something greater."""
+    moves = dict(data.get("aliases", {}))
+    if "alias" in data:
+        moves[data["alias"]] = {"from": data.get("previous"), "to": data.get("version")}
+    for alias, moved in moves.items():
+        if moved["from"] != moved["to"]:
+            yield f"alias {alias}", moved["to"], moved["from"], moved["to"]
 
 
 def _numbered(stages: dict[str, str]) -> Iterator[tuple[int, str]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from bucle.ground.core import check_name, decode, encode, make_ref
-from bucle.ground.ledger import AlreadyDone, Transaction
+from sqlalchemy.engine import Connection
+
+from bucle.ground.core import check_name, decode, encode, make_ref, short
+from bucle.ground.ledger import AlreadyDone, Event, Transaction
 from bucle.ground.project import Project
 from bucle.line.registry import store
 from bucle.line.registry.content import Content, package_content, prompt_content, reference_content
@@ -57,16 +60,10 @@ def register(
         NoSuchPackage: the package is not in this project.
     """
     check_name(model, "model")
-    made = package if isinstance(package, Package) else load_package(project, package)
-    content = package_content(made)
-    existing = _find_registered(project, model, content, key)
-    if existing is not None:
-        _log.warning("model %s has package %s already, as version %s", model, made.digest[:12], existing)
-        return version(project, model, existing)
+    content = package_content(package if isinstance(package, Package) else load_package(project, package))
     given = {"run": run, "execution": execution, "commit": commit, "description": description}
-    scores = {name: float(value) for name, value in (metrics or {}).items()}
-    row = _row(project, model, author or project.actor, {**given, "metrics": encode(scores).decode()})
-    return _insert(project, row, content, {}, once=True, make=True, told={}, reason=reason, key=key)
+    row = _row(project, model, author or project.actor, given, metrics or {})
+    return _insert(project, _Entry(row, content, once=True, make=True), reason=reason, key=key)
 
 
 def create_version(
@@ -95,18 +92,9 @@ def create_version(
         NoSuchModel: no model has this name.
         BadText, BadTag: a text or tag cannot be kept.
     """
-    return _create(
-        project,
-        check_model_name(model),
-        content,
-        {"run": run, "source": source, "run_link": run_link, "model_id": model_id, "description": description},
-        check_tags(tags or {}),
-        metrics=metrics or {},
-        author=author,
-        reason=reason,
-        key=key,
-        make=False,
-    )
+    given = {"run": run, "source": source, "run_link": run_link, "model_id": model_id, "description": description}
+    row = _row(project, check_model_name(model), author or project.actor, given, metrics or {})
+    return _insert(project, _Entry(row, content, check_tags(tags or {})), reason=reason, key=key)
 
 
 def register_prompt(
@@ -126,18 +114,9 @@ def register_prompt(
         BadModelName, BadText, BadTag: the name, the text or a tag cannot be kept.
     """
     marked = check_tags({**(tags or {}), IS_PROMPT: "true", PROMPT_TEXT: text})
-    return _create(
-        project,
-        check_model_name(model),
-        prompt_content(text),
-        {"source": "prompt-template", "description": description},
-        marked,
-        metrics={},
-        author=author,
-        reason=reason,
-        key=key,
-        make=True,
-    )
+    given = {"source": "prompt-template", "description": description}
+    row = _row(project, check_model_name(model), author or project.actor, given, {})
+    return _insert(project, _Entry(row, prompt_content(text), marked, make=True), reason=reason, key=key)
 
 
 def register_reference(
@@ -156,39 +135,10 @@ def register_reference(
     Raises:
         BadModelName, BadText, BadTag: the name, a text or a tag cannot be kept.
     """
-    return _create(
-        project,
-        check_model_name(model),
-        reference_content(project, reference),
-        {"source": f"{reference.provider}:{reference.id}", "description": description},
-        check_tags(tags or {}),
-        metrics={},
-        author=author,
-        reason=reason,
-        key=key,
-        make=True,
-    )
-
-
-def _create(
-    project: Project,
-    model: str,
-    content: Content,
-    given: Mapping[str, str],
-    tags: Mapping[str, str],
-    *,
-    metrics: Mapping[str, float],
-    author: str,
-    reason: str,
-    key: str | None,
-    make: bool,
-) -> ModelVersion:
-    check_text(given.get("description", ""), "description", LONGEST_DESCRIPTION)
-    for field in ("run", "source", "run_link", "model_id"):
-        check_text(given.get(field, ""), field, LONGEST_SOURCE)
-    scores = encode({name: float(value) for name, value in metrics.items()}).decode()
-    row = _row(project, model, author or project.actor, {**given, "metrics": scores})
-    return _insert(project, row, content, tags, once=False, make=make, told={}, reason=reason, key=key)
+    given = {"source": f"{reference.provider}:{reference.id}", "description": description}
+    row = _row(project, check_model_name(model), author or project.actor, given, {})
+    entry = _Entry(row, reference_content(project, reference), check_tags(tags or {}), make=True)
+    return _insert(project, entry, reason=reason, key=key)
 
 
 def copy_into(
@@ -207,60 +157,74 @@ def copy_into(
         origin: of this or another project; its author stays the author.
         told: where it came from, for the event.
     """
-    names = ("run", "execution", "commit", "source", "run_link", "model_id", "description")
-    scores = encode(origin.metrics).decode()
-    given = {name: getattr(origin, name) for name in names}
-    row = _row(project, check_model_name(model), origin.author, {**given, "metrics": scores})
+    given = {name: getattr(origin, name) for name in _GIVEN}
+    row = _row(project, check_model_name(model), origin.author, given, origin.metrics)
     spoken = {"copied_from": dict(told), "copied_by": actor}
-    return _insert(
-        project, row, content, origin.tags, once=True, make=True, told=spoken, reason=reason, key=None, actor=actor
-    )
+    entry = _Entry(row, content, origin.tags, once=True, make=True, told=spoken)
+    return _insert(project, entry, reason=reason, key=None, actor=actor)
 
 
-def _row(project: Project, model: str, author: str, given: Mapping[str, str]) -> Row:
-    now = project.clock.now()
-    empty = dict.fromkeys(
-        ("run", "execution", "commit", "source", "run_link", "model_id", "description", "successor", "status_message"),
-        "",
-    )
-    row = {**empty, **given, "model": model, "author": author, "stage": "registered", "status": "READY"}
-    return {**row, "created_at": now, "updated_at": now}
+_GIVEN = ("run", "execution", "commit", "source", "run_link", "model_id", "description")
 
 
-def _find_registered(project: Project, model: str, content: Content | None, key: str | None) -> int | None:
-    event = project.ledger.find(key) if key is not None else None
-    if event is not None:
-        return model_of(event.subject)[1]
-    if content is None:
-        return None
-    with project.database.reading() as connection:
-        row = store.row_of_digest(connection, model, content.kind, content.digest)
-    return None if row is None else int(row["version"])
+@dataclass(frozen=True)
+class _Entry:
+    """What is to get the next number.
+
+    Attributes:
+        row: of the version, without its number and its content.
+        once: the same content is not numbered twice.
+        make: the model is made when it is not there.
+        told: what the event says besides.
+    """
+
+    row: Row
+    content: Content
+    tags: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
+    make: bool = False
+    told: Row = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        return str(self.row["model"])
+
+
+def _row(project: Project, model: str, author: str, given: Mapping[str, str], metrics: Mapping[str, float]) -> Row:
+    """A version's row without number and content. Raises: BadText: a text of it cannot be kept."""
+    for name, text in {**given, "author": author}.items():
+        check_text(text, name, LONGEST_DESCRIPTION if name == "description" else LONGEST_SOURCE)
+    now, scores = project.clock.now(), {name: float(value) for name, value in metrics.items()}
+    return {
+        **dict.fromkeys((*_GIVEN, "successor", "status_message"), ""),
+        **given,
+        "model": model,
+        "author": author,
+        "metrics": encode(scores).decode(),
+        "stage": "registered",
+        "status": "READY",
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 class _Overtaken(Exception):
     """Another process wrote first; look again."""
 
 
-def _insert(
-    project: Project,
-    row: Row,
-    content: Content,
-    tags: Mapping[str, str],
-    *,
-    once: bool,
-    make: bool,
-    told: Row,
-    reason: str,
-    key: str | None,
-    actor: str = "",
-) -> ModelVersion:
-    """Write a version under the number that is next by then; with `once`, a rival that wrote the same first wins."""
-    twin = content if once else None
-    model, filled = row["model"], {**row, "kind": content.kind, "digest": content.digest}
-    spoken = {**told, "description": tell(project, row["description"]), "tags": tell_tags(project, tags)}
-    number = _next(project, model)
+def _insert(project: Project, entry: _Entry, *, reason: str, key: str | None, actor: str = "") -> ModelVersion:
+    """Write a version under the number that is next by then; who wrote the same before, or under this key, wins."""
+    row, model = entry.row, entry.model
+    spoken = {
+        **entry.told,
+        "description": tell(project, row["description"]),
+        "tags": tell_tags(project, entry.tags),
+    }
     while True:
+        existing = _existing(project, entry, key)
+        if existing is not None:
+            return version(project, model, existing)
+        number = _next(project, model)
         try:
             with project.ledger.transaction(
                 "registry.version_registered",
@@ -270,32 +234,59 @@ def _insert(
                 key=key,
                 data=spoken,
             ) as tx:
-                if store.next_version(tx.connection, model) != number or (
-                    twin and store.row_of_digest(tx.connection, model, twin.kind, twin.digest)
-                ):
+                if store.next_version(tx.connection, model) != number or _twin(tx.connection, entry):
                     raise _Overtaken
-                _write(project, tx, {**filled, "version": number}, content, tags, make=make)
+                _write(project, tx, entry, number)
         except (_Overtaken, AlreadyDone):
-            existing = _find_registered(project, model, twin, key)
-            if existing is not None:
-                return version(project, model, existing)
-            number = _next(project, model)
-        else:
-            return version(project, model, number)
+            continue
+        return version(project, model, number)
 
 
-def _write(
-    project: Project, tx: Transaction, row: Row, content: Content, tags: Mapping[str, str], *, make: bool
-) -> None:
-    model, number = row["model"], row["version"]
+def _existing(project: Project, entry: _Entry, key: str | None) -> int | None:
+    """The version that was registered under this key, or that has this content, if it is to be there once.
+
+    Raises:
+        AlreadyDone: the key was used for something else.
+    """
+    event = project.ledger.find(key) if key is not None else None
+    if event is not None:
+        return _keyed(event, entry.model)
+    with project.database.reading() as connection:
+        twin = _twin(connection, entry)
+    if twin is not None:
+        _log.warning("model %s has %s already, as version %s", entry.model, short(entry.content.digest), twin)
+    return twin
+
+
+def _keyed(event: Event, model: str) -> int:
+    name, number = model_of(event.subject) if event.kind == "registry.version_registered" else ("", None)
+    if number is None or name != model:
+        raise AlreadyDone(
+            f"The key {event.key!r} was used for {event.kind} of {event.subject}.",
+            why="A key stands for one thing done; this would be another.",
+            fix="Choose another key.",
+        )
+    return number
+
+
+def _twin(connection: Connection, entry: _Entry) -> int | None:
+    """The version that has this very content, when it is not to be numbered twice."""
+    if not entry.once:
+        return None
+    row = store.row_of_digest(connection, entry.model, entry.content.kind, entry.content.digest)
+    return None if row is None else int(row["version"])
+
+
+def _write(project: Project, tx: Transaction, entry: _Entry, number: int) -> None:
+    model, content = entry.model, entry.content
+    row = {**entry.row, "kind": content.kind, "digest": content.digest, "version": number}
     prompt = content.kind == "prompt"
-    made = make and ensure_model(project, tx, model, owner=row["author"], prompt=prompt)
-    known = store.model_row(tx.connection, model)
-    if known is None:
+    made = entry.make and ensure_model(project, tx, model, owner=row["author"], prompt=prompt)
+    if store.model_row(tx.connection, model) is None:
         raise unknown_model(tx.connection, model)
     tx.insert(VERSIONS, row)
     tx.put(NUMBERS, {"model": model, "last": number})
-    for key, value in tags.items():
+    for key, value in entry.tags.items():
         tx.insert(VERSION_TAGS, {"model": model, "version": number, **store.tag_row(key, value)})
     if not made:
         tx.update(MODELS, {"name": model}, {"updated_at": row["updated_at"]})
@@ -306,14 +297,14 @@ def _write(
 def _note_origin(tx: Transaction, ref: str, row: Row, content: Content) -> None:
     for source, target, kind in content.edges:
         tx.edge(source, target or ref, kind)
-    for field, noun, kind in (
+    for name, noun, kind in (
         ("run", "run", "produced"),
         ("model_id", "logged-model", "produced"),
         ("execution", "execution", "produced"),
         ("commit", "commit", "trained_on"),
     ):
-        if row[field]:
-            tx.edge(make_ref(noun, row[field]), ref, kind)
+        if row[name]:
+            tx.edge(make_ref(noun, row[name]), ref, kind)
     names = ("kind", "digest", "run", "execution", "commit", "source", "model_id")
     tx.data.update({name: row[name] for name in names})
     tx.data["metrics"] = decode(row["metrics"], dict[str, float | None])

@@ -2,134 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from bucle.ground.ledger import Transaction
 from bucle.ground.project import Project
 from bucle.line.registry import store
-from bucle.line.registry.alias import set_alias
-from bucle.line.registry.errors import ModelExists, ModelInUse, NameTaken
+from bucle.line.registry.alias import hand_over
+from bucle.line.registry.errors import ModelExists, NameTaken
+from bucle.line.registry.guard import UNGUARDED, Guard
 from bucle.line.registry.model import Model, model
 from bucle.line.registry.name import check_model_name, model_ref
 from bucle.line.registry.tables import ALIASES, MODEL_TAGS, MODELS, NUMBERS, VERSION_TAGS, VERSIONS
 from bucle.line.registry.tag import tell, tell_tags
-from bucle.line.registry.version import unknown_model, unknown_version, version
+from bucle.line.registry.version import unknown_model, unknown_version
 
-__all__ = ["InUse", "check_unused", "delete_model", "delete_version", "rename_model"]
-
-InUse = Callable[[str, int | None], str]
-"""Why a version, or with None any version of a model, cannot go now, e.g. because it answers traffic; empty when it
-can. Later rooms know; they pass it in."""
+__all__ = ["delete_model", "delete_version", "rename_model"]
 
 
 def delete_version(
-    project: Project, model: str, number: int, *, actor: str = "", reason: str = "", in_use: InUse | None = None
+    project: Project, model: str, number: int, *, actor: str = "", reason: str = "", guard: Guard = UNGUARDED
 ) -> None:
-    """Take a version away, and the aliases that name it. The ledger tells what it was; its blobs stay.
+    """Take a version away, and the aliases that name it by then. The ledger tells what it was; its blobs stay.
 
+    Args:
+        guard: is asked before it goes.
     Raises:
         NoSuchModel, NoSuchVersion: there is no such version.
-        ModelInUse: it answers traffic.
     """
-    found, who = version(project, model, number), actor or project.actor
-    check_unused(in_use, model, number)
-    _drop_aliases(project, model, found.aliases, who, reason or "its version is deleted")
     with project.ledger.transaction(
-        "registry.version_deleted", subject=model_ref(model, number), actor=who, reason=reason
+        "registry.version_deleted", subject=model_ref(model, number), actor=actor or project.actor, reason=reason
     ) as tx:
         row = store.version_row(tx.connection, model, number)
         if row is None:
             raise unknown_version(tx.connection, model, number)
-        _refuse_named(store.aliases_of_version(tx.connection, model, number), found.ref)
-        tx.delete_all(VERSION_TAGS, {"model": model, "version": number})
-        tx.delete(VERSIONS, {"model": model, "version": number})
+        guard.removal(tx.connection, model, number)
+        held = dict.fromkeys(store.aliases_of_version(tx.connection, model, number), number)
+        tags = store.version_tags(tx.connection, model, number)
         names = ("kind", "digest", "stage", "run", "source", "author", "description")
         tx.data.update({name: tell(project, row[name]) for name in names})
-        tx.data["tags"] = tell_tags(project, found.tags)
+        tx.data.update({"tags": tell_tags(project, tags), "prompt": row["kind"] == "prompt"})
+        tx.data["aliases"] = hand_over(tx, model, held, None)
+        tx.delete_all(VERSION_TAGS, {"model": model, "version": number})
+        tx.delete(VERSIONS, {"model": model, "version": number})
         tx.update(MODELS, {"name": model}, {"updated_at": project.clock.now()})
 
 
-def delete_model(
-    project: Project, name: str, *, actor: str = "", reason: str = "", in_use: InUse | None = None
-) -> None:
+def delete_model(project: Project, name: str, *, actor: str = "", reason: str = "", guard: Guard = UNGUARDED) -> None:
     """Take a model away with all its versions. Registered again, its numbers go on where they ended.
 
+    Args:
+        guard: is asked before it goes.
     Raises:
         NoSuchModel: no model has this name.
-        ModelInUse: one of its versions answers traffic.
     """
-    found, who = model(project, name), actor or project.actor
-    check_unused(in_use, name, None)
-    _drop_aliases(project, name, tuple(found.aliases), who, reason or "its model is deleted")
-    with project.ledger.transaction("registry.model_deleted", subject=found.ref, actor=who, reason=reason) as tx:
+    with project.ledger.transaction(
+        "registry.model_deleted", subject=model_ref(name), actor=actor or project.actor, reason=reason
+    ) as tx:
         row = store.model_row(tx.connection, name)
         if row is None:
             raise unknown_model(tx.connection, name)
-        _refuse_named(tuple(store.aliases_of_models(tx.connection, (name,)).get(name, {})), found.ref)
-        rows = store.rows_of_model(tx.connection, name)
+        guard.removal(tx.connection, name, None)
+        held = store.aliases_of_models(tx.connection, (name,)).get(name, {})
+        tags, rows = store.model_tags(tx.connection, name), store.rows_of_model(tx.connection, name)
+        tx.data["versions"] = {str(one["version"]): one["digest"] for one in rows}
+        tx.data.update({"prompt": row["kind"] == "prompt", "description": tell(project, row["description"])})
+        tx.data.update({"owner": row["owner"], "tags": tell_tags(project, tags)})
+        tx.data["aliases"] = hand_over(tx, name, held, None)
         for table in (VERSION_TAGS, VERSIONS, MODEL_TAGS):
             tx.delete_all(table, {"model": name})
         tx.delete(MODELS, {"name": name})
-        tx.data["versions"] = {str(one["version"]): one["digest"] for one in rows}
-        tx.data.update({"prompt": row["kind"] == "prompt", "description": tell(project, row["description"])})
-        tx.data.update({"owner": row["owner"], "tags": tell_tags(project, found.tags)})
 
 
 def rename_model(
-    project: Project, name: str, to: str, *, actor: str = "", reason: str = "", in_use: InUse | None = None
+    project: Project, name: str, to: str, *, actor: str = "", reason: str = "", guard: Guard = UNGUARDED
 ) -> Model:
     """Call a model, its versions and aliases otherwise. Verdicts and approvals stay with the old name: judge anew.
 
+    Args:
+        guard: is asked before the old name goes.
     Raises:
         NoSuchModel: no model has this name.
         BadModelName: none can have the new one.
         ModelExists: another model has it.
         NameTaken: versions were once registered under it.
-        ModelInUse: a version answers traffic under the old name.
     """
     check_model_name(to)
     if to == name:
         return model(project, name)
-    check_unused(in_use, name, None)
     with project.ledger.transaction(
         "registry.model_renamed", subject=model_ref(to), actor=actor or project.actor, reason=reason
     ) as tx:
         if store.model_row(tx.connection, name) is None:
             raise unknown_model(tx.connection, name)
         _check_free(tx, to)
+        guard.removal(tx.connection, name, None)
         _move_rows(project, tx, name, to)
         tx.data.update({"from": name, "to": to})
         tx.edge(model_ref(name), model_ref(to), "renamed")
     return model(project, to)
-
-
-def check_unused(in_use: InUse | None, model: str, number: int | None) -> None:
-    """Raises: ModelInUse: somebody says it cannot go now."""
-    why = in_use(model, number) if in_use is not None else ""
-    if why:
-        name = model if number is None else f"{model}@{number}"
-        raise ModelInUse(
-            f"{name} is in use.",
-            why=why,
-            fix=f"Give the traffic to another version first: bucle deploy roll ENDPOINT {model}@VERSION",
-            at=name,
-        )
-
-
-def _drop_aliases(project: Project, model: str, aliases: tuple[str, ...], actor: str, reason: str) -> None:
-    """Each alias as an event of its own: whoever follows it, like the loop, sees it go."""
-    for alias in aliases:
-        set_alias(project, model, alias, None, actor=actor, reason=reason)
-
-
-def _refuse_named(aliases: tuple[str, ...], ref: str) -> None:
-    if aliases:
-        raise ModelInUse(
-            f"{ref} was given the alias {aliases[0]!r} just now.",
-            why="Somebody else is working with it.",
-            fix="Ask them; then repeat.",
-            at=ref,
-        )
 
 
 def _check_free(tx: Transaction, to: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -13,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from bucle.ground.core import BadFilter, Clause, Field, Grammar, Order, parse_filter, parse_order, to_micros
 from bucle.ground.project import Project
-from bucle.ground.store import Instant
+from bucle.ground.store import Instant, like
 from bucle.line.registry.model import Model, read_models
 from bucle.line.registry.tables import HEAD, MODEL_TAGS, MODELS, VERSION_TAGS, VERSIONS
 from bucle.line.registry.tag import IS_PROMPT
@@ -242,7 +241,7 @@ def _compared(project: Project, column: sa.ColumnElement[Any], clause: Clause) -
         listed = list(value) if isinstance(value, tuple) else [value]
         return column.in_(listed) if clause.op == "IN" else column.not_in(listed)
     if clause.op in ("LIKE", "ILIKE"):
-        return _like(project, column, str(value), fold=clause.op == "ILIKE")
+        return like(column, str(value), is_sqlite=project.database.is_sqlite, any_case=clause.op == "ILIKE")
     if isinstance(value, int):
         bounded = max(min(value, _GREATEST), -_GREATEST)
         return _OPERATORS[clause.op](column, sa.literal(bounded, sa.BigInteger))
@@ -265,14 +264,3 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], sa.ColumnElement[bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
-
-
-def _like(project: Project, column: sa.ColumnElement[Any], pattern: str, *, fold: bool) -> sa.ColumnElement[bool]:
-    """`%` stands for anything, `_` for one character, nothing else is special, in both databases."""
-    if fold:
-        column, pattern = sa.func.lower(column), pattern.lower()
-    if project.database.is_sqlite:
-        # LIKE of SQLite does not tell capitals apart; GLOB does.
-        quoted = re.sub(r"([*?\[])", r"[\1]", pattern)
-        return column.op("GLOB", is_comparison=True)(quoted.replace("%", "*").replace("_", "?"))
-    return column.like(pattern.replace("\\", "\\\\"))

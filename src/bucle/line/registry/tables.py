@@ -121,6 +121,8 @@ DELIVERIES = sa.Table(
     sa.Column("delivered", sa.BigInteger, nullable=False),
     sa.Column("dropped", sa.BigInteger, nullable=False),
     sa.Column("problem", sa.Text, nullable=False),
+    sa.Column("told", sa.Integer, nullable=False, server_default="0"),
     info={"volatile": True},
 )
-"""How far each webhook has come: every event up to `seq` is delivered or given up; `attempts` were made at the next."""
+"""How far each webhook has come: every event up to `seq` is delivered or given up, and of the one after it so many
+messages as `told` says; `attempts` were made at the next."""

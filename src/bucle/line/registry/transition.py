@@ -9,6 +9,7 @@ from typing import Any
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.line.registry import store
+from bucle.line.registry.guard import UNGUARDED, Guard
 from bucle.line.registry.name import model_ref
 from bucle.line.registry.stage import Stage, check_transition, way
 from bucle.line.registry.tables import MODELS, VERSIONS
@@ -21,10 +22,20 @@ Way = Callable[[str], tuple[Stage, ...]]
 
 
 def transition(
-    project: Project, model: str, version: int, stage: str, *, actor: str, reason: str, key: str | None = None
+    project: Project,
+    model: str,
+    version: int,
+    stage: str,
+    *,
+    actor: str,
+    reason: str,
+    key: str | None = None,
+    guard: Guard = UNGUARDED,
 ) -> ModelVersion:
     """Move a version to a neighbouring stage. To the stage it is in: nothing happens.
 
+    Args:
+        guard: is asked before the version moves.
     Raises:
         NoSuchModel, NoSuchVersion: there is no such version.
         IllegalTransition: it cannot go there from where it is.
@@ -33,7 +44,9 @@ def transition(
     def step(now: str) -> tuple[Stage, ...]:
         return (check_transition(model_ref(model, version), now, stage),)
 
-    return _moved(project, (model, version), stage, step, archive=False, actor=actor, reason=reason, key=key)
+    return _moved(
+        project, (model, version), stage, step, archive=False, guard=guard, actor=actor, reason=reason, key=key
+    )
 
 
 def move(
@@ -46,11 +59,13 @@ def move(
     reason: str,
     archive_others: bool = False,
     key: str | None = None,
+    guard: Guard = UNGUARDED,
 ) -> ModelVersion:
     """Move a version to any stage by the shortest legal way, as one event that names the stages passed.
 
     Args:
         archive_others: what else is in that stage goes to the archive, in the same moment.
+        guard: is asked for each version that moves, before any does.
     Raises:
         NoSuchModel, NoSuchVersion: there is no such version.
         IllegalTransition: there is no such stage.
@@ -60,7 +75,9 @@ def move(
         return way(now, stage) or (check_transition(model_ref(model, version), now, stage),)
 
     target = (model, version)
-    return _moved(project, target, stage, steps, archive=archive_others, actor=actor, reason=reason, key=key)
+    return _moved(
+        project, target, stage, steps, archive=archive_others, guard=guard, actor=actor, reason=reason, key=key
+    )
 
 
 def _moved(
@@ -70,6 +87,7 @@ def _moved(
     way_from: Way,
     *,
     archive: bool,
+    guard: Guard,
     actor: str,
     reason: str,
     key: str | None,
@@ -84,11 +102,16 @@ def _moved(
         row = store.version_row(tx.connection, model, number)
         if row is None:
             raise unknown_version(tx.connection, model, number)
-        others = [one for one in store.versions_in_stage(tx.connection, model, stage) if one != number]
-        if row["stage"] == stage and not (archive and others):
+        others = [one for one in store.versions_in_stage(tx.connection, model, stage) if archive and one != number]
+        stages = () if row["stage"] == stage else way_from(row["stage"])
+        if not (stages or others):
             raise _Unchanged
-        _write(project, tx, row, () if row["stage"] == stage else way_from(row["stage"]))
-        if archive and others:
+        if stages:
+            guard.stage(tx.connection, model, number, stage)
+        for other in others:
+            guard.stage(tx.connection, model, other, "archived")
+        _write(project, tx, row, stages)
+        if others:
             _archive(project, tx, model, others)
     return version(project, model, number)
 

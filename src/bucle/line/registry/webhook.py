@@ -11,13 +11,14 @@ from typing import Any, Literal
 from bucle.ground.core import Record, ServerSection, decode, encode, from_micros, make_ref, suggest, to_micros
 from bucle.ground.ledger import Transaction
 from bucle.ground.project import Project
+from bucle.ground.store import Lease, fence
 from bucle.line.registry import store
 from bucle.line.registry.address import check_url
 from bucle.line.registry.errors import BadWebhook, NoSuchWebhook
 from bucle.line.registry.name import check_text
 from bucle.line.registry.secret import seal, unseal
 from bucle.line.registry.tables import WEBHOOKS
-from bucle.line.tracking import Page, check_limit, make_token, read_token
+from bucle.line.tracking import BadToken, Page, check_limit, make_token, read_token
 
 __all__ = [
     "HOOKS",
@@ -96,6 +97,7 @@ class Delivery(Record, frozen=True):
         delivered: how many were, in all.
         dropped: how many were given up.
         problem: why the last attempt failed; empty when it did not.
+        told: so many messages of the event that comes next are done with; one event may be several.
     """
 
     webhook: str
@@ -105,6 +107,7 @@ class Delivery(Record, frozen=True):
     delivered: int
     dropped: int
     problem: str
+    told: int = 0
 
 
 def create_webhook(
@@ -169,8 +172,7 @@ def webhooks(project: Project, *, limit: int = 100, token: str = "") -> Page[Web
     check_limit(limit, MOST_WEBHOOKS)
     before = None
     if token:
-        at, webhook = read_token(token, "webhooks", 2)
-        before = (from_micros(int(at or 0)), str(webhook))
+        before = _before(token)
     with project.database.reading() as connection:
         rows = store.webhook_rows(connection, before=before, limit=limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
@@ -249,18 +251,41 @@ def deliveries(project: Project) -> dict[str, Delivery]:
         return {id_: Delivery(**row) for id_, row in store.delivery_rows(connection).items()}
 
 
-def note_delivery(project: Project, delivery: Delivery) -> None:
-    """Keep how far a webhook has been told."""
+def note_delivery(project: Project, delivery: Delivery, lease: Lease | None = None) -> None:
+    """Keep how far a webhook has been told.
+
+    Args:
+        lease: under which it was told; None when nobody else can be telling.
+    Raises:
+        LeaseLost: another process tells now; nothing was kept.
+    """
     row = {name: getattr(delivery, name) for name in Delivery.__struct_fields__}
     with project.database.writing() as connection:
+        if lease is not None:
+            fence(connection, lease)
         if store.webhook_row(connection, delivery.webhook) is not None:
             store.put_delivery(connection, row)
 
 
+def _before(token: str) -> tuple[datetime, str]:
+    """The last webhook of the page before."""
+    at, id_ = read_token(token, "webhooks", 2)
+    try:
+        return from_micros(int(at or 0)), str(id_)
+    except (ValueError, OverflowError) as error:
+        raise BadToken(
+            f"{token[:40]!r} is no page token of ours.",
+            why="It was made up.",
+            fix="Begin again without it.",
+            at="token",
+        ) from error
+
+
 def _begin_here(project: Project, tx: Transaction, id_: str) -> None:
     """A webhook is told of what comes after this very event."""
-    fresh = {"seq": tx.seq, "attempts": 0, "due_at": project.clock.now(), "delivered": 0, "dropped": 0, "problem": ""}
-    store.put_delivery(tx.connection, {"webhook": id_, **fresh})
+    none = dict.fromkeys(("attempts", "delivered", "dropped", "told"), 0)
+    fresh = {"webhook": id_, "seq": tx.seq, "due_at": project.clock.now(), "problem": "", **none}
+    store.put_delivery(tx.connection, fresh)
 
 
 def _webhook_of(row: dict[str, Any]) -> Webhook:

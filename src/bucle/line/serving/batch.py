@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import polars as pl
 from numpy.typing import NDArray
 
 from bucle.ground.core import suggest
 from bucle.line import registry
 from bucle.line.serving.errors import BadInput, ModelFailed
-from bucle.line.serving.model import score_of, session_options
+from bucle.line.serving.model import runtime, score_of, session_options
 from bucle.line.serving.schema import Tensor, schema_of
 
 __all__ = ["score"]
@@ -34,7 +33,7 @@ def score(folder: Path, frame: pl.DataFrame) -> NDArray[np.float64]:
     Cost: one session; runs in batches of 4,096 rows.
     """
     package = registry.read_package(folder)
-    session = onnxruntime.InferenceSession(
+    session = runtime().InferenceSession(
         str(folder / registry.MODEL), session_options(), providers=["CPUExecutionProvider"]
     )
     schema = schema_of(package, [Tensor.of(node) for node in session.get_inputs()])

@@ -18,13 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import onnxruntime
-
 from bucle.ground.core import BucleError, Clock, suggest
 from bucle.line.serving.config import ServingSection
 from bucle.line.serving.errors import ModelFailed, NotReady, UnknownModel
 from bucle.line.serving.metrics import Metrics
-from bucle.line.serving.model import Enrich, Model, Outcome, load_model
+from bucle.line.serving.model import Enrich, Model, Outcome, load_model, runtime
 from bucle.line.serving.request import Request
 from bucle.line.serving.route import CHAMPION, Arm, Routes, load_routes, pick
 from bucle.line.serving.segment import Prediction, PredictionLog
@@ -256,7 +254,7 @@ class Endpoint:
 
     async def _limited(self, model: Model, request: Request) -> Outcome:
         """Run on the trials' threads within the time limit; a run over it is ended."""
-        options = onnxruntime.RunOptions()
+        options = runtime().RunOptions()
         run: Callable[..., Outcome] = model.run
         running = asyncio.get_running_loop().run_in_executor(self._trials, run, request, options)
         limit = self.settings.trial_timeout_s

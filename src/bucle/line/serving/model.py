@@ -7,10 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 import polars as pl
 from numpy.typing import NDArray
 
@@ -20,7 +19,10 @@ from bucle.line.serving.errors import EnrichMissing, ModelFailed
 from bucle.line.serving.request import Request
 from bucle.line.serving.schema import Tensor, schema_of
 
-__all__ = ["Enrich", "Model", "Outcome", "load_model"]
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["Enrich", "Model", "Outcome", "load_model", "runtime"]
 
 Enrich = Callable[[pl.DataFrame, Package], pl.DataFrame]
 """Adds the columns of a package's feature views to a request.
@@ -151,7 +153,7 @@ def load_model(folder: Path, enrich: Enrich | None = None) -> Model:
             fix="Start it with `bucle serve`, or pass --enrich MODULE:FUNCTION.",
         )
     try:
-        session = onnxruntime.InferenceSession(
+        session = runtime().InferenceSession(
             str(folder / registry.MODEL), session_options(), providers=["CPUExecutionProvider"]
         )
     except Exception as error:
@@ -173,12 +175,19 @@ def score_of(outputs: list[tuple[str, str]]) -> str | None:
     return next((name for name, kind in outputs if kind == "f"), None)
 
 
+def runtime() -> Any:
+    """onnxruntime, loaded when it is first needed: 20 MB that a server without an endpoint can do without."""
+    import onnxruntime  # noqa: PLC0415
+
+    return onnxruntime
+
+
 def session_options() -> onnxruntime.SessionOptions:
     """One thread, so that the same row has the same bits in every batch and on every machine of a kind."""
-    options = onnxruntime.SessionOptions()
+    options = runtime().SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.execution_mode = runtime().ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
     return options
 
@@ -191,7 +200,7 @@ def _warm_up(model: Model, session: onnxruntime.InferenceSession) -> None:
         feeds[tensor.name] = (
             np.full(shape, "", dtype=object) if tensor.dtype.kind == "O" else np.zeros(shape, tensor.dtype)
         )
-    options = onnxruntime.RunOptions()
+    options = runtime().RunOptions()
     limit = threading.Timer(_WARM_UP_S, setattr, (options, "terminate", True))
     limit.start()
     started = time.perf_counter()

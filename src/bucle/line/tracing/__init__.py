@@ -13,7 +13,7 @@ from bucle.line.tracing.errors import BadAssessment, BadTrace, NoSuchAssessment,
 from bucle.line.tracing.figure import MOST_FIGURES, Aggregation, TraceFigure, trace_figures
 from bucle.line.tracing.log import log_spans, log_trace, write_spans, write_trace
 from bucle.line.tracing.search import Correlation, correlation, count_traces, search_traces
-from bucle.line.tracing.span import Span, SpanEvent, SpanLink, SpanStatus, storable
+from bucle.line.tracing.span import Span, SpanEvent, SpanLink, SpanStatus, check_span, storable
 from bucle.line.tracing.trace import (
     Trace,
     TraceState,
@@ -47,6 +47,7 @@ __all__ = [
     "TraceState",
     "assessment",
     "change_trace",
+    "check_span",
     "correlation",
     "count_traces",
     "delete_assessment",

@@ -19,6 +19,7 @@ __all__ = [
     "SpanEvent",
     "SpanLink",
     "SpanStatus",
+    "check_span",
     "check_trace_id",
     "span_of_row",
     "span_row",
@@ -132,20 +133,9 @@ def span_row(span: Span) -> dict[str, Any]:
     """The row of `spans` that keeps a span, without its trace's place.
 
     Raises:
-        BadTrace: an id or an instant cannot be, or it is larger than `LARGEST_SPAN`.
+        BadTrace: an id, an instant or a value cannot be, or it is larger than `LARGEST_SPAN`.
     """
-    check_trace_id(span.trace_id)
-    _check(span)
-    rest = _JSON.encode(_Rest(message=span.message, events=span.events, links=span.links)).decode()
-    attributes = _JSON.encode(span.attributes).decode()
-    size = len(rest) + len(attributes)
-    if size > LARGEST_SPAN:
-        raise BadTrace(
-            f"Span {span.id} ({span.name[:60]!r}) holds {size:,} characters.",
-            why=f"A span holds {LARGEST_SPAN:,} at most.",
-            fix="Log what is large as an artifact and keep its name in the span.",
-            at="spans",
-        )
+    rest, attributes, size = _checked(span)
     return {
         "id": span.id,
         "parent": span.parent,
@@ -162,6 +152,11 @@ def span_row(span: Span) -> dict[str, Any]:
         "rest": rest,
         "attributes": attributes,
     }
+
+
+def check_span(span: Span) -> None:
+    """Whether a span can be kept; raises as `span_row`. Cost: it is encoded, as `span_row` does."""
+    _checked(span)
 
 
 def span_of_row(trace_id: str, row: Any) -> Span:
@@ -220,6 +215,31 @@ def _topmost(spans: Mapping[str, tuple[str, Mapping[str, float]]], names: tuple[
             found.append(usage)
         ahead += [(child, is_told or tells) for child in children[id_]]
     return found
+
+
+def _checked(span: Span) -> tuple[str, str, int]:
+    """What of a span is kept as JSON, and how many characters that is."""
+    check_trace_id(span.trace_id)
+    _check(span)
+    try:
+        rest = _JSON.encode(_Rest(message=span.message, events=span.events, links=span.links)).decode()
+        attributes = _JSON.encode(span.attributes).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadTrace(
+            f"Span {span.id} ({span.name[:60]!r}) cannot be written as JSON: {str(error)[:120]}.",
+            why="A number has 64 bits at most, a text whole characters, and nothing is nested too deeply.",
+            fix="Send such values as texts.",
+            at="spans",
+        ) from error
+    size = len(rest) + len(attributes)
+    if size > LARGEST_SPAN:
+        raise BadTrace(
+            f"Span {span.id} ({span.name[:60]!r}) holds {size:,} characters.",
+            why=f"A span holds {LARGEST_SPAN:,} at most.",
+            fix="Log what is large as an artifact and keep its name in the span.",
+            at="spans",
+        )
+    return rest, attributes, size
 
 
 def _check(span: Span) -> None:

@@ -56,6 +56,7 @@ from bucle.line.tracking.experiment import (
     set_experiment_tag,
 )
 from bucle.line.tracking.fold import FULL, LONG_TAIL, fold
+from bucle.line.tracking.form import Form
 from bucle.line.tracking.integrity import verify_artifacts
 from bucle.line.tracking.live import LiveRun, start
 from bucle.line.tracking.log import (
@@ -103,9 +104,10 @@ from bucle.line.tracking.page import Key, Page, beyond, check_limit, make_token,
 from bucle.line.tracking.point import Point
 from bucle.line.tracking.run import Circumstances, Run, Status, run, run_by_id, runs, runs_by_ids
 from bucle.line.tracking.run_input import Dataset, ModelUse
-from bucle.line.tracking.seal import seal, verify_runs
-from bucle.line.tracking.search import count_runs, search_runs
+from bucle.line.tracking.seal import seal
+from bucle.line.tracking.search import count_runs, search_forms, search_runs
 from bucle.line.tracking.text import LONGEST_PARAM, LONGEST_TAG, check_key, check_text, check_texts
+from bucle.line.tracking.verify import verify_runs
 from bucle.line.tracking.whole import WholeRun, adopt_runs, gather_curves, whole_runs
 from bucle.line.tracking.writes import (
     create_work,
@@ -140,6 +142,7 @@ __all__ = [
     "Experiment",
     "ExperimentDeleted",
     "ExperimentExists",
+    "Form",
     "GitFailed",
     "Key",
     "Lifecycle",
@@ -238,6 +241,7 @@ __all__ = [
     "sampled",
     "seal",
     "search_experiments",
+    "search_forms",
     "search_logged_models",
     "search_runs",
     "set_experiment_tag",

@@ -90,7 +90,7 @@ def artifact_work(
             row = {"owner": owner, "path": path, "digest": digest, "size": size, "at": now}
             store.PUT_ARTIFACT.run(connection, row)
         if run is not None:
-            unseal(connection, run)
+            unseal(project, connection, run, "Files were kept.")
 
     return work
 
@@ -171,7 +171,7 @@ def delete_artifacts(project: Project, owner: str, path: str = "") -> int:
         where = [_within(f"{path}/") | (ARTIFACTS.c.path == path)] if path else []
         gone = connection.execute(sa.delete(ARTIFACTS).where(ARTIFACTS.c.owner == owner, *where)).rowcount
         if run is not None and gone:
-            unseal(connection, run)
+            unseal(project, connection, run, "Files were removed.")
         return gone
 
     return project.database.grouped(work)

@@ -19,7 +19,7 @@ from bucle.ground.store import Work
 from bucle.line.tracking import store
 from bucle.line.tracking.artifact import artifact_work, check_path
 from bucle.line.tracking.code import code_of
-from bucle.line.tracking.errors import BadMetric, RunEnded
+from bucle.line.tracking.errors import BadMetric, RunEnded, RunExists
 from bucle.line.tracking.experiment import ensure_experiment
 from bucle.line.tracking.fold import FULL, LONG_TAIL, fold_runs
 from bucle.line.tracking.log import end_run
@@ -297,8 +297,13 @@ def _begin(project: Project, experiment: str, name: str, key: str | None, about:
     def work(connection: Connection) -> tuple[Circumstances, bool]:
         known = store.LIVE_RUN.first(connection, {"the_id": id_})
         if known is None:
-            create(connection)
-            return about, False
+            try:
+                create(connection)
+                return about, False
+            except RunExists:  # another process began it just now; PostgreSQL shows it from here on
+                known = store.LIVE_RUN.first(connection, {"the_id": id_})
+                if known is None:
+                    raise
         return resume(connection, known[0], decode(known[1], Circumstances, what="run"))
 
     circumstances, done = project.database.grouped(work)

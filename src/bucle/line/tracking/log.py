@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from bucle.ground.core import make_ref
+from msgspec.structs import replace
+from sqlalchemy.engine import Connection
+
+from bucle.ground.core import decode, make_ref, to_micros
 from bucle.ground.project import Project
+from bucle.ground.store import retried
 from bucle.line.tracking import store, writes
 from bucle.line.tracking.chunk import Points
+from bucle.line.tracking.digest import Ahead, read_ahead, up_to_date
+from bucle.line.tracking.fold import fold_runs
 from bucle.line.tracking.point import Point
 from bucle.line.tracking.run import Circumstances, Run, Status, run_by_id
 from bucle.line.tracking.run_input import Dataset, ModelUse
@@ -122,36 +129,59 @@ def end_run(
     ended_at: datetime | None = None,
     error: str = "",
 ) -> None:
-    """Close a run and seal it, with an event of its own; a no-op when it ended so before.
+    """Close a run and seal it, with an event of its own; a no-op when it ended so before and did not change since.
 
     Args:
-        ended_at: now unless given.
+        ended_at: now unless given; when it has ended so before, whenever that was.
         error: why it failed, one sentence.
     Raises:
         NoSuchRun, RunDeleted: it cannot be ended.
     """
+    ahead = _look_ahead(project, run_id)
+    with suppress(_EndedSo):
+        retried(lambda: _end(project, run_id, status, ended_at, error, ahead))
+
+
+class _EndedSo(Exception):
+    """The run has ended so, and is sealed."""
+
+
+def _look_ahead(project: Project, run_id: str) -> Ahead:
+    with project.database.reading() as connection:
+        runs = store.run_numbers(connection, [run_id])
+    return read_ahead(project, runs)
+
+
+def _end(  # noqa: PLR0917
+    project: Project,
+    run_id: str,
+    status: Literal["finished", "failed", "killed"],
+    ended_at: datetime | None,
+    error: str,
+    ahead: Ahead,
+) -> None:
     found = run_by_id(project, run_id, columns=())
-    if found.sealed and found.status == status and found.ended_at == ended_at:
-        return
-    about = Circumstances(
-        inputs=found.inputs,
-        code_commit=found.code_commit,
-        code_diff=found.code_diff,
-        environment=found.environment,
-        lock=found.lock,
-        seed=found.seed,
-        attempt=found.attempt,
-        error=error,
-    )
-    ended_at = ended_at or project.clock.now()
-    closing = writes.update_work(project, run_id, status=status, ended_at=ended_at, circumstances=about)
+    curves: dict[tuple[int, int], list[Any]] = {}
+    runs: list[int] = []
+
+    def close(connection: Connection) -> None:
+        run = writes.open_run(connection, run_id)
+        (row,) = store.run_rows(connection, [run.seq])
+        is_then = ended_at is None or row.ended_at == to_micros(ended_at)
+        if row.sealed is not None and row.status == status and is_then:
+            raise _EndedSo
+        about = replace(decode(row.circumstances, Circumstances, what="run"), error=error)
+        end = ended_at or project.clock.now()
+        writes.update_work(project, run_id, status=status, ended_at=end, circumstances=about)(connection)
+        runs.append(run.seq)
+        curves.update(up_to_date(connection, runs, ahead))
+        fold_runs(connection, runs, ended=True)
+
     kind, subject = f"tracking.run_{status}", make_ref("run", run_id)
-    with project.ledger.transaction(kind, subject=subject, actor=found.actor) as tx:
-        closing(tx.connection)
-        run = writes.open_run(tx.connection, run_id)
-        enter_seals(tx, [run.seq])
+    with project.ledger.transaction(kind, subject=subject, actor=found.actor, first=close) as tx:
+        enter_seals(project, tx, runs, curves)
         tx.data.update({"experiment": found.experiment, "status": status, "attempt": found.attempt})
-        tx.data["metrics"] = store.last_values(tx.connection, run.seq)
+        tx.data["metrics"] = store.last_values(tx.connection, runs[0])
         if error:
             tx.data["error"] = error
 

@@ -194,15 +194,23 @@ def last_points(project: Project, run_ids: Sequence[str], keys: Sequence[str] | 
         run_ids: whole ids.
         keys: only these metrics; None for all.
     """
-    names = names_of(project)
-    numbers = None if keys is None else list(names.numbers(keys).values())
     with project.database.reading() as connection:
         ids = store.ids_by_number(connection, run_ids)
-        rows = store.lasts_of(connection, list(ids), numbers)
-        known = names.names(connection, {row[1] for row in rows})
-    found: dict[str, list[Point]] = {id_: [] for id_ in run_ids}
+        found = last_points_of(project, connection, list(ids), keys)
+    return {**{id_: [] for id_ in run_ids}, **{ids[number]: points for number, points in found.items()}}
+
+
+def last_points_of(
+    project: Project, connection: Connection, runs: Sequence[int], keys: Sequence[str] | None = None
+) -> dict[int, list[Point]]:
+    """As `last_points`, of the runs with these numbers."""
+    names = names_of(project)
+    numbers = None if keys is None else list(names.numbers(keys).values())
+    rows = store.lasts_of(connection, runs, numbers)
+    known = names.names(connection, {row[1] for row in rows})
+    found: dict[int, list[Point]] = {number: [] for number in runs}
     for run, key, value, step, at in rows:
-        found[ids[run]].append(Point(known[key], math.nan if value is None else value, at, step))
+        found[run].append(Point(known[key], math.nan if value is None else value, at, step))
     for one in found.values():
         one.sort(key=lambda point: point.key)
     return found

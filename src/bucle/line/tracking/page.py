@@ -86,7 +86,7 @@ def make_token(question: object, place: Sequence[Plain]) -> str:
         question: all that was asked for; the token fits no other.
         place: plain values.
     """
-    packed = msgspec.msgpack.encode((_mark(question), tuple(place)))
+    packed = msgspec.msgpack.encode((_mark(question, place), tuple(place)))
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
@@ -101,9 +101,16 @@ def read_token(token: str, question: object, length: int) -> tuple[Plain, ...]:
         mark, place = _PLACE.decode(packed)
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
         raise _bad_token(token, "It was cut short or made up.") from error
-    if mark != _mark(question) or len(place) != length:
+    if len(place) != length or not all(map(_is_storable, place)) or mark != _mark(question, place):
         raise _bad_token(token, "It belongs to another search: a token fits the filter and order it came with.")
     return place
+
+
+def _is_storable(value: Plain) -> bool:
+    """Whether a database can compare with it: a number of 64 bits, a text without NUL."""
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 63
+    return not isinstance(value, str) or "\0" not in value
 
 
 def check_limit(limit: int, most: int) -> int:
@@ -122,8 +129,9 @@ def check_limit(limit: int, most: int) -> int:
     return limit
 
 
-def _mark(question: object) -> bytes:
-    return bytes.fromhex(digest_of_value(question)[:16])
+def _mark(question: object, place: Sequence[Plain]) -> bytes:
+    """What ties a place to its question, so that neither is changed by chance."""
+    return bytes.fromhex(digest_of_value([question, msgspec.msgpack.encode(tuple(place)).hex()])[:16])
 
 
 def _bad_token(token: str, why: str) -> BadToken:

@@ -25,6 +25,7 @@ __all__ = [
     "Columns",
     "Run",
     "Status",
+    "read_rows",
     "read_runs",
     "run",
     "run_by_id",
@@ -128,7 +129,7 @@ def run(project: Project, id: str) -> Run:  # noqa: A002  the noun says whose id
         NoSuchRun: no run, or more than one, begins so.
     """
     with project.database.reading() as connection:
-        return _read(project, connection, [seek(connection, id)])[0]
+        return read_rows(project, connection, [seek(connection, id)])[0]
 
 
 def run_by_id(project: Project, id: str, *, columns: Columns | None = None) -> Run:  # noqa: A002
@@ -152,7 +153,7 @@ def runs_by_ids(project: Project, ids: Sequence[str], *, columns: Columns | None
         columns: what to read of them; None for everything.
     """
     with project.database.reading() as connection:
-        found = {run.id: run for run in _read(project, connection, store.run_rows_by_id(connection, ids), columns)}
+        found = {run.id: run for run in read_rows(project, connection, store.run_rows_by_id(connection, ids), columns)}
     return [found[id_] for id_ in ids if id_ in found]
 
 
@@ -187,7 +188,7 @@ def read_runs(
         columns: what to read of them; None for everything.
     """
     rows = {row.seq: row for row in store.run_rows(connection, numbers)}
-    return _read(project, connection, [rows[number] for number in numbers if number in rows], columns)
+    return read_rows(project, connection, [rows[number] for number in numbers if number in rows], columns)
 
 
 def seek(connection: Connection, id_: str) -> store.RunRow:
@@ -209,9 +210,10 @@ def seek(connection: Connection, id_: str) -> store.RunRow:
     )
 
 
-def _read(
+def read_rows(
     project: Project, connection: Connection, rows: Sequence[store.RunRow], columns: Columns | None = None
 ) -> list[Run]:
+    """The runs whose rows these are, in their order; arguments as in `read_runs`."""
     wanted = _Wanted(names_of(project), EVERYTHING if columns is None else columns)
     held = {row.seq: _Held() for row in rows}
     if held:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bucle.ground.core import BucleError, CorruptRecord, decode, digest_of, digest_of_value, make_ref
-from bucle.ground.ledger import Fault, Transaction
+from bucle.ground.core import CorruptRecord, decode, make_ref
+from bucle.ground.ledger import Transaction
 from bucle.ground.project import Project
-from bucle.ground.store import joined
-from bucle.line.tracking import store
-from bucle.line.tracking.chunk import Points
+from bucle.ground.store import retried
+from bucle.line.tracking import seal_store, store
+from bucle.line.tracking.digest import Ahead, CurveDigests, digests, read_ahead, up_to_date
 from bucle.line.tracking.fold import fold_runs
-from bucle.line.tracking.metric import curves_of
-from bucle.line.tracking.run import ENDED, Circumstances
-from bucle.line.tracking.tables import RUN_PARAMS, RUN_TAGS, RUNS
+from bucle.line.tracking.run import Circumstances
+from bucle.line.tracking.writes import UNSEALED
 
-__all__ = ["enter_seals", "seal", "seal_one", "verify_runs"]
+__all__ = ["enter_seals", "seal", "seal_one"]
 
 AT_ONCE = 200
 """Runs in one event."""
@@ -36,7 +33,7 @@ def seal(project: Project, run_ids: Sequence[str] | None = None) -> int:
         run_ids: these, ended or not; None for all that have ended or are deleted.
     Returns:
         How many were sealed; those that were sealed already, and have not changed since, are not.
-    Cost: reads all of each run.
+    Cost: reads all of each run, the curves before the log is locked.
     """
     return sum(_seal_batch(project, runs) for runs in _batches(project, run_ids))
 
@@ -67,45 +64,21 @@ def seal_one(project: Project, run_id: str, kind: str) -> None:
     _seal(project, runs, kind, make_ref("run", run_id))
 
 
-def enter_seals(tx: Transaction, runs: Sequence[int], *, ended: bool = True) -> None:
-    """Seal runs within a transaction of the ledger: its event carries their digests.
+def enter_seals(project: Project, tx: Transaction, runs: Sequence[int], curves: CurveDigests) -> None:
+    """Seal runs within a transaction of the ledger: its event carries their digests, and which event it comes after.
 
     Args:
-        runs: their numbers.
-        ended: nothing more is expected, so that their curves take their last form.
+        runs: their numbers; locked, and their curves folded.
+        curves: the digests of their curves.
     """
-    connection = tx.connection
-    if ended:
-        fold_runs(connection, runs, ended=True)
-    rows = store.run_rows(connection, runs)
-    found = _digests(connection, rows)
+    rows = store.run_rows(tx.connection, runs)
+    found = digests(tx.connection, rows, curves)
     tx.data["runs"] = {row.id: found[row.seq] for row in rows}
+    refs = {str(make_ref("run", row.id)): row.id for row in rows}
+    broken = project.ledger.newest(tx.connection, UNSEALED, list(refs))
+    tx.data["after"] = {refs[ref]: seq for ref, seq in broken.items()}
     _enter_edges(tx, rows)
-    connection.execute(sa.update(RUNS).where(RUNS.c.seq.in_(runs)).values(sealed=tx.seq))
-
-
-def verify_runs(project: Project) -> list[Fault]:
-    """Every sealed run that is not as the ledger knows it; empty when all is well.
-
-    Cost: reads every run and its curves once.
-    """
-    known: dict[str, tuple[int, str]] = {}
-    for event in project.ledger.events(kinds=["tracking.*"]):
-        for id_, digest in event.data.get("runs", {}).items():
-            known[id_] = (event.seq, digest)
-    faults, seen = list[Fault](), set[str]()
-    with project.database.reading() as connection:
-        numbers = list(connection.execute(sa.select(RUNS.c.seq).order_by(RUNS.c.seq)).scalars())
-        for start in range(0, len(numbers), AT_ONCE):
-            rows = store.run_rows(connection, numbers[start : start + AT_ONCE])
-            seen.update(row.id for row in rows)
-            faults += _compared(connection, [row for row in rows if row.sealed is not None], known)
-    faults += [
-        Fault(where=f"run {id_}", what=f"is gone: event {seq} sealed it")
-        for id_, (seq, _) in known.items()
-        if id_ not in seen
-    ]
-    return faults
+    seal_store.note_seal(tx.connection, runs, tx.seq)
 
 
 def _batches(project: Project, run_ids: Sequence[str] | None) -> Iterator[list[tuple[int, str]]]:
@@ -122,11 +95,8 @@ def _batches(project: Project, run_ids: Sequence[str] | None) -> Iterator[list[t
 
 
 def _ended(project: Project, after: int) -> list[tuple[int, str]]:
-    """Some runs that have ended, or are deleted, and are not sealed; behind a number."""
-    is_over = sa.or_(RUNS.c.status.in_(ENDED), RUNS.c.lifecycle == "deleted")
-    query = sa.select(RUNS.c.seq, RUNS.c.id).where(RUNS.c.sealed.is_(None), RUNS.c.seq > after, is_over)
     with project.database.reading() as connection:
-        return [(row.seq, row.id) for row in connection.execute(query.order_by(RUNS.c.seq).limit(AT_ONCE))]
+        return seal_store.ended_unsealed(connection, after, AT_ONCE)
 
 
 class _NothingToSeal(Exception):
@@ -134,20 +104,40 @@ class _NothingToSeal(Exception):
 
 
 def _seal(project: Project, runs: Sequence[int], kind: str, subject: str) -> int:
+    """Seal those of the runs that are not; what takes long is done before the log is locked."""
+    with project.database.reading() as connection:
+        waiting = {piece.run for piece in seal_store.pieces(connection, runs) if piece.key is None}
+    for run in sorted(waiting):
+        project.database.grouped(partial(_fold_ended, runs=[run]))
+    ahead = read_ahead(project, runs)
     try:
-        with project.ledger.transaction(kind, subject=subject, actor=project.actor) as tx:
-            store.lock_runs(tx.connection, runs)
-            query = sa.select(RUNS.c.seq).where(RUNS.c.seq.in_(runs), RUNS.c.sealed.is_(None))
-            left = list(tx.connection.execute(query).scalars())
-            if not left:
-                raise _NothingToSeal
-            running = sa.select(RUNS.c.seq).where(RUNS.c.seq.in_(left), RUNS.c.status.not_in(ENDED))
-            is_running = set(tx.connection.execute(running).scalars())
-            fold_runs(tx.connection, [run for run in left if run not in is_running], ended=True)
-            enter_seals(tx, left, ended=False)
+        return retried(lambda: _seal_once(project, runs, kind, subject, ahead))
     except _NothingToSeal:
         return 0
+
+
+def _seal_once(project: Project, runs: Sequence[int], kind: str, subject: str, ahead: Ahead) -> int:
+    left: list[int] = []
+    curves: dict[tuple[int, int], list[object]] = {}
+
+    def look_again(connection: Connection) -> None:
+        store.lock_runs(connection, runs)
+        left.extend(seal_store.still_unsealed(connection, runs))
+        if not left:
+            raise _NothingToSeal
+        curves.update(up_to_date(connection, left, ahead))
+        _fold_ended(connection, left)
+
+    with project.ledger.transaction(kind, subject=subject, actor=project.actor, first=look_again) as tx:
+        enter_seals(project, tx, left, curves)
     return len(left)
+
+
+def _fold_ended(connection: Connection, runs: Sequence[int]) -> None:
+    """Give the curves of those that have ended their last form."""
+    store.lock_runs(connection, runs)
+    ended = [run for run, is_over in seal_store.still_unsealed(connection, runs).items() if is_over]
+    fold_runs(connection, ended, ended=True)
 
 
 def _enter_edges(tx: Transaction, rows: Sequence[store.RunRow]) -> None:
@@ -160,82 +150,3 @@ def _enter_edges(tx: Transaction, rows: Sequence[store.RunRow]) -> None:
     for model in store.model_rows(tx.connection, list(refs)):
         ref, other = refs[model.run], make_ref("logged-model", model.model)
         tx.edge(*((other, ref, "used") if model.direction == "input" else (ref, other, "produced")))
-
-
-def _compared(
-    connection: Connection, rows: Sequence[store.RunRow], known: Mapping[str, tuple[int, str]]
-) -> list[Fault]:
-    try:
-        found: Mapping[int, str] = _digests(connection, rows)
-    except (BucleError, ValueError, OverflowError) as error:
-        if len(rows) > 1:
-            return [fault for row in rows for fault in _compared(connection, [row], known)]
-        return [Fault(where=f"run {rows[0].id}", what=f"cannot be read: {error}")]
-    faults = list[Fault]()
-    for row in rows:
-        seq, digest = known.get(row.id, (None, ""))
-        if row.sealed != seq:
-            told = "no event seals it" if seq is None else f"event {seq} sealed it"
-            faults.append(Fault(where=f"run {row.id}", what=f"says event {row.sealed} sealed it, but {told}"))
-        elif digest != found[row.seq]:
-            faults.append(Fault(where=f"run {row.id}", what=f"was changed by hand after event {seq} sealed it"))
-    return faults
-
-
-def _digests(connection: Connection, rows: Sequence[store.RunRow]) -> dict[int, str]:
-    """The digest of all that each run holds, however its curves are kept."""
-    runs = [row.seq for row in rows]
-    held: dict[int, dict[str, list[list[Any]]]] = {
-        run: {"params": [], "tags": [], "metrics": [], "datasets": [], "models": [], "artifacts": []} for run in runs
-    }
-    texts = {
-        name: store.texts_of(connection, table, runs) for name, table in (("params", RUN_PARAMS), ("tags", RUN_TAGS))
-    }
-    summaries = store.summaries_of(connection, runs)
-    curves = curves_of(connection, runs)
-    keys = {key for found in texts.values() for _, key, _, _ in found} | {row.key for row in summaries}
-    names = store.names_by_number(connection, keys | {key for _, key in curves})
-    for name, found in texts.items():
-        for run, key, value, rest in found:
-            held[run][name].append([names.get(key), joined(value, rest)])
-    for row in summaries:
-        points = curves.pop((row.run, row.key))
-        held[row.run]["metrics"].append([names.get(row.key), *_told(row), *_points(points)])
-    for (run, key), points in curves.items():  # curves without a summary: somebody took it away
-        held[run]["metrics"].append([names.get(key), *_points(points)])
-    for dataset in store.dataset_rows(connection, runs):
-        held[dataset.run]["datasets"].append(list(dataset[1:]))
-    for model in store.model_rows(connection, runs):
-        held[model.run]["models"].append(list(model[1:]))
-    owners: dict[str, int] = {make_ref("run", row.id): row.seq for row in rows}
-    for file in store.artifact_rows(connection, list(owners)):
-        held[owners[file.owner]]["artifacts"].append([file.path, file.digest, file.size])
-    return {row.seq: digest_of_value([_row(row), _in_order(held[row.seq])]) for row in rows}
-
-
-def _row(row: store.RunRow) -> list[Any]:
-    return [getattr(row, column.name) for column in RUNS.c if column.name not in ("seq", "sealed")]
-
-
-def _in_order(held: Mapping[str, list[list[Any]]]) -> dict[str, list[list[Any]]]:
-    return {name: sorted(rows, key=lambda one: [str(cell) for cell in one[:2]]) for name, rows in held.items()}
-
-
-def _told(row: store.SummaryRow) -> list[Any]:
-    """A metric's summary; a least value that is not told is the last one."""
-    least, greatest = (row.value if one is None else one for one in (row.least, row.greatest))
-    least_step, greatest_step = (row.step if one is None else one for one in (row.least_step, row.greatest_step))
-    numbers = [_exact(one) for one in (row.value, least, greatest)]
-    return [row.experiment, row.step, row.at, least_step, greatest_step, *numbers]
-
-
-def _points(points: Points) -> list[Any]:
-    if points.count == 1:
-        return [1, int(points.steps[0]), int(points.at[0]), _exact(float(points.values[0]))]
-    body = b"".join(column.astype(column.dtype.newbyteorder("<")).tobytes() for column in points)
-    return [points.count, digest_of(body)]
-
-
-def _exact(value: float | None) -> str:
-    """A number bit for bit; JSON has no infinity and nothing that is not a number."""
-    return "nan" if value is None or math.isnan(value) else float(value).hex()

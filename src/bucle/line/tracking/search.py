@@ -37,12 +37,13 @@ from bucle.ground.store import OPERATORS
 from bucle.line.tracking import store
 from bucle.line.tracking.condition import Condition, alias, attribute, conditions_of, measure, unindexed
 from bucle.line.tracking.experiment import Lifecycle, number_of
+from bucle.line.tracking.form import Form
 from bucle.line.tracking.name import names_of
 from bucle.line.tracking.page import Key, Page, Plain, beyond, check_limit, make_token, ordering, read_token
 from bucle.line.tracking.run import Columns, Run, read_runs
 from bucle.line.tracking.tables import RUN_METRICS, RUN_PARAMS, RUN_TAGS, RUNS
 
-__all__ = ["GRAMMAR", "count_runs", "search_runs"]
+__all__ = ["GRAMMAR", "count_runs", "search_forms", "search_runs"]
 
 MOST_AT_ONCE = 50_000
 """Runs of a page."""
@@ -117,16 +118,50 @@ def search_runs(
         BadToken: the token is not from this search.
     Cost: a page of n of N runs: at most the order of the root of n * N, where a condition or the order has an index.
     """
-    check_limit(limit, MOST_AT_ONCE)
-    clauses, orders = parse_filter(filter, GRAMMAR), parse_order(order_by, GRAMMAR)
-    question = ["runs", sorted(set(experiment_ids)), filter, list(order_by), lifecycle]
+    wanted = _Wanted(experiment_ids, filter, order_by, lifecycle, limit, token)
     with project.database.reading() as connection:
-        search = _Search.of(project, connection, experiment_ids, clauses, orders, lifecycle)
-        place = read_token(token, question, len(search.sort_keys())) if token else None
-        found = search.page(connection, limit + 1, place) if search.where.experiments else []
-        runs = read_runs(project, connection, [number for number, _ in found[:limit]], columns)
-    more = make_token(question, found[limit - 1][1]) if len(found) > limit else ""
-    return Page(items=tuple(runs), token=more)
+        numbers, more = wanted.find(project, connection)
+        return Page(items=tuple(read_runs(project, connection, numbers, columns)), token=more)
+
+
+def search_forms(
+    project: Project,
+    form: Form,
+    experiment_ids: Sequence[str],
+    *,
+    filter: str = "",  # noqa: A002
+    order_by: Sequence[str] = (),
+    lifecycle: Lifecycle = "active",
+    limit: int = 1000,
+    token: str = "",
+) -> Page[bytes]:
+    """As `search_runs`, with the runs in a form; arguments and errors are the same."""
+    wanted = _Wanted(experiment_ids, filter, order_by, lifecycle, limit, token)
+    with project.database.reading() as connection:
+        numbers, more = wanted.find(project, connection)
+        return Page(items=tuple(form.of(project, connection, numbers)), token=more)
+
+
+class _Wanted(NamedTuple):
+    """What is asked for; see `search_runs`."""
+
+    experiment_ids: Sequence[str]
+    filter: str
+    order_by: Sequence[str]
+    lifecycle: Lifecycle
+    limit: int
+    token: str
+
+    def find(self, project: Project, connection: Connection) -> tuple[list[int], str]:
+        """The numbers of the runs on this page, and the token of the next."""
+        check_limit(self.limit, MOST_AT_ONCE)
+        clauses, orders = parse_filter(self.filter, GRAMMAR), parse_order(self.order_by, GRAMMAR)
+        question = ["runs", sorted(set(self.experiment_ids)), self.filter, list(self.order_by), self.lifecycle]
+        search = _Search.of(project, connection, self.experiment_ids, clauses, orders, self.lifecycle)
+        place = read_token(self.token, question, len(search.sort_keys())) if self.token else None
+        found = search.page(connection, self.limit + 1, place) if search.where.experiments else []
+        more = make_token(question, found[self.limit - 1][1]) if len(found) > self.limit else ""
+        return [number for number, _ in found[: self.limit]], more
 
 
 def count_runs(
@@ -273,11 +308,7 @@ class _Search(NamedTuple):
         return every.where(RUNS.c.lifecycle == sa.literal_column("'deleted'"))
 
     def _count_all(self, connection: Connection) -> int:
-        every = sa.select(sa.func.count()).select_from(RUNS).where(RUNS.c.experiment.in_(self.where.experiments))
-        count = int(connection.execute(every).scalar_one())
-        if self.where.lifecycle == "all":
-            return count
-        return count - int(connection.execute(self._deleted()).scalar_one())
+        return store.count_runs(connection, self.where.experiments, deleted=self.where.lifecycle == "all")
 
     def _fewest(self, connection: Connection, most: int) -> Condition | None:
         """The condition that fewest runs fit, when it is worth looking up."""
@@ -350,7 +381,8 @@ class _Search(NamedTuple):
     def _walk_rank(self, connection: Connection, rank: int, limit: int, place: Sequence[Plain] | None) -> Found:
         first, width = self.terms[0], len(self.terms[0].values)
         others = [key for term in self.terms[1:] for key in term.sort_keys()]
-        nothing: tuple[Plain, ...] = (None,) * width
+        # As all that fit tell it when sorted, since the next page may go that way: a text has an empty rest, not none.
+        nothing: tuple[Plain, ...] = (None,) if first.order.scope == "metrics" else (None, "")
         if rank == 0:
             keys = [Key(value, first.order.ascending) for value in first.values] + others
             rows = self._walk_table(connection, keys, limit, place, first.values[0].is_not(None))

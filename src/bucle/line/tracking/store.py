@@ -280,6 +280,22 @@ def lifecycles(connection: Connection, experiments: Sequence[int]) -> dict[int, 
     return dict(_LIFECYCLES.rows(connection, {"ids": list(experiments)}))
 
 
+def _counting(*tests: sa.ColumnElement[bool]) -> Prepared:
+    every = sa.select(sa.func.count()).select_from(RUNS)
+    return Prepared(lambda tongue: every.where(tongue.among(RUNS.c.experiment, "ids"), *tests))
+
+
+_COUNT, _COUNT_DELETED = _counting(), _counting(RUNS.c.lifecycle == sa.literal_column("'deleted'"))
+
+
+def count_runs(connection: Connection, experiments: Sequence[int], *, deleted: bool) -> int:
+    """How many runs some experiments have, with those put aside or without. Cost: one pass over an index."""
+    given = {"ids": list(experiments)}
+    counts = [_COUNT.first(connection, given), (0,) if deleted else _COUNT_DELETED.first(connection, given)]
+    every, aside = (int(found[0]) if found else 0 for found in counts)
+    return every - aside
+
+
 _NEWEST = Prepared(lambda _: sa.select(sa.func.max(RUNS.c.seq)))
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy.engine import Connection
 
-from bucle.ground.core import encode, from_micros, to_micros
+from bucle.ground.core import encode, from_micros, make_ref, to_micros
 from bucle.ground.project import Project
 from bucle.ground.store import Work, joined, split
 from bucle.line.tracking import store
@@ -36,6 +36,7 @@ from bucle.line.tracking.run_input import Dataset, ModelUse
 from bucle.line.tracking.text import LONGEST_PARAM, LONGEST_TAG, check_text, check_texts
 
 __all__ = [
+    "UNSEALED",
     "create_work",
     "datasets_work",
     "delete_tag_work",
@@ -48,10 +49,14 @@ __all__ = [
 LONGEST_ID = 128
 LONGEST_NAME = 500
 
+UNSEALED = "tracking.run_unsealed"
+"""The event of the first change after a seal."""
+
 
 class Target(NamedTuple):
     """A run that is about to be written to; columns of `runs`."""
 
+    id: str
     seq: int
     experiment: int
     status: str
@@ -144,7 +149,7 @@ def log_work(
             if run.status in ENDED:
                 keep_singles(connection, run.seq, [numbers[key] for key in batch.keys])
             _add_points(connection, run, batch, numbers)
-        unseal(connection, run)
+        unseal(project, connection, run, "Something was logged to it.")
 
     return work
 
@@ -171,6 +176,7 @@ def update_work(
         run = open_run(connection, run_id)
         if run.status in ENDED and status not in (None, *ENDED):
             keep_singles(connection, run.seq)
+        unseal(project, connection, run, "Its name, status or end was set.")
         store.SET_RUN.run(connection, {**changes, "the_run": run.seq})
         if circumstances is not None:
             given = {"new_circumstances": encode(circumstances).decode(), "the_run": run.seq}
@@ -188,6 +194,7 @@ def lifecycle_work(project: Project, run_id: str, *, deleted: bool) -> Work[None
         if (run.lifecycle == "deleted") == deleted:
             return
         lifecycle = {"new_lifecycle": "deleted" if deleted else "active", "new_deleted": now if deleted else None}
+        unseal(project, connection, run, "It was put aside." if deleted else "It was brought back.")
         store.SET_LIFECYCLE.run(connection, {**lifecycle, "the_run": run.seq})
 
     return work
@@ -201,7 +208,7 @@ def delete_tag_work(project: Project, run_id: str, key: str) -> Work[None]:
         run = open_run(connection, run_id)
         if key not in known or not store.DROP_TAG.run(connection, {"run": run.seq, "key": known[key]}):
             raise NoSuchTag(f"The run {run_id} has no tag {key!r}.", fix=f"See: bucle runs show {run_id}", at=key)
-        unseal(connection, run)
+        unseal(project, connection, run, f"The tag {key!r} was taken off.")
 
     return work
 
@@ -226,7 +233,7 @@ def datasets_work(project: Project, run_id: str, datasets: Sequence[Dataset]) ->
         run = open_run(connection, run_id)
         if rows:
             store.PUT_DATASET.run_many(connection, [{**row, "run": run.seq} for row in rows])
-            unseal(connection, run)
+            unseal(project, connection, run, "What it read was noted.")
 
     return work
 
@@ -242,7 +249,7 @@ def models_work(project: Project, run_id: str, models: Sequence[ModelUse]) -> Wo
         run = open_run(connection, run_id)
         if rows:
             store.PUT_MODEL.run_many(connection, [{**row, "run": run.seq} for row in rows])
-            unseal(connection, run)
+            unseal(project, connection, run, "The models it read or made were noted.")
 
     return work
 
@@ -257,7 +264,7 @@ def seek_run(connection: Connection, run_id: str) -> Target:
     if found is None:
         raise NoSuchRun(f"There is no run {run_id[:40]!r}.", fix="See: bucle runs list", at=run_id[:40])
     seq, experiment, status, lifecycle, sealed, around = found
-    return Target(seq, experiment, status, "deleted" if "deleted" in (lifecycle, around) else "active", sealed)
+    return Target(run_id, seq, experiment, status, "deleted" if "deleted" in (lifecycle, around) else "active", sealed)
 
 
 def open_run(connection: Connection, run_id: str) -> Target:
@@ -278,10 +285,23 @@ def open_run(connection: Connection, run_id: str) -> Target:
     return run
 
 
-def unseal(connection: Connection, run: Target) -> None:
-    """What the ledger knows of the run is not all of it any more."""
-    if run.sealed is not None:
-        store.UNSEAL.run(connection, {"the_run": run.seq})
+def unseal(project: Project, connection: Connection, run: Target, why: str) -> None:
+    """What the ledger knows of the run is not all of it any more, and the ledger says so. Nothing if it was not sealed.
+
+    Args:
+        why: what changed, one sentence.
+    """
+    if run.sealed is None:
+        return
+    store.UNSEAL.run(connection, {"the_run": run.seq})
+    project.ledger.append(
+        connection,
+        UNSEALED,
+        subject=make_ref("run", run.id),
+        actor=project.actor,
+        reason=why,
+        data={"sealed": run.sealed},
+    )
 
 
 def _open_experiment(connection: Connection, number: int) -> str:

@@ -45,10 +45,9 @@ class ListModelFiles(Body):
 
 def upload(call: Call, project: Project) -> Json:
     """Keep a file."""
-    owner, path = owner_and_path(call.params["artifact_path"])
-    if not path:
-        raise invalid(f"Invalid path: {call.params['artifact_path'][:200]!r} names a folder.")
-    check_owner(project, owner)
+    owner, path = _target(call)
+    if not call.owned:  # else it was asked before the file was taken in
+        check_upload(call, project)
     if call.owned and isinstance(call.body, Path):
         size = call.body.stat().st_size
         files = {path: (project.blobs.adopt(call.body), size)}
@@ -56,6 +55,28 @@ def upload(call: Call, project: Project) -> Json:
     else:
         tracking.put_artifact(project, owner, path, call.body)
     return {}
+
+
+def check_upload(call: Call, project: Project) -> None:
+    """Whether a file would be kept under this path; asked before its bytes are taken in.
+
+    Raises:
+        MlflowError: the path is unsafe, or under nothing that we handed out.
+        NotFound: there is no such run, model or trace.
+        RunDeleted: it is a run that was put aside.
+    """
+    owner, path = _target(call)
+    tracking.check_path(path)
+    kind, _, id_ = owner.partition("/")
+    if kind != "run":
+        check_owner(project, owner)
+    elif tracking.run_by_id(project, id_, columns=()).lifecycle != "active":
+        raise tracking.RunDeleted(
+            f"The run {id_} is deleted.",
+            why="No file is kept for a run that is put aside, by itself or with its experiment.",
+            fix="Restore it first.",
+            at=id_,
+        )
 
 
 def download(call: Call, project: Project) -> Answer:
@@ -178,6 +199,13 @@ def upload_small(call: Call, project: Project) -> Json:
     return {}
 
 
+def _target(call: Call) -> tuple[str, str]:
+    owner, path = owner_and_path(call.params["artifact_path"])
+    if not path:
+        raise invalid(f"Invalid path: {call.params['artifact_path'][:200]!r} names a folder.")
+    return owner, path
+
+
 def _first(call: Call, name: str) -> str:
     return call.query.get(name, [""])[0]
 
@@ -187,7 +215,7 @@ _AT = "/api/2.0/mlflow"
 
 ROUTES = (
     Route("GET", f"{_PROXY}/artifacts", ListProxied, list_proxied),
-    Route("PUT", f"{_PROXY}/artifacts/{{artifact_path:path}}", Call, upload, stream=True),
+    Route("PUT", f"{_PROXY}/artifacts/{{artifact_path:path}}", Call, upload, stream=True, check=check_upload),
     Route("GET", f"{_PROXY}/artifacts/{{artifact_path:path}}", Call, download),
     Route("DELETE", f"{_PROXY}/artifacts/{{artifact_path:path}}", Call, delete),
     Route("GET", f"{_AT}/artifacts/list", ListArtifacts, list_of_run),

@@ -190,8 +190,8 @@ def _reading(span: tracing.Span, attributes: Mapping[str, Any], resource: Mappin
         request=_preview(attributes.get(Names.INPUTS), "user") if is_root else None,
         response=_preview(attributes.get(Names.OUTPUTS), "assistant") if is_root else None,
         session=session,
-        labels={key: _text(value) for key, value in resource.items() if key and not key.startswith(_NO_TAGS)},
-        tags={key: value for key, value in tags.items() if key} if is_root else {},
+        labels={key: _text(value) for key, value in resource.items() if key.strip() and not key.startswith(_NO_TAGS)},
+        tags={key: value for key, value in tags.items() if key.strip()} if is_root else {},
         metadata={key: value for key, value in metadata.items() if value},
     )
 

@@ -2,16 +2,18 @@
 
 Every webhook has a cursor in the database. It moves on when a message was taken, refused for good, or given up after
 `ATTEMPTS`; so a crash loses none, and what was on its way then comes again under the same delivery id. Each webhook is
-told in the ledger's order, and one that does not answer delays no other.
+told in the ledger's order by a task of its own that ends after `TURN_S`, so one that is slow or does not answer delays
+no other. Of several servers on one database the one that holds the lease tells; a cursor moves only under that lease.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -22,7 +24,16 @@ from bucle.doors.protocols.mlflow.wire import encode
 from bucle.ground.core import BucleError, ServerSection
 from bucle.ground.ledger import Event
 from bucle.ground.project import Project
-from bucle.ground.store import LeaseLost, acquire, release, renew, this_process
+from bucle.ground.store import (
+    BlobCorrupt,
+    BlobMissing,
+    Lease,
+    LeaseLost,
+    acquire,
+    release,
+    renew,
+    this_process,
+)
 from bucle.line import registry
 from bucle.line.registry import Delivery, Webhook
 
@@ -33,8 +44,10 @@ ATTEMPTS = 8
 LONGEST_WAIT_S = 120.0
 LOOK_S = 0.5
 LEASE_S = 15.0
-AT_ONCE = 8
+AT_ONCE = 32
 """Webhooks that are told side by side."""
+TURN_S = 15.0
+"""After so long a webhook that has more to be told waits for its next turn, and others may come first."""
 PAGE = 100
 
 _log = logging.getLogger("bucle.webhooks")
@@ -53,15 +66,9 @@ def deliver(project: Project, stop: threading.Event) -> None:
 
 def deliver_due(project: Project, stop: threading.Event | None = None) -> int:
     """Tell every webhook all it has not been told and is due; how many messages arrived."""
-    halt = stop or threading.Event()
-    active = [hook for hook in _all(project) if hook.status == "ACTIVE"]
-    known = registry.deliveries(project)
-    due = [(hook, known[hook.id]) for hook in active if hook.id in known and _is_due(project, known[hook.id])]
-    if not due:
-        return 0
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bucle-webhook") as pool:
-        told = [pool.submit(_tell, project, webhook, delivery, halt) for webhook, delivery in due]
-        return sum(one.result() for one in told)
+        telling = _Telling(project, pool, stop or threading.Event())
+        return sum(task.result() for task in telling.begin())
 
 
 def try_out(project: Project, webhook: Webhook, hook: str) -> Sent:
@@ -79,25 +86,110 @@ def _hold(project: Project, stop: threading.Event) -> None:
     lease = acquire(project.database, "webhooks", this_process(), LEASE_S)
     if lease is None:
         return
-    lost = threading.Event()
-
-    def keep() -> None:
-        while not lost.wait(LEASE_S / 4):
-            try:
-                renew(project.database, lease)
-            except (LeaseLost, BucleError):
-                lost.set()
-
-    keeper = threading.Thread(target=keep, name="bucle-webhook-lease")
+    halt = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(project, lease, halt), name="bucle-webhook-lease")
     keeper.start()
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bucle-webhook")
+    telling = _Telling(project, pool, halt, lease)
     try:
-        while not lost.is_set() and not stop.is_set() and registry.deliveries(project):
-            deliver_due(project, stop)
+        while not halt.is_set() and not stop.is_set() and registry.deliveries(project):
+            telling.begin()
             stop.wait(LOOK_S)
     finally:
-        lost.set()
+        halt.set()  # what is on its way is cut short; its cursor stays where it is
+        pool.shutdown(cancel_futures=True)
         keeper.join()
         release(project.database, lease)
+
+
+def _keep(project: Project, lease: Lease, halt: threading.Event) -> None:
+    """Renew the lease until all is to end; when that fails, have it end."""
+    while not halt.wait(LEASE_S / 4):
+        try:
+            renew(project.database, lease)
+        except (LeaseLost, BucleError):
+            halt.set()
+
+
+class _Telling:
+    """The tasks that tell webhooks, one for each at a time.
+
+    Args:
+        project: open.
+        pool: where they run.
+        halt: ends them.
+        lease: under which they tell; None when nobody else does.
+    """
+
+    def __init__(
+        self, project: Project, pool: ThreadPoolExecutor, halt: threading.Event, lease: Lease | None = None
+    ) -> None:
+        self._project = project
+        self._pool = pool
+        self._halt = halt
+        self._lease = lease
+        self._running: dict[str, Future[int]] = {}
+
+    def begin(self) -> list[Future[int]]:
+        """Begin to tell every webhook that is due and is not being told; those that wait longest come first."""
+        self._running = {id_: task for id_, task in self._running.items() if not task.done()}
+        known = registry.deliveries(self._project)
+        due = [
+            (hook, known[hook.id])
+            for hook in _all(self._project)
+            if hook.status == "ACTIVE" and hook.id in known and hook.id not in self._running
+            if _is_due(self._project, known[hook.id])
+        ]
+        begun = {
+            hook.id: self._pool.submit(self._turn, hook, at) for hook, at in sorted(due, key=lambda one: one[1].seq)
+        }
+        self._running |= begun
+        return list(begun.values())
+
+    def _turn(self, webhook: Webhook, delivery: Delivery) -> int:
+        try:
+            return self._tell(webhook, delivery) - delivery.delivered
+        except LeaseLost:
+            self._halt.set()
+        except Exception:  # a task's edge: the next turn tries again, the others go on
+            _log.exception("webhook %s (%s) could not be told; trying again", webhook.name, webhook.id)
+        return 0
+
+    def _tell(self, webhook: Webhook, delivery: Delivery) -> int:
+        """Tell one webhook what comes after its cursor until something does not arrive; how much has arrived in all."""
+        until = time.monotonic() + TURN_S
+        last = delivery
+        for event in self._project.ledger.events(kinds=KINDS, after=delivery.seq, limit=PAGE):
+            for place, notice in _notices(self._project, webhook, event, delivery.told):
+                if self._halt.is_set() or time.monotonic() > until:
+                    return self._noted(last, delivery)
+                sent = _send(self._project, webhook, notice, _id(webhook, event, place), self._halt)
+                if self._halt.is_set() and not sent.arrived:
+                    return self._noted(last, delivery)  # it was cut short, which is nobody's fault
+                delivery = last = self._note(_after(self._project, webhook, delivery, sent, place))
+                if delivery.attempts:
+                    return delivery.delivered
+            delivery = replace(delivery, seq=event.seq, told=0)
+        return self._noted(last, delivery)
+
+    def _note(self, delivery: Delivery) -> Delivery:
+        registry.note_delivery(self._project, delivery, self._lease)
+        return delivery
+
+    def _noted(self, kept: Delivery, delivery: Delivery) -> int:
+        if delivery != kept:
+            self._note(delivery)
+        return delivery.delivered
+
+
+def _notices(project: Project, webhook: Webhook, event: Event, told: int) -> list[tuple[int, Notice]]:
+    """What a webhook is yet told of an event, with each message's place; nothing when what it would say is lost."""
+    try:
+        messages = enumerate(notices_of(project, event))
+        return [(place, one) for place, one in messages if place >= told and one.hook in webhook.events]
+    except (BlobMissing, BlobCorrupt) as error:
+        _log.warning("webhook %s is not told of event %s: %s", webhook.id, event.seq, error.what)
+        return []
 
 
 def _all(project: Project) -> Iterator[Webhook]:
@@ -114,37 +206,17 @@ def _is_due(project: Project, delivery: Delivery) -> bool:
     return delivery.attempts == 0 or delivery.due_at <= project.clock.now()
 
 
-def _tell(project: Project, webhook: Webhook, delivery: Delivery, stop: threading.Event) -> int:
-    """Tell one webhook what comes after its cursor, until something does not arrive; how much arrived."""
-    before = delivery.delivered
-    for event in project.ledger.events(kinds=KINDS, after=delivery.seq, limit=PAGE):
-        notices = [one for one in enumerate(notices_of(project, event)) if one[1].hook in webhook.events]
-        for place, notice in notices:
-            if stop.is_set():
-                return delivery.delivered - before
-            sent = _send(project, webhook, notice, _id(webhook, event, place), stop)
-            delivery = _after(project, webhook, delivery, sent)
-            if delivery.attempts:
-                registry.note_delivery(project, delivery)
-                return delivery.delivered - before
-        delivery = replace(delivery, seq=event.seq)
-        if notices:
-            registry.note_delivery(project, delivery)
-    registry.note_delivery(project, delivery)
-    return delivery.delivered - before
-
-
-def _after(project: Project, webhook: Webhook, delivery: Delivery, sent: Sent) -> Delivery:
+def _after(project: Project, webhook: Webhook, delivery: Delivery, sent: Sent, place: int) -> Delivery:
     """How far a webhook has come after an attempt; `attempts` is above 0 when the same message is to be tried again."""
     if sent.arrived:
-        return replace(delivery, attempts=0, delivered=delivery.delivered + 1, problem="")
+        return replace(delivery, told=place + 1, attempts=0, delivered=delivery.delivered + 1, problem="")
     attempts, problem = delivery.attempts + 1, (sent.problem or f"it answered {sent.status}")[:500]
     if sent.may_arrive_later and attempts < ATTEMPTS:
         due = project.clock.now() + timedelta(seconds=wait_s(attempts))
         return replace(delivery, attempts=attempts, due_at=due, problem=problem)
     # The address itself may hold a token, so it stays out of the log.
     _log.warning("webhook %s (%s): a message was given up: %s", webhook.name, webhook.id, problem)
-    return replace(delivery, attempts=0, dropped=delivery.dropped + 1, problem=problem)
+    return replace(delivery, told=place + 1, attempts=0, dropped=delivery.dropped + 1, problem=problem)
 
 
 def _send(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bucle.ground.core import BucleError, NotAllowed, NotFound, Refused, StateError, StoreError, UserError
 
-__all__ = ["STATUS", "MlflowError", "invalid", "missing", "of_bucle"]
+__all__ = ["STATUS", "MlflowError", "half_a_character", "invalid", "missing", "of_bucle"]
 
 STATUS = {
     "ABORTED": 409,
@@ -60,7 +60,8 @@ class MlflowError(Exception):
     def __init__(self, error_code: str, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.error_code = error_code
-        self.message = message
+        # What a client sent stands in messages; half a character of it must not keep the answer from being written.
+        self.message = message.encode("utf-8", "replace").decode()
         self.status = STATUS.get(error_code, 500) if status is None else status
 
     def as_dict(self) -> dict[str, str]:
@@ -71,6 +72,11 @@ class MlflowError(Exception):
 def invalid(message: str) -> MlflowError:
     """A value the client must mend: INVALID_PARAMETER_VALUE, 400."""
     return MlflowError("INVALID_PARAMETER_VALUE", message)
+
+
+def half_a_character() -> MlflowError:
+    """A text that UTF-8 cannot write: INVALID_PARAMETER_VALUE, 400."""
+    return invalid("A text holds half of a character (a lone surrogate), which no UTF-8 has. Send whole characters.")
 
 
 def missing(parameter: str) -> MlflowError:

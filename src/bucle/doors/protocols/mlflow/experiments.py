@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bucle.doors.protocols.mlflow.errors import invalid
-from bucle.doors.protocols.mlflow.locations import check_location, experiment_root
+from bucle.doors.protocols.mlflow.locations import check_experiment_location, experiment_root
 from bucle.doors.protocols.mlflow.wire import Body, Json, KeyValue, Route, lean, millis, pairs, required
 from bucle.ground.project import Project
 from bucle.line import tracking
@@ -121,7 +121,7 @@ def check_page_size(size: int, most: int) -> int:
 def create(body: CreateExperiment, project: Project) -> Json:
     """A new experiment."""
     name = required("name", body.name)
-    location = check_location(body.artifact_location, "artifact_location") if body.artifact_location else ""
+    location = check_experiment_location(body.artifact_location) if body.artifact_location else ""
     tags = {required("tags.key", tag.key): tag.value for tag in body.tags}
     return {"experiment_id": tracking.create_experiment(project, name, tags=tags, artifact_location=location).id}
 

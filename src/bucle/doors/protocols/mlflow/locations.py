@@ -17,7 +17,9 @@ from bucle.line import tracking
 from bucle.line.tracking import Experiment, LoggedModel, Run
 
 __all__ = [
+    "TREES",
     "Locations",
+    "check_experiment_location",
     "check_location",
     "experiment_root",
     "locations_of",
@@ -29,6 +31,10 @@ __all__ = [
 ]
 
 OURS = "mlflow-artifacts"
+TREES = "trees"
+"""The folder under which the files of registered versions are read, see `trees.py`."""
+PROXY = "/mlflow-artifacts/artifacts/"
+"""In an address by HTTP, what stands before a path of the artifact proxy."""
 REMOTE = frozenset(
     ("s3", "r2", "b2", "gs", "wasb", "wasbs", "abfs", "abfss", "dbfs", "hdfs", "viewfs", "http", "https", "sftp", "ftp")
 )
@@ -102,13 +108,36 @@ def check_location(location: str, field: str, *, by_name: bool = False) -> str:
             f"Invalid {field}: {location[:200]!r}. It must be at most {LONGEST} characters long and begin with one of "
             f"{', '.join(sorted(f'{one}:' for one in allowed))}. Leave it out to let Bucle keep the files."
         )
+    if location != location.strip() or any(ord(one) < 32 for one in location):
+        raise invalid(f"Invalid {field}: {location[:200]!r} begins or ends with a space, or holds a line break.")
     if parts.fragment or ";" in location or "#" in location or (parts.query and not by_name):
         raise invalid(f"Invalid {field}: {location[:200]!r} cannot have a query, a fragment or parameters.")
     for text in _layers(parts.path):
         if ".." in text.split("/") or "\\" in text or any(ord(one) < 32 for one in text):
             raise invalid(f"Invalid {field}: {location[:200]!r} must not climb out of where it begins.")
-    if parts.scheme == OURS and parts.netloc:
+    if parts.scheme.lower() == OURS and parts.netloc:
         raise invalid(f"Invalid {field}: {location[:200]!r} must not name a host.")
+    return location
+
+
+def check_experiment_location(location: str) -> str:
+    """An address a client gives as the root of an experiment's artifacts.
+
+    Raises:
+        MlflowError: as `check_location`; or it lies within what belongs to a run, a model, a trace or a version, so
+            that files of this experiment would be taken for theirs.
+    """
+    field = "artifact_location"
+    parts = urlsplit(check_location(location, field))
+    for text in _layers(parts.path):
+        if parts.scheme.lower() != OURS:
+            text = text.partition(PROXY)[2]  # noqa: PLW2901  what of it a server like this one would look up
+        names = [name for name in text.split("/") if name not in ("", ".")]
+        if names[:1] == [TREES] or "artifacts" in names:
+            raise invalid(
+                f"Invalid {field}: {location[:200]!r} is where Bucle keeps what belongs to others. "
+                f"Choose a folder that is neither {TREES!r} nor below any 'artifacts', or leave it out."
+            )
     return location
 
 

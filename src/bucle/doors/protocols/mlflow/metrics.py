@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from sqlalchemy.engine import Connection
 
 from bucle.doors.protocols.mlflow.errors import invalid, missing
@@ -147,8 +148,13 @@ def get_history(body: GetHistory, project: Project) -> Json:
         raise invalid(
             f"Invalid value {body.max_results} for parameter 'max_results' supplied. It must be a positive integer."
         )
-    page = tracking.history(project, run_id, key, limit=body.max_results, token=body.page_token)
-    return lean({"metrics": [shown(point) for point in page.items] or None, "next_page_token": page.token or None})
+    question = ["mlflow-history", run_id, key]
+    start = _start(body.page_token, question)
+    points = _as_mlflow_orders(tracking.points(project, run_id, key))
+    end = points.count if body.max_results is None else min(start + body.max_results, points.count)
+    token = tracking.make_token(question, (end,)) if end < points.count else None
+    found = [{"key": key, **one} for one in _listed(points.part(start, end))]
+    return lean({"metrics": found or None, "next_page_token": token})
 
 
 def get_history_bulk(body: GetHistoryBulk, project: Project) -> Json:
@@ -163,8 +169,8 @@ def get_history_bulk(body: GetHistoryBulk, project: Project) -> Json:
     found = list[Json]()
     for run in tracking.runs_by_ids(project, sorted(set(body.run_id)), columns=()):
         if len(found) < most:
-            page = tracking.history(project, run.id, body.metric_key, limit=most - len(found))
-            found += [{**shown(point), "run_id": run.id} for point in page.items]
+            points = _as_mlflow_orders(tracking.points(project, run.id, body.metric_key)).part(0, most - len(found))
+            found += [{"key": body.metric_key, **one, "run_id": run.id} for one in _listed(points)]
     return {"metrics": found}
 
 
@@ -196,11 +202,32 @@ def get_history_interval(body: GetHistoryInterval, project: Project) -> Json:
         limit=body.max_results,
     )
     found = [
-        {"key": body.metric_key, "value": double(value), "timestamp": at, "step": step, "run_id": run_id}
+        {"key": body.metric_key, **one, "run_id": run_id}
         for run_id, points in curves.items()
-        for step, at, value in zip(points.steps.tolist(), points.at.tolist(), points.values.tolist(), strict=True)
+        for one in _listed(points)
     ]
     return lean({"metrics": found or None})
+
+
+def _start(token: str, question: object) -> int:
+    """How many points the pages before this one had."""
+    place = tracking.read_token(token, question, 1)[0] if token else 0
+    if not isinstance(place, int) or place < 0:
+        raise invalid(f"Invalid page token {token[:80]!r}: it was made up.")
+    return place
+
+
+def _as_mlflow_orders(points: tracking.Points) -> tracking.Points:
+    """A curve by instant, then step, then value; ours come by step first, which is mostly the same order."""
+    if bool((points.at[1:] >= points.at[:-1]).all()):
+        return points
+    order = np.lexsort((points.values, points.steps, points.at))
+    return tracking.Points(points.steps[order], points.at[order], points.values[order])
+
+
+def _listed(points: tracking.Points) -> Iterator[Json]:
+    columns = zip(points.values.tolist(), points.at.tolist(), points.steps.tolist(), strict=True)
+    return ({"value": double(value), "timestamp": at, "step": step} for value, at, step in columns)
 
 
 def _points(metrics: Sequence[WireMetric], where: str) -> list[tracking.Point]:

@@ -25,6 +25,9 @@ KINDS = (
     "registry.version_untagged",
     "registry.alias_set",
     "registry.alias_removed",
+    "registry.version_deleted",
+    "registry.model_deleted",
+    "registry.retired",
 )
 """The events a webhook may be told of."""
 
@@ -64,11 +67,12 @@ def _notices(project: Project, event: Event, data: Mapping[str, Any]) -> Iterato
             yield _tag(project, "prompt_version_tag" if prompt else "model_version_tag", base, data["to"])
         case "model_tagged" | "model_untagged" if prompt:
             yield _tag(project, "prompt_tag", {"name": name, "key": data["key"]}, data["to"])
-        case "alias_set":
-            told = {"name": name, "alias": data["alias"], "version": str(data["version"])}
-            yield Notice(hook=f"{_alias(prompt)}.created", data=told)
-        case "alias_removed":
-            yield Notice(hook=f"{_alias(prompt)}.deleted", data={"name": name, "alias": data["alias"]})
+    for alias, to in registry.alias_moves(event).items():
+        told = {"name": name, "alias": alias}
+        if to is None:
+            yield Notice(hook=f"{_alias(prompt)}.deleted", data=told)
+        else:
+            yield Notice(hook=f"{_alias(prompt)}.created", data={**told, "version": str(to)})
 
 
 def _created(project: Project, name: str, data: Mapping[str, Any], *, prompt: bool) -> Notice:

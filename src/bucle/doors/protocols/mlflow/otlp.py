@@ -16,8 +16,8 @@ import msgspec
 from bucle.doors.protocols.mlflow.conventions import Reading, read_as_mlflow
 from bucle.doors.protocols.mlflow.errors import MlflowError, invalid
 from bucle.doors.protocols.mlflow.trace_json import TRACE_ID_PREFIX
-from bucle.doors.protocols.mlflow.wire import Answer, Call, Route
-from bucle.ground.core import UserError, from_micros
+from bucle.doors.protocols.mlflow.wire import JSON_LIMIT, Answer, Call, Route, check_values
+from bucle.ground.core import from_micros
 from bucle.ground.core.protobuf import BadProtobuf, double, fields, signed, text, varint
 from bucle.ground.project import Project
 from bucle.line import tracing
@@ -26,6 +26,9 @@ __all__ = ["ROUTES", "Resource", "read_json", "read_protobuf"]
 
 LIMIT = 64 << 20
 """Bytes of one export, unpacked."""
+
+JSON_VALUES = JSON_LIMIT // 8
+"""Values of one export in JSON; a plain attribute is four, in some sixty bytes."""
 
 DEEPEST = 64
 """Levels of lists and maps within an attribute."""
@@ -41,10 +44,36 @@ STATUS: tuple[tracing.SpanStatus, ...] = ("UNSET", "OK", "ERROR")
 
 
 class Resource(msgspec.Struct):
-    """Spans with what is said of the program they come from."""
+    """Spans with what is said of the program they come from.
+
+    Attributes:
+        attributes: of the program.
+        spans: each as plain values.
+        wrong: why other spans of it could not be read.
+    """
 
     attributes: dict[str, Any]
     spans: list[dict[str, Any]]
+    wrong: list[str] = []
+
+
+class _JsonScope(msgspec.Struct):
+    spans: list[msgspec.Raw] | None = None
+
+
+class _JsonResource(msgspec.Struct):
+    resource: dict[str, Any] | None = None
+    scopeSpans: list[_JsonScope] | None = None  # noqa: N815  as the protocol spells it
+    scope_spans: list[_JsonScope] | None = None
+
+
+class _JsonExport(msgspec.Struct):
+    resourceSpans: list[_JsonResource] | None = None  # noqa: N815
+    resource_spans: list[_JsonResource] | None = None
+
+
+_JSON_EXPORT = msgspec.json.Decoder(_JsonExport)
+_JSON_SPAN = msgspec.json.Decoder(dict[str, Any])
 
 
 def export(call: Call, project: Project) -> Answer:
@@ -83,18 +112,21 @@ def read_protobuf(data: bytes) -> list[Resource]:
 
 
 def read_json(data: bytes) -> list[Resource]:
-    """The spans of an `ExportTraceServiceRequest` in OTLP's JSON.
+    """The spans of an `ExportTraceServiceRequest` in OTLP's JSON; one that is wrong spoils no other.
 
     Raises:
         ValueError: it is none.
+        MlflowError: it is too long, or has too many spans or other values; told before they are built.
     """
-    found = msgspec.json.decode(data, type=dict[str, Any])
-    resources = []
-    for resource in _list(found, "resourceSpans", "resource_spans"):
-        scopes = _list(resource, "scopeSpans", "scope_spans")
-        spans = [_span_of_json(span) for scope in scopes for span in _list(scope, "spans")]
-        resources.append(Resource(_attributes_of_json(_dict(resource, "resource")), spans))
-    return resources
+    if len(data) > JSON_LIMIT:
+        said = f"An export in JSON has {JSON_LIMIT} bytes at most. Send fewer spans at once, or protobuf."
+        raise MlflowError("INVALID_PARAMETER_VALUE", said, status=413)
+    check_values(data, JSON_VALUES)
+    found = _JSON_EXPORT.decode(data)
+    resources = found.resourceSpans or found.resource_spans or []
+    parts = [[span for scope in _scopes(one) for span in scope.spans or ()] for one in resources]
+    _check_count(sum(map(len, parts)), "spans")
+    return [_resource_of_json(one.resource or {}, part) for one, part in zip(resources, parts, strict=True)]
 
 
 ROUTES = (Route("POST", "/v1/traces", Call, export, limit=LIMIT),)
@@ -105,12 +137,10 @@ def _read(kind: str, body: bytes) -> list[Resource]:
         raise invalid(f"Invalid Content-Type: {kind[:80]!r}. Expected: {PROTOBUF} or {JSON}.")
     try:
         resources = read_json(body) if kind == JSON else read_protobuf(body)
-    except (ValueError, TypeError, RecursionError, msgspec.DecodeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
         raise invalid(f"Invalid OpenTelemetry format: {str(error)[:200]}.") from error
-    count = sum(len(resource.spans) for resource in resources)
-    if not count:
+    if not any(resource.spans or resource.wrong for resource in resources):
         raise invalid("Invalid OpenTelemetry format: no spans found.")
-    _check_count(count, "spans")
     return resources
 
 
@@ -132,32 +162,43 @@ def _parts(data: bytes, wanted: int) -> Iterator[int | bytes]:
 
 def _readings(resources: Iterable[Resource], wrong: list[str]) -> Iterator[Reading]:
     for resource in resources:
+        wrong += resource.wrong
         for span in resource.spans:
             try:
                 yield read_as_mlflow(span, resource.attributes)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
                 wrong.append(f"span {str(span.get('name', ''))[:60]!r}: {str(error)[:120]}")
 
 
 def _keep(
     project: Project, experiment_id: str, readings: Mapping[str, list[Reading]], run_id: str, wrong: list[str]
 ) -> int:
-    """Keep the spans, all at once if that is possible, else trace by trace and span by span; how many were not."""
-    before = len(wrong)
+    """Keep the spans, all at once; where some cannot be kept, all others at once. How many were not."""
     try:
         _log(project, experiment_id, readings, run_id)
     except tracing.BadTrace:
-        for trace_id, part in readings.items():
-            for reading in part:
-                try:
-                    _log(project, experiment_id, {trace_id: [reading]}, run_id)
-                except UserError as error:
-                    wrong.append(error.what)
-        if len(wrong) - before == sum(len(part) for part in readings.values()):
+        before = len(wrong)
+        readings = _storable(readings, wrong)
+        if len(wrong) == before:  # it is no span's fault
             raise
-    if wrong and not readings:
+        _log(project, experiment_id, readings, run_id)
+    if not readings:
         raise invalid(f"Not one span could be kept. {wrong[0]}")
     return len(wrong)
+
+
+def _storable(readings: Mapping[str, list[Reading]], wrong: list[str]) -> dict[str, list[Reading]]:
+    """Those spans that can be kept."""
+    found = defaultdict[str, list[Reading]](list)
+    for trace_id, part in readings.items():
+        for reading in part:
+            try:
+                tracing.check_span(reading.span)
+            except tracing.BadTrace as error:
+                wrong.append(error.what)
+            else:
+                found[trace_id].append(reading)
+    return found
 
 
 def _log(project: Project, experiment_id: str, readings: Mapping[str, list[Reading]], run_id: str) -> None:
@@ -316,26 +357,41 @@ def _status(code: Any) -> tracing.SpanStatus:
     return STATUS[number] if 0 <= number < len(STATUS) else "UNSET"
 
 
+def _scopes(found: _JsonResource) -> list[_JsonScope]:
+    return found.scopeSpans or found.scope_spans or []
+
+
+def _resource_of_json(program: Mapping[str, Any], raw: Iterable[msgspec.Raw]) -> Resource:
+    found = Resource(_attributes_of_json(program), [])
+    for one in raw:
+        try:
+            found.spans.append(_span_of_json(_JSON_SPAN.decode(one)))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            found.wrong.append(f"a span: {str(error)[:120]}")
+    return found
+
+
 def _span_of_json(span: Mapping[str, Any]) -> dict[str, Any]:
-    status = _dict(span, "status")
+    status, events, links = _dict(span, "status"), _list(span, "events"), _list(span, "links")
+    _check_count(len(events) + len(links), "events and links of a span")
     return {
         "trace_id": _first(span, "", "traceId", "trace_id"),
         "span_id": _first(span, "", "spanId", "span_id"),
         "parent_id": _first(span, "", "parentSpanId", "parent_span_id"),
         "name": _first(span, "", "name"),
         "kind": span.get("kind", 0),
-        "started_ns": int(_first(span, 0, "startTimeUnixNano", "start_time_unix_nano")),
-        "ended_ns": int(_first(span, 0, "endTimeUnixNano", "end_time_unix_nano")),
+        "started_ns": _instant(span, "startTimeUnixNano", "start_time_unix_nano"),
+        "ended_ns": _instant(span, "endTimeUnixNano", "end_time_unix_nano"),
         "message": _first(status, "", "message"),
         "status": _status(status.get("code", 0)),
         "attributes": _attributes_of_json(span),
         "events": [
             tracing.SpanEvent(
                 name=_first(event, "", "name"),
-                at_ns=int(_first(event, 0, "timeUnixNano", "time_unix_nano")),
+                at_ns=_instant(event, "timeUnixNano", "time_unix_nano"),
                 attributes=_attributes_of_json(event),
             )
-            for event in _list(span, "events")
+            for event in events
         ],
         "links": [
             tracing.SpanLink(
@@ -343,7 +399,7 @@ def _span_of_json(span: Mapping[str, Any]) -> dict[str, Any]:
                 span_id=_first(link, "", "spanId", "span_id").lower(),
                 attributes=_attributes_of_json(link),
             )
-            for link in _list(span, "links")
+            for link in links
         ],
     }
 
@@ -352,21 +408,48 @@ def _attributes_of_json(holder: Mapping[str, Any]) -> dict[str, Any]:
     return {_first(one, "", "key"): _any_of_json(_dict(one, "value")) for one in _list(holder, "attributes")}
 
 
-def _any_of_json(value: Mapping[str, Any]) -> Any:
+def _any_of_json(value: Mapping[str, Any], depth: int = 0) -> Any:
     """The plain value of an `AnyValue` in JSON."""
+    if depth > DEEPEST:
+        raise ValueError(f"an attribute is nested more than {DEEPEST} levels deep")
     for name, said in value.items():
         kind = name.replace("_", "").removesuffix("Value").removesuffix("value").lower()
         if kind == "array":
-            return [_any_of_json(one) for one in _list(said, "values")]
+            return [_any_of_json(one, depth + 1) for one in _list(_object(said), "values")]
         if kind == "kvlist":
-            return {_first(one, "", "key"): _any_of_json(_dict(one, "value")) for one in _list(said, "values")}
+            pairs = _list(_object(said), "values")
+            return {_first(one, "", "key"): _any_of_json(_dict(one, "value"), depth + 1) for one in pairs}
         if kind == "int":
-            return int(said)
+            return _within(int(said), -(1 << 63), (1 << 63) - 1, name)
         if kind == "double":
             return _finite(float(said))
         if kind in ("string", "bool", "bytes"):
-            return said
+            return _plain(said)
     return None
+
+
+def _instant(holder: Mapping[str, Any], *names: str) -> int:
+    """Nanoseconds since 1970, 64 bits without a sign; a number or a text."""
+    found = next((holder[name] for name in names if holder.get(name) is not None), 0)
+    return _within(int(found), 0, (1 << 64) - 1, names[0])
+
+
+def _within(number: int, least: int, most: int, name: str) -> int:
+    if not least <= number <= most:
+        raise ValueError(f"{name} does not fit into 64 bits")
+    return number
+
+
+def _plain(said: Any) -> Any:
+    if not isinstance(said, str | bool):
+        raise TypeError("an attribute is neither a text nor true or false, as it says it is")
+    return said
+
+
+def _object(said: Any) -> dict[str, Any]:
+    if not isinstance(said, dict):
+        raise TypeError("the values of an attribute are no object")
+    return said
 
 
 def _first(holder: Mapping[str, Any], default: Any, *names: str) -> Any:

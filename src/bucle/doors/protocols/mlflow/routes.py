@@ -29,18 +29,20 @@ from bucle.doors.protocols.mlflow import (
     webhooks,
 )
 from bucle.doors.protocols.mlflow.absent import ABSENT
-from bucle.doors.protocols.mlflow.errors import MlflowError, of_bucle
+from bucle.doors.protocols.mlflow.errors import MlflowError, half_a_character, invalid, of_bucle
 from bucle.doors.protocols.mlflow.wire import (
+    VALUE_BYTES,
     Answer,
     Call,
     Json,
     Pending,
     Route,
+    check_values,
     decode_body,
     decode_query,
     encode,
 )
-from bucle.ground.core import BucleError
+from bucle.ground.core import BucleError, StoreError
 from bucle.ground.project import Project
 
 __all__ = ["ROUTES", "Found", "Table", "Wire", "failed"]
@@ -186,8 +188,12 @@ def finish(made: Json | Answer) -> Answer:
 
 def failed(error: Exception) -> Answer:
     """An error as an answer; one nobody foresaw is told by a reference that stands in the log."""
-    if isinstance(error, BucleError):
+    if isinstance(error, StoreError) and _is_of_a_value(error):
+        error = invalid("A value of the request is none that the database can hold or compare, e.g. a text with NUL.")
+    elif isinstance(error, BucleError):
         error = of_bucle(error)
+    elif isinstance(error, UnicodeEncodeError):  # only what a client sent holds such a text
+        error = half_a_character()
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         error = MlflowError("TEMPORARILY_UNAVAILABLE", "No room left on the server's disk; nothing was kept.")
     if not isinstance(error, MlflowError):
@@ -195,6 +201,12 @@ def failed(error: Exception) -> Answer:
         _log.error("a call of an MLflow client failed [%s]", reference, exc_info=error)
         error = MlflowError("INTERNAL_ERROR", f"Bucle itself is at fault; its log has more under {reference}.")
     return Answer(error.status, _JSON, encode(error.as_dict()))
+
+
+def _is_of_a_value(error: StoreError) -> bool:
+    """Whether the database refused a value rather than failed; PEP 249 calls that a DataError in every driver."""
+    cause = error.__cause__
+    return any(kind.__name__ == "DataError" for kind in type(getattr(cause, "orig", cause)).__mro__)
 
 
 def _request(found: Found, call: Call) -> Any:
@@ -205,6 +217,7 @@ def _request(found: Found, call: Call) -> Any:
     if call.query and (call.method in _BARE or not call.body):
         return decode_query(call.query, kind, found.params)
     if isinstance(call.body, bytes):
+        check_values(call.body, found.route.limit // VALUE_BYTES)
         return decode_body(call.body, kind, found.params)
     raise TypeError(f"{found.route.path} streams its body and must take the call itself")
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec import Raw
 from sqlalchemy.engine import Connection
 
 from bucle.doors.protocols.mlflow.errors import invalid, missing
@@ -20,6 +21,7 @@ from bucle.doors.protocols.mlflow.wire import (
     KeyValue,
     Pending,
     Route,
+    encode,
     instant,
     lean,
     millis,
@@ -267,19 +269,30 @@ def search(body: SearchRuns, project: Project) -> Json:
     """A page of runs."""
     if not body.experiment_ids:
         return {}
-    page = tracking.search_runs(
+    page = tracking.search_forms(
         project,
+        _forms(project),
         body.experiment_ids,
         filter=body.filter,
         order_by=tuple(body.order_by),
         lifecycle=lifecycle_of(body.run_view_type),
         limit=check_page_size(body.max_results, MOST),
         token=body.page_token,
-        columns=KEPT,
     )
-    points = tracking.last_points(project, [run.id for run in page.items])
-    found = [shown(project, run, points.get(run.id, ())) for run in page.items]
-    return lean({"runs": found or None, "next_page_token": page.token or None})
+    return lean({"runs": [Raw(one) for one in page.items] or None, "next_page_token": page.token or None})
+
+
+class _Forms(tracking.Form):
+    """Runs as this wire's JSON."""
+
+
+def _forms(project: Project) -> _Forms:
+    """Those an open project keeps."""
+
+    def make(run: tracking.Run, points: Sequence[tracking.Point]) -> bytes:
+        return encode(shown(project, run, points))
+
+    return project.keep(_Forms, lambda: _Forms(make, columns=KEPT))
 
 
 def log_inputs(body: LogInputs, project: Project) -> Json:

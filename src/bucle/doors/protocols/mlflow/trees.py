@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bucle.doors.protocols.mlflow.errors import MlflowError
-from bucle.doors.protocols.mlflow.locations import safe_path
+from bucle.doors.protocols.mlflow.locations import TREES, safe_path
 from bucle.doors.protocols.mlflow.wire import Json, lean
 from bucle.ground.project import Project
 from bucle.line import registry
 
 __all__ = ["PREFIX", "file_info", "file_of", "is_tree", "list_tree", "tree_root"]
 
-PREFIX = "trees/"
+PREFIX = f"{TREES}/"
 
 
 def tree_root(digest: str) -> str:

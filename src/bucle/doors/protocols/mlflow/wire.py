@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -27,12 +28,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bucle.doors.protocols.mlflow.errors import MlflowError, invalid, missing
+from bucle.doors.protocols.mlflow.errors import MlflowError, half_a_character, invalid, missing
 from bucle.ground.core import from_micros, to_micros
 from bucle.ground.project import Project
 
 __all__ = [
     "JSON_LIMIT",
+    "LARGE",
+    "VALUE_BYTES",
     "Answer",
     "Body",
     "Call",
@@ -42,6 +45,7 @@ __all__ = [
     "NoBody",
     "Pending",
     "Route",
+    "check_values",
     "decode_body",
     "decode_query",
     "double",
@@ -60,6 +64,15 @@ JSON_LIMIT = 16 << 20
 
 LENIENT_LIMIT = 4 << 20
 """No longer body is read a second time, leniently: there every small value takes some hundred bytes of memory."""
+
+LARGE = 256 << 10
+"""From so many bytes on a body is read away from the event loop, and its values are counted before they are built."""
+
+VALUE_BYTES = 16
+"""Of a route's `limit` there may be one value for so many bytes: an empty object takes 3 on the wire, 100 in memory."""
+
+_MARKS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]', re.DOTALL)
+"""A text, so that what it holds is not counted, even one without an end; or a mark that begins a value."""
 
 T = TypeVar("T")
 B = TypeVar("B", bound="Body")
@@ -131,7 +144,9 @@ class Route(msgspec.Struct, frozen=True):
         kind: what the request is read as; `Call` for the request itself.
         answer: `answer(request, project)`.
         quick: it neither reads a disk nor waits, so it may run on the event loop itself.
-        stream: the body is written to a file and `Call.body` is that file; `limit` does not hold.
+        stream: the body is written to a file and `Call.body` is that file; `limit` does not hold, but
+            `[server] largest_upload_bytes`.
+        check: of a route that streams, asked before its body is taken in; raises when it would be refused anyway.
         limit: bytes of body at most, unpacked.
     """
 
@@ -141,6 +156,7 @@ class Route(msgspec.Struct, frozen=True):
     answer: Callable[[Any, Project], Json | Answer | Pending]
     quick: bool = False
     stream: bool = False
+    check: Callable[[Any, Project], None] | None = None
     limit: int = JSON_LIMIT
 
 
@@ -173,6 +189,23 @@ def decode_body(data: bytes, kind: type[B], params: Mapping[str, str]) -> B:
     for name, value in params.items():
         setattr(found, name, value)
     return found
+
+
+def check_values(data: bytes, most: int) -> None:
+    """Refuse a JSON body of more values than are taken; to be asked before anything of it is built.
+
+    Raises:
+        MlflowError: it has more than `most`.
+    """
+    if len(data) <= LARGE or sum(map(data.count, (b",", b"[", b"{"))) <= most:
+        return
+    count = 0
+    # No valid JSON has more texts than marks and as many keys; where there are more, counting ends as well.
+    for place, found in enumerate(_MARKS.finditer(data)):
+        count += found[0][:1] != b'"'
+        if count > most or place > 3 * most:
+            said = f"The body has more than {most} values. Send fewer at once."
+            raise MlflowError("INVALID_PARAMETER_VALUE", said, status=413)
 
 
 def decode_query(query: Mapping[str, list[str]], kind: type[B], params: Mapping[str, str]) -> B:
@@ -263,13 +296,26 @@ def _decode_leniently(data: bytes, kind: type[B]) -> B:
         raise invalid(f"Invalid value in the request: {error}.") from error
     except RecursionError as error:
         raise MlflowError("BAD_REQUEST", "The body is nested too deeply.") from error
+    except UnicodeEncodeError as error:
+        raise half_a_character() from error
     except ValueError as error:
         raise MlflowError("BAD_REQUEST", f"The body is no JSON: {str(error)[:200]}") from error
 
 
 def _without_nulls(value: Any) -> Any:
+    """A value without its nulls.
+
+    Raises:
+        UnicodeEncodeError: a text of it holds half a character, which Python reads and nobody can keep.
+    """
     if isinstance(value, dict):
-        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+        return {_whole(name): _without_nulls(one) for name, one in value.items() if one is not None}
     if isinstance(value, list):
         return [_without_nulls(one) for one in value]
-    return value
+    return _whole(value) if isinstance(value, str) else value
+
+
+def _whole(text: str) -> str:
+    if not text.isascii():
+        text.encode()
+    return text
