@@ -162,3 +162,19 @@ def test_a_host_that_is_none_or_two_is_refused(empty_site: Site, hosts: list[byt
         given = b"".join(b"host: " + host + b"\r\n" for host in hosts)
         open_socket.sendall(b"GET /health HTTP/1.1\r\nconnection: close\r\n" + given + b"\r\n")
         assert open_socket.recv(100).split()[1] == b"421"
+
+
+def test_head_and_body_of_a_short_answer_come_in_one_piece(empty_site: Site) -> None:
+    url = urlsplit(empty_site.url)
+    with socket.create_connection((url.hostname, url.port), timeout=60) as open_socket:
+        for path in ("/health", "/api/2.0/mlflow/experiments/get?experiment_id=0") * 3:
+            open_socket.sendall(f"GET {path} HTTP/1.1\r\nhost: {url.netloc}\r\n\r\n".encode())
+            head, _, body = open_socket.recv(1 << 16).partition(b"\r\n\r\n")
+            assert head.split()[1] == b"200"
+            assert f"content-length: {len(body)}".encode() in head.lower()
+            assert body
+
+
+def test_an_answer_that_goes_on_begins_at_once(empty_site: Site) -> None:
+    with empty_site.client.stream("GET", "/live", timeout=60) as answer:  # no event is under way
+        assert answer.status_code == 200

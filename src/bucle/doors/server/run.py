@@ -17,7 +17,7 @@ import uvicorn
 from bucle.doors.protocols.mlflow.delivery import deliver
 from bucle.doors.server.app import make_app
 from bucle.doors.server.errors import PortBusy
-from bucle.doors.server.http import BoundedHttp
+from bucle.doors.server.http import Http
 from bucle.ground.core import UserError
 from bucle.ground.project import Project
 from bucle.line import tracking
@@ -62,7 +62,7 @@ def serve(
     hosts = (*LOOPBACK, host) if host in LOOPBACK else ()
     config = uvicorn.Config(
         make_app(project, hosts=hosts),
-        http=BoundedHttp,
+        http=Http,
         log_level="warning",
         access_log=False,
         server_header=False,
