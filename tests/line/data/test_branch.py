@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -52,11 +53,54 @@ def test_changes_of_different_tables_and_files_merge(any_project: Project) -> No
 def test_a_table_both_sides_changed_is_a_conflict_that_names_it(project: Project) -> None:
     data.commit(project, {"a": rows(1)}, message="start")
     data.create_branch(project, "trial")
-    data.commit(project, {"a": rows(2)}, branch="trial", message="there")
+    data.commit(project, {"a": rows(2)}, branch="trial", mode="overwrite", message="there")
     here = data.commit(project, {"a": rows(3)}, message="here")
     with pytest.raises(data.Conflict, match="table 'a'"):
         data.merge(project, "trial", message="both")
     assert data.resolve(project, "main").id == here.id
+
+
+def test_rows_that_both_sides_added_to_one_table_are_all_there(any_project: Project) -> None:
+    data.commit(any_project, {"a": rows(1)}, message="start")
+    data.create_branch(any_project, "trial")
+    data.commit(any_project, {"a": rows(2)}, branch="trial", message="there")
+    data.commit(any_project, {"a": rows(3)}, branch="trial", message="there again")
+    data.commit(any_project, {"a": rows(4)}, message="here")
+    merged = data.merge(any_project, "trial", message="both")
+    assert data.scan(any_project, "a")["x"].to_list() == [1, 4, 2, 3]
+    assert merged.tables["a"].rows == 4
+    data.commit(any_project, {"a": rows(5)}, branch="trial", message="and again")
+    data.commit(any_project, {"a": rows(6)}, message="here again")
+    data.merge(any_project, "trial", message="both again")
+    assert data.scan(any_project, "a")["x"].to_list() == [1, 4, 2, 3, 6, 5]
+    assert data.verify_files(any_project) == []
+
+
+def test_a_column_that_one_side_added_is_kept_by_the_merge(project: Project) -> None:
+    data.commit(project, {"a": rows(1)}, message="start")
+    data.create_branch(project, "trial")
+    data.commit(project, {"a": rows(2).with_columns(y=pl.lit("two"))}, branch="trial", message="there")
+    data.commit(project, {"a": rows(3)}, message="here")
+    data.merge(project, "trial", message="both")
+    assert data.scan(project, "a").rows() == [(1, None), (3, None), (2, "two")]
+
+
+def test_columns_that_both_sides_added_are_a_conflict(project: Project) -> None:
+    data.commit(project, {"a": rows(1)}, message="start")
+    data.create_branch(project, "trial")
+    data.commit(project, {"a": rows(2).with_columns(y=pl.lit("two"))}, branch="trial", message="there")
+    data.commit(project, {"a": rows(3).with_columns(z=pl.lit(3.0))}, message="here")
+    with pytest.raises(data.Conflict, match="table 'a'"):
+        data.merge(project, "trial", message="both")
+
+
+def test_a_table_made_on_both_sides_is_a_conflict(project: Project) -> None:
+    data.commit(project, {"a": rows(1)}, message="start")
+    data.create_branch(project, "trial")
+    data.commit(project, {"b": rows(2)}, branch="trial", message="there")
+    data.commit(project, {"b": rows(3)}, message="here")
+    with pytest.raises(data.Conflict, match="table 'b'"):
+        data.merge(project, "trial", message="both")
 
 
 def test_the_same_change_on_both_sides_is_no_conflict(project: Project) -> None:
@@ -126,25 +170,45 @@ def test_a_path_that_climbs_out_is_refused(project: Project, path: str) -> None:
     assert project.ledger.size() == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from(["main", "side"]), st.sampled_from(["a", "b", "c"])), max_size=5))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+STEPS = st.tuples(
+    st.sampled_from(["main", "side"]),
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["append", "append", "overwrite"]),
+)
+
+
+@given(st.lists(STEPS, max_size=6))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_merge_loses_no_row_or_refuses(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, Literal["append", "overwrite"]]]
 ) -> None:
     root = tmp_path_factory.mktemp("merge")
     (root / "bucle.toml").write_text('[project]\nname = "m"\n')
     project = Project.open(root, clock=SimulatedClock(datetime(2013, 1, 1, tzinfo=UTC)))
-    data.commit(project, {"a": rows(0)}, message="start")
+    data.commit(project, {"a": rows(0), "b": rows(0)}, message="start")
     data.create_branch(project, "side")
-    expected, touched = {"a": {0}}, {"main": set[str](), "side": set[str]()}
-    for number, (branch, table) in enumerate(steps, start=1):
-        data.commit(project, {table: rows(number)}, branch=branch, message="step")
-        expected.setdefault(table, set()).add(number)
+    touched = {"main": set[str](), "side": set[str]()}
+    replaced = set[str]()
+    for number, (branch, table, mode) in enumerate(steps, start=1):
+        data.commit(project, {table: rows(number)}, branch=branch, mode=mode, message="step")
         touched[branch].add(table)
-    if touched["main"] & touched["side"]:
+        if mode == "overwrite":
+            replaced.add(table)
+    sides = {side: _content(project, side) for side in touched}
+    both = touched["main"] & touched["side"]
+    if both & (replaced | {"c"}):
         with pytest.raises(data.Conflict):
             data.merge(project, "side", message="merge")
+        assert _content(project, "main") == sides["main"]
     else:
         data.merge(project, "side", message="merge")
-        assert {t: set(data.scan(project, t)["x"]) for t in data.tables(project)} == expected
+        found = _content(project, "main")
+        for table in found:
+            here, there = sides["main"].get(table, set()), sides["side"].get(table, set())
+            only = "main" if table in touched["main"] else "side" if table in touched["side"] else "main"
+            assert found[table] == (here | there if table in both else sides[only][table])
     project.close()
+
+
+def _content(project: Project, branch: str) -> dict[str, set[int]]:
+    return {table: set(data.scan(project, table, at=branch)["x"]) for table in data.tables(project, at=branch)}

@@ -160,3 +160,18 @@ def test_growing_columns_never_reuses_an_id_nor_loses_a_column(batches: list[dic
 def test_who_only_reads_never_loads_pyiceberg() -> None:
     code = "import sys; import bucle.line.data; sys.exit('pyiceberg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pyiceberg_reads_what_was_merged_and_appends_go_on(project: Project) -> None:
+    def rows(*values: int) -> pl.DataFrame:
+        return pl.DataFrame({"x": values})
+
+    data.commit(project, {"t": rows(1)}, message="start")
+    data.create_branch(project, "side")
+    data.commit(project, {"t": rows(2).with_columns(y=pl.lit("two"))}, branch="side", message="there")
+    data.commit(project, {"t": rows(3)}, message="here")
+    merged = data.merge(project, "side", message="both")
+    assert sorted(foreign(project, merged, "t").scan().to_arrow()["x"].to_pylist()) == [1, 2, 3]
+    assert foreign(project, merged, "t").scan(row_filter="y = 'two'").to_arrow()["x"].to_pylist() == [2]
+    later = data.commit(project, {"t": rows(4)}, message="later")
+    assert sorted(foreign(project, later, "t").scan().to_arrow()["x"].to_pylist()) == [1, 2, 3, 4]

@@ -202,14 +202,23 @@ def merged_manifest(
     source: LakeIO,
     move: Callable[[str], str],
 ) -> tuple[bytes, ManifestFile]:
-    """One manifest with the live files of many; `move` says where a data file lies now."""
-    made = list[ManifestEntry]()
-    for manifest in manifests:
-        for entry in manifest.fetch_manifest_entry(source):
-            entry.data_file[_FILE_PATH] = move(entry.data_file.file_path)
-            entry.status = ManifestEntryStatus.EXISTING
-            made.append(entry)
+    """One manifest with the live files of many; `move` says by its name where a data file lies now."""
+    made = [entry for manifest in manifests for entry in _moved(source, manifest, move)]
+    for entry in made:
+        entry.status = ManifestEntryStatus.EXISTING
     return _manifest(location, columns, snapshot_id, made)
+
+
+def live_files(source: LakeIO, manifest: ManifestFile, *, move: Callable[[str], str]) -> list[DataFile]:
+    """The data files of a manifest; `move` says by its name where one lies now."""
+    return [entry.data_file for entry in _moved(source, manifest, move)]
+
+
+def _moved(source: LakeIO, manifest: ManifestFile, move: Callable[[str], str]) -> list[ManifestEntry]:
+    entries = manifest.fetch_manifest_entry(source)
+    for entry in entries:
+        entry.data_file[_FILE_PATH] = move(PurePosixPath(entry.data_file.file_path).name)
+    return list(entries)
 
 
 def manifest_list(

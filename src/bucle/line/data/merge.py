@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 from bucle.ground.core import Record
@@ -13,9 +13,9 @@ from bucle.line.data.branches import head_of, resolve
 from bucle.line.data.commit import Commit, TableState, make_commit
 from bucle.line.data.errors import Conflict
 from bucle.line.data.filetree import FileEntry, keep_tree, load_tree
-from bucle.line.data.lake import Manifest, load_manifest
+from bucle.line.data.lake import Manifest, Shelf, load_manifest, staging
 from bucle.line.data.publish import Move, done_before, publish
-from bucle.line.data.schema import type_name
+from bucle.line.data.schema import Column, type_name
 
 __all__ = ["TableDiff", "diff", "merge"]
 
@@ -63,7 +63,8 @@ def merge(project: Project, source: str, into: str = MAIN, *, message: str, key:
     """Bring what happened on one branch to another.
 
     When `into` has not moved since they parted it simply takes the source's head. Otherwise each table and file that
-    only one side changed is taken from that side, in a commit with two parents.
+    only one side changed is taken from that side, and a table to which both only added rows gets the rows of both,
+    those of `into` first; in a commit with two parents.
 
     Args:
         source: a branch, or a commit.
@@ -72,8 +73,9 @@ def merge(project: Project, source: str, into: str = MAIN, *, message: str, key:
     Returns:
         The head of `into` afterwards.
     Raises:
-        Conflict: both changed the same table or file.
+        Conflict: both changed the same file, or a table in another way than by adding rows.
         NoSuchBranch, NoSuchCommit: one of them is not there.
+    Cost: no row is read or written; of a table both added to, one manifest is written.
     """
     done = done_before(project, key)
     if done is not None:
@@ -98,9 +100,12 @@ def _merged(project: Project, ours: Commit | None, theirs: Commit, message: str)
     if _is_ancestor(project, theirs, ours):
         return ours
     base = _parting(project, ours, theirs)
-    tables = _three_way("table", base.tables if base else {}, ours.tables, theirs.tables)
     trees = [load_tree(project, one.files) if one else {} for one in (base, ours, theirs)]
-    files = _three_way("file", trees[0], trees[1], trees[2])
+    with staging(project.state) as shelf:
+        both = _Joining(project, shelf)
+        tables = _three_way("table", base.tables if base else {}, ours.tables, theirs.tables, both.join)
+        files = _three_way("file", trees[0], trees[1], trees[2], _never)
+        shelf.settle()
     return make_commit(
         (ours.id, theirs.id),
         tables,
@@ -111,22 +116,86 @@ def _merged(project: Project, ours: Commit | None, theirs: Commit, message: str)
     )
 
 
-def _three_way(what: str, base: Mapping[str, V], ours: Mapping[str, V], theirs: Mapping[str, V]) -> dict[str, V]:
+def _three_way(
+    what: str,
+    base: Mapping[str, V],
+    ours: Mapping[str, V],
+    theirs: Mapping[str, V],
+    join: Callable[[V | None, V | None, V | None], V | None],
+) -> dict[str, V]:
+    """What both sides make of it together; `join` says what becomes of what both have changed, None if nothing can."""
     merged = dict[str, V]()
     for name in sorted({*base, *ours, *theirs}):
-        old, mine, their = (_content(side.get(name)) for side in (base, ours, theirs))
+        sides = (base.get(name), ours.get(name), theirs.get(name))
+        old, mine, their = (_content(side) for side in sides)
         if mine != old and their not in (old, mine):
-            raise Conflict(
-                f"Both branches changed {what} {name!r} since they parted.",
-                why="Taking one side would silently drop the other's rows.",
-                fix=f"Decide which is right, write {name!r} on the source branch as it should be, and merge again "
-                "from a branch that starts at the target's head.",
-                at=name,
-            )
-        taken = ours.get(name) if mine != old or their == old else theirs.get(name)
+            taken = join(*sides)
+            if taken is None:
+                raise _conflict(what, name)
+        else:
+            taken = sides[1] if mine != old or their == old else sides[2]
         if taken is not None:
             merged[name] = taken
     return merged
+
+
+def _never(base: V | None, ours: V | None, theirs: V | None) -> None:
+    """Two contents of one file are a conflict."""
+
+
+class _Joining:
+    """Puts together what two branches added to one table.
+
+    Args:
+        project: whose lake it is.
+        shelf: takes the manifests.
+    """
+
+    def __init__(self, project: Project, shelf: Shelf) -> None:
+        self._project = project
+        self._shelf = shelf
+
+    def join(self, base: TableState | None, ours: TableState | None, theirs: TableState | None) -> TableState | None:
+        """The table with the rows of both, or None when one did something else than adding rows."""
+        if base is None or ours is None or theirs is None:
+            return None
+        old, mine, their = (load_manifest(self._project, side.manifest) for side in (base, ours, theirs))
+        columns = _columns_of_both(old, mine, their)
+        if columns is None or not (_only_grew(old, mine) and _only_grew(old, their)):
+            return None
+        known = {file.path for file in mine.data}
+        added = [file for file in their.data if file.path not in known]
+        # pyiceberg takes half a second to load; who only reads never needs it.
+        from bucle.line.data.staged import advance, open_table, restage  # noqa: PLC0415
+
+        table, other = open_table(self._project, ours), open_table(self._project, theirs)
+        if table is None or other is None or table.folder != other.folder:
+            return None
+        staged = restage(self._shelf, other, added, table, columns)
+        return advance(self._project, self._shelf, ours.name, staged, table, mode="append")
+
+
+def _only_grew(before: Manifest, after: Manifest) -> bool:
+    """Whether every data file that was there still is."""
+    return {file.path for file in before.data} <= {file.path for file in after.data}
+
+
+def _columns_of_both(base: Manifest, ours: Manifest, theirs: Manifest) -> tuple[Column, ...] | None:
+    """The columns when at most one side changed them, or both alike; two new columns might bear one field id."""
+    if theirs.columns in (base.columns, ours.columns):
+        return ours.columns
+    return theirs.columns if ours.columns == base.columns else None
+
+
+def _conflict(what: str, name: str) -> Conflict:
+    how = "in another way than by adding rows" if what == "table" else "differently"
+    return Conflict(
+        f"Both branches changed {what} {name!r} since they parted, {how}.",
+        why="Taking one side would silently drop what the other did.",
+        fix=f"Decide which is right, write {name!r} on the source branch as it should be, and merge again "
+        "from a branch that starts at the target's head.",
+        at=name,
+    )
 
 
 def _content(entry: TableState | FileEntry | None) -> str | None:

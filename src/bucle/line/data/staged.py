@@ -18,7 +18,7 @@ from bucle.line.data.commit import Mode, TableState
 from bucle.line.data.lake import DataFile, Manifest, Shelf, content_digest, keep_manifest, load_manifest, new_folder
 from bucle.line.data.schema import Column, evolve, fit, replace_columns
 
-__all__ = ["Staged", "Table", "advance", "open_table", "stage"]
+__all__ = ["Staged", "Table", "advance", "open_table", "restage", "stage"]
 
 ROWS_PER_FILE = 4_000_000
 
@@ -124,6 +124,39 @@ def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, 
     )
 
 
+def restage(
+    shelf: Shelf, theirs: Table, files: Sequence[DataFile], table: Table, columns: tuple[Column, ...]
+) -> Staged:
+    """Data files that another state of the same table has, ready to be put on top of this one; no row is written again.
+
+    Args:
+        theirs: the state that has them.
+        files: which of its files.
+        table: what they are put on.
+        columns: what the table will have.
+    """
+    snapshot_id = iceberg.new_snapshot_id()
+    path = f"{table.folder}/metadata/{snapshot_id}-added.avro"
+    source, wanted = iceberg.LakeIO(shelf.state / theirs.folder / "metadata"), {file.path for file in files}
+    entries = [
+        entry
+        for manifest in _manifests(source, theirs)
+        for entry in iceberg.live_files(source, manifest, move=lambda name: _uri(shelf, f"{theirs.folder}/data/{name}"))
+        if f"{theirs.folder}/data/{PurePosixPath(entry.file_path).name}" in wanted
+    ]
+    data, manifest = iceberg.added_manifest(_uri(shelf, path), columns, snapshot_id, entries)
+    return Staged(
+        folder=table.folder,
+        before=table.manifest.columns,
+        last=table.last,
+        columns=columns,
+        files=tuple(files),
+        snapshot_id=snapshot_id,
+        manifest=manifest,
+        manifest_file={path: shelf.put(path, data)},
+    )
+
+
 def advance(
     project: Project, shelf: Shelf, name: str, staged: Staged, table: Table | None, *, mode: Mode
 ) -> TableState:
@@ -184,8 +217,7 @@ def _carried(
     if table is None or mode == "overwrite":
         return [], {}
     source = iceberg.LakeIO(shelf.state / table.folder / "metadata")
-    current = next(s for s in table.metadata["snapshots"] if s["snapshot-id"] == table.metadata["current-snapshot-id"])
-    manifests = iceberg.read_list(source, current["manifest-list"])
+    manifests = _manifests(source, table)
     moved = table.metadata["location"] != location
     if manifests and (moved or len(manifests) >= MANIFESTS_KEPT):
         path = f"{staged.folder}/metadata/{iceberg.new_snapshot_id():016x}-merged.avro"
@@ -195,12 +227,18 @@ def _carried(
             staged.snapshot_id,
             manifests,
             source=source,
-            move=lambda old: f"{location}/data/{PurePosixPath(old).name}",
+            move=lambda name: f"{location}/data/{name}",
         )
         return [merged], {path: shelf.put(path, data)}
     names = {PurePosixPath(manifest.manifest_path).name for manifest in manifests}
     known = table.manifest.metadata.items()
     return manifests, {path: digest for path, digest in known if PurePosixPath(path).name in names}
+
+
+def _manifests(source: iceberg.LakeIO, table: Table) -> list[ManifestFile]:
+    """Those of the table's current snapshot, oldest first."""
+    current = next(s for s in table.metadata["snapshots"] if s["snapshot-id"] == table.metadata["current-snapshot-id"])
+    return iceberg.read_list(source, current["manifest-list"])
 
 
 def _summary(staged: Staged, data: Sequence[DataFile], mode: Mode) -> dict[str, str]:
