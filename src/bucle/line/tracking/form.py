@@ -47,15 +47,13 @@ class Form:
 
         Cost: one query, and for those that are not kept what `read_runs` costs.
         """
-        rows = {row.seq: row for row in store.run_rows(connection, numbers)}
-        keys = {seq: _key(row) for seq, row in rows.items()}
-        found = self._find(keys)
-        missing = [row for seq, row in rows.items() if seq not in found]
+        found = self._find(store.seals(connection, numbers))
+        missing = store.run_rows(connection, [number for number in numbers if number not in found])
         if missing:
             points = last_points_of(project, connection, [row.seq for row in missing])
             runs = read_rows(project, connection, missing, self._columns)
             made = {row.seq: self._make(run, points[row.seq]) for row, run in zip(missing, runs, strict=True)}
-            self._keep({keys[seq]: form for seq, form in made.items()})
+            self._keep({_key(row): made[row.seq] for row in missing})
             found |= made
         return [found[number] for number in numbers if number in found]
 
@@ -65,13 +63,14 @@ class Form:
             self._kept.clear()
             self._size = 0
 
-    def _find(self, keys: Mapping[int, Key | None]) -> dict[int, bytes]:
+    def _find(self, keys: Sequence[Key]) -> dict[int, bytes]:
         found = dict[int, bytes]()
         with self._lock:
-            for seq, key in keys.items():
-                if key is not None and key in self._kept:
+            for key in keys:
+                form = self._kept.get(key)
+                if form is not None:
                     self._kept.move_to_end(key)
-                    found[seq] = self._kept[key]
+                    found[key[0]] = form
         return found
 
     def _keep(self, made: Mapping[Key | None, bytes]) -> None:

@@ -15,7 +15,10 @@ where it is no number, then those without it: three walks, of which a page mostl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -155,9 +158,8 @@ class _Wanted(NamedTuple):
     def find(self, project: Project, connection: Connection) -> tuple[list[int], str]:
         """The numbers of the runs on this page, and the token of the next."""
         check_limit(self.limit, MOST_AT_ONCE)
-        clauses, orders = parse_filter(self.filter, GRAMMAR), parse_order(self.order_by, GRAMMAR)
         question = ["runs", sorted(set(self.experiment_ids)), self.filter, list(self.order_by), self.lifecycle]
-        search = _Search.of(project, connection, self.experiment_ids, clauses, orders, self.lifecycle)
+        search = _search(project, connection, self)
         place = read_token(self.token, question, len(search.sort_keys())) if self.token else None
         found = search.page(connection, self.limit + 1, place) if search.where.experiments else []
         more = make_token(question, found[self.limit - 1][1]) if len(found) > self.limit else ""
@@ -177,9 +179,9 @@ def count_runs(
         BadFilter: the filter cannot be read.
     Cost: without a filter one pass over an index; with one, every run is probed, or those an index gives.
     """
-    clauses = parse_filter(filter, GRAMMAR)
+    wanted = _Wanted(experiment_ids, filter, (), lifecycle, 1, "")
     with project.database.reading() as connection:
-        search = _Search.of(project, connection, experiment_ids, clauses, (), lifecycle)
+        search = _search(project, connection, wanted)
         return search.count(connection) if search.where.experiments else 0
 
 
@@ -188,11 +190,13 @@ class _Where(NamedTuple):
 
     Attributes:
         experiments: numbers of those that exist and may hold some.
+        deleted: of those asked for, the ones that are deleted.
         test: whether a run has the lifecycle asked for; None when every one has.
         lifecycle: that lifecycle.
     """
 
     experiments: list[int]
+    deleted: tuple[int, ...]
     test: sa.ColumnElement[bool] | None
     lifecycle: str
 
@@ -235,30 +239,39 @@ Found = list[tuple[int, tuple[Plain, ...]]]
 """Numbers of runs, each with the values it is ordered by."""
 
 
+Query = sa.Select[Any]
+
+MOST_MADE, MOST_SEARCHES = 32, 128
+"""So many queries of a search, and so many searches, are kept."""
+
+
 class _Search(NamedTuple):
-    """A search, read and ready."""
+    """A search, read and ready.
+
+    Attributes:
+        where: among which runs.
+        conditions: what they must fit.
+        terms: what they are ordered by.
+        is_sqlite: whether it is for SQLite.
+        made: its queries by name, for the next time: to build one takes as long as to run it.
+    """
 
     where: _Where
     conditions: list[Condition]
     terms: list[_Term]
     is_sqlite: bool
+    made: dict[tuple[str | int, ...], Query]
 
-    @classmethod
-    def of(  # noqa: PLR0917
-        cls,
-        project: Project,
-        connection: Connection,
-        experiment_ids: Sequence[str],
-        clauses: Sequence[Clause],
-        orders: Sequence[Order],
-        lifecycle: Lifecycle,
-    ) -> _Search:
-        keys = {one.key for one in clauses if one.scope} | {one.key for one in orders if one.scope}
-        names = names_of(project).numbers(keys)
-        where = _where(connection, experiment_ids, lifecycle)
-        is_sqlite = project.database.is_sqlite
-        terms = [_term(order, names, number) for number, order in enumerate(_complete(orders))]
-        return cls(where, conditions_of(clauses, names, where.experiments, is_sqlite=is_sqlite), terms, is_sqlite)
+    def query(self, name: tuple[str | int, ...], place: Sequence[Plain] | None, build: Callable[[], Query]) -> Query:
+        """A query of this search; that of a first page is kept."""
+        if place is not None:
+            return build()
+        found = self.made.get(name)
+        if found is None:
+            if len(self.made) >= MOST_MADE:
+                self.made.clear()
+            found = self.made[name] = build()
+        return found
 
     def sort_keys(self) -> list[Key]:
         """All that orders the runs, one after the other."""
@@ -315,8 +328,8 @@ class _Search(NamedTuple):
         best, count = None, most + 1
         for condition in self.conditions:
             if condition.found is not None:
-                inner = condition.found.limit(count).subquery()
-                fits = int(connection.execute(sa.select(sa.func.count()).select_from(inner)).scalar_one())
+                counting = self.query(("count", condition.clause.at, count), None, partial(_count_of, condition, count))
+                fits = int(connection.execute(counting).scalar_one())
                 best, count = (condition, fits) if fits < count else (best, count)
                 if count == 0:
                     break
@@ -332,6 +345,10 @@ class _Search(NamedTuple):
         self, connection: Connection, limit: int, place: Sequence[Plain] | None, few: Condition | None
     ) -> Found:
         """All that fit, or all that an index gives, sorted."""
+        name = ("sorted", limit, -1 if few is None else few.clause.at)
+        return _found(connection, self.query(name, place, lambda: self._sorting(limit, place, few)))
+
+    def _sorting(self, limit: int, place: Sequence[Plain] | None, few: Condition | None) -> Query:
         keys = self.sort_keys()
         source: sa.FromClause = RUNS
         for term in self.terms:
@@ -342,12 +359,15 @@ class _Search(NamedTuple):
             *self._looked_up(few),
         )
         query = query.order_by(*ordering(keys)).limit(limit)
-        return _found(connection, query if place is None else query.where(beyond(keys, place)))
+        return query if place is None else query.where(beyond(keys, place))
 
     def _walk_starts(
         self, connection: Connection, limit: int, place: Sequence[Plain] | None, *without: sa.ColumnElement[bool]
     ) -> Found:
         """Along the runs' starts, one walk an experiment."""
+        return _found(connection, self.query(("starts", limit), place, lambda: self._starting(limit, place, *without)))
+
+    def _starting(self, limit: int, place: Sequence[Plain] | None, *without: sa.ColumnElement[bool]) -> Query:
         terms = [term for term in self.terms if not (without and term is self.terms[0])]
         keys = [key for term in terms for key in term.sort_keys()]
         source: sa.FromClause = RUNS
@@ -359,7 +379,7 @@ class _Search(NamedTuple):
         query = query.order_by(*ordering(keys)).limit(limit)
         query = query if place is None else query.where(beyond(keys, place))
         walks = [query.where(RUNS.c.experiment == experiment) for experiment in self.where.experiments]
-        return _merged(connection, walks, keys, limit)
+        return _merged(walks, keys, limit)
 
     def _walk_values(self, connection: Connection, limit: int, place: Sequence[Plain] | None) -> Found:
         """Along a metric's, parameter's or tag's values; then the runs without a number, then those without any."""
@@ -385,23 +405,20 @@ class _Search(NamedTuple):
         nothing: tuple[Plain, ...] = (None,) if first.order.scope == "metrics" else (None, "")
         if rank == 0:
             keys = [Key(value, first.order.ascending) for value in first.values] + others
-            rows = self._walk_table(connection, keys, limit, place, first.values[0].is_not(None))
+            name, held = ("table", rank, limit), first.values[0].is_not(None)
+            rows = _found(connection, self.query(name, place, lambda: self._walking(keys, limit, place, held)))
             return [(number, (0, *values)) for number, values in rows]
         rest = None if place is None else place[width:]
         if rank == 1:
-            rows = self._walk_table(connection, others, limit, rest, first.values[0].is_(None))
+            name, held = ("table", rank, limit), first.values[0].is_(None)
+            rows = _found(connection, self.query(name, rest, lambda: self._walking(others, limit, rest, held)))
         else:
             rows = self._without(connection, limit, rest)
         return [(number, (rank, *nothing, *values)) for number, values in rows]
 
-    def _walk_table(
-        self,
-        connection: Connection,
-        keys: Sequence[Key],
-        limit: int,
-        place: Sequence[Plain] | None,
-        held: sa.ColumnElement[bool],
-    ) -> Found:
+    def _walking(
+        self, keys: Sequence[Key], limit: int, place: Sequence[Plain] | None, held: sa.ColumnElement[bool]
+    ) -> Query:
         """Along the index of the table the first term stands in."""
         first = self.terms[0]
         assert first.table is not None
@@ -418,14 +435,14 @@ class _Search(NamedTuple):
             walks = [query.where(first.table.c.experiment == one) for one in self.where.experiments]
         else:
             walks = [query.where(unindexed(RUNS.c.experiment).in_(self.where.experiments))]
-        return _merged(connection, walks, keys, limit)
+        return _merged(walks, keys, limit)
 
     def _without(self, connection: Connection, limit: int, place: Sequence[Plain] | None) -> Found:
         """The runs that lack what is ordered by first."""
         first = self.terms[0]
         assert first.table is not None
         lacks = ~sa.select(first.table.c.run).where(first.of_run()).correlate(RUNS).exists()
-        rest = self._replace(terms=self.terms[1:])
+        rest = self._replace(terms=self.terms[1:], made={})
         if rest.terms[0].order.key == "start_time" and not rest.terms[0].order.scope:
             return self._walk_starts(connection, limit, place, lacks)
         lacking = Condition(Clause(scope="", key="", op="", value=None, at=0), lambda _run: lacks)
@@ -467,16 +484,65 @@ class _Search(NamedTuple):
         return [RUNS.c.seq.in_(few.found), unindexed(RUNS.c.experiment).in_(self.where.experiments)]
 
 
+class _Searches:
+    """The searches an open project was asked last, read and ready."""
+
+    def __init__(self) -> None:
+        self._kept = OrderedDict[object, _Search]()
+        self._lock = Lock()
+
+    def of(self, key: object, make: Callable[[], _Search]) -> _Search:
+        """The search of this key."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+        made = make()
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > MOST_SEARCHES:
+                self._kept.popitem(last=False)
+        return made
+
+    def close(self) -> None:
+        """Forget them."""
+        with self._lock:
+            self._kept.clear()
+
+
+def _search(project: Project, connection: Connection, wanted: _Wanted) -> _Search:
+    """The search that is wanted, among the experiments and with the names there are now."""
+    clauses, orders = _parsed(wanted.filter, tuple(wanted.order_by))
+    keys = {one.key for one in clauses if one.scope} | {one.key for one in orders if one.scope}
+    names = names_of(project).numbers(keys)
+    where, is_sqlite = _where(connection, wanted.experiment_ids, wanted.lifecycle), project.database.is_sqlite
+
+    def make() -> _Search:
+        terms = [_term(order, names, number) for number, order in enumerate(_complete(orders))]
+        conditions = conditions_of(clauses, names, where.experiments, is_sqlite=is_sqlite)
+        return _Search(where, conditions, terms, is_sqlite, {})
+
+    key = (clauses, orders, tuple(where.experiments), where.deleted, where.lifecycle, tuple(names.items()))
+    return project.keep(_Searches, _Searches).of(key, make)
+
+
+@lru_cache(256)
+def _parsed(filter: str, order_by: tuple[str, ...]) -> tuple[tuple[Clause, ...], tuple[Order, ...]]:  # noqa: A002
+    return tuple(parse_filter(filter, GRAMMAR)), tuple(parse_order(order_by, GRAMMAR))
+
+
 def _where(connection: Connection, ids: Sequence[str], lifecycle: Lifecycle) -> _Where:
     """The experiments to look in; a run is deleted with its experiment."""
     state = store.lifecycles(connection, sorted({number_of(id_) for id_ in ids}))
-    deleted = [number for number, one in state.items() if one == "deleted"]
+    deleted = tuple(number for number, one in state.items() if one == "deleted")
     if lifecycle == "active":
-        return _Where([n for n in state if n not in set(deleted)], RUNS.c.lifecycle == "active", lifecycle)
+        active = [number for number in state if number not in set(deleted)]
+        return _Where(active, deleted, RUNS.c.lifecycle == "active", lifecycle)
     if lifecycle == "deleted":
         test = sa.or_(RUNS.c.lifecycle == "deleted", RUNS.c.experiment.in_(deleted))
-        return _Where(list(state), test, lifecycle)
-    return _Where(list(state), None, lifecycle)
+        return _Where(list(state), deleted, test, lifecycle)
+    return _Where(list(state), deleted, None, lifecycle)
 
 
 def _complete(orders: Sequence[Order]) -> list[Order]:
@@ -514,10 +580,16 @@ def _found(connection: Connection, query: sa.Select[Any] | sa.CompoundSelect[Any
     return [(row[0], tuple(row[1:])) for row in connection.execute(query).fetchall()]
 
 
-def _merged(connection: Connection, walks: Sequence[sa.Select[Any]], keys: Sequence[Key], limit: int) -> Found:
+def _merged(walks: Sequence[Query], keys: Sequence[Key], limit: int) -> Query:
     """Some walks in one order."""
     if len(walks) == 1:
-        return _found(connection, walks[0])
+        return walks[0]
     union = sa.union_all(*(sa.select(walk.subquery()) for walk in walks)).subquery()
     columns = [Key(union.c[f"k{number}"], key.ascending, key.nullable) for number, key in enumerate(keys)]
-    return _found(connection, sa.select(union).order_by(*ordering(columns)).limit(limit))
+    return sa.select(union).order_by(*ordering(columns)).limit(limit)
+
+
+def _count_of(condition: Condition, most: int) -> Query:
+    """How many runs an index gives for a condition, as far as `most`."""
+    assert condition.found is not None
+    return sa.select(sa.func.count()).select_from(condition.found.limit(most).subquery())

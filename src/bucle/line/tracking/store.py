@@ -347,6 +347,21 @@ def run_rows(connection: Connection, numbers: Sequence[int]) -> list[RunRow]:
     return [RunRow._make(row) for row in _BY_NUMBER.rows(connection, {"wanted": list(numbers)})]
 
 
+_SEALS = Prepared(
+    lambda tongue: (
+        sa.select(RUNS.c.seq, RUNS.c.sealed, EXPERIMENTS.c.lifecycle)
+        .join(EXPERIMENTS, EXPERIMENTS.c.id == RUNS.c.experiment)
+        .where(tongue.among(RUNS.c.seq, "wanted"), RUNS.c.sealed.is_not(None))
+    )
+)
+
+
+def seals(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, int, str]]:
+    """Of the sealed among these runs: number, sealing event, and the lifecycle of its experiment."""
+    found: list[Any] = _SEALS.rows(connection, {"wanted": list(numbers)})
+    return found
+
+
 def run_rows_by_id(connection: Connection, ids: Sequence[str]) -> list[RunRow]:
     """The runs with these ids, in no order."""
     return [RunRow._make(row) for row in _BY_ID.rows(connection, {"wanted": list(ids)})]
