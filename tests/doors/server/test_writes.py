@@ -73,7 +73,9 @@ def test_a_run_logs_in_json_or_messagepack_and_twice_is_once(site: Site) -> None
     assert tracking.points(site.project, found.id, "loss").values.tolist() == [0.5, 0.25]
     assert site.project.blobs.get(found.artifacts["plots/róc.png"]) == b"\x89PNG"
     kinds = [event.kind for event in site.project.ledger.events(subject=f"run/{found.id}")]
-    assert kinds == ["tracking.run_finished", "tracking.run_unsealed", "tracking.run_finished"]
+    first, second, third = kinds  # the server seals what is unsealed each second, so the second end may find it done
+    assert (first, second) == ("tracking.run_finished", "tracking.run_unsealed")
+    assert third in {"tracking.run_finished", "tracking.runs_sealed"}
     assert tracking.verify_runs(site.project) == []
 
 
