@@ -14,23 +14,10 @@ from pathlib import Path
 import pytest
 
 from bucle.doors.cli.main import NOUNS
+from test_house import LINE
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-LINE = [
-    "data",
-    "features",
-    "pipelines",
-    "tracking",
-    "tracing",
-    "evaluation",
-    "client",
-    "registry",
-    "gates",
-    "serving",
-    "deploy",
-    "monitoring",
-]
 
 
 def test_the_page_of_errors_is_what_the_code_says() -> None:

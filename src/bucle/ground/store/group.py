@@ -247,12 +247,12 @@ def _transaction(connection: Connection) -> Iterator[None]:
     driver.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.commit()
+        driver.commit()
     except BaseException:
         connection.rollback()
         driver.rollback()
         raise
-    connection.commit()
-    driver.commit()
 
 
 def is_passing(error: BaseException) -> bool:
