@@ -180,6 +180,7 @@ PACKED = gzip.compress(b'{"run_id": "x", "key": "k", "value": "v"}')
 @pytest.mark.parametrize(
     "body",
     [PACKED[:-1], PACKED[:-8], PACKED[:20], PACKED + b"x", PACKED + gzip.compress(b"{}"), gzip.compress(b"")[:-1]],
+    ids=["a byte short", "no checksum", "the beginning", "a byte more", "two members", "nothing, short"],
 )
 def test_a_packed_body_that_is_cut_short_or_goes_on_is_refused(sqlite_server: Site, body: bytes) -> None:
     answer = raw(sqlite_server, "runs/set-tag", body, **{"content-encoding": "gzip"})
