@@ -120,10 +120,12 @@ class TakeIn:
         """Path -> file, and whether it holds rows, in the order rows are read: known ones first, as they stood."""
         manifests = self._list(current)
         names = {one.manifest_path for one in manifests}
-        had = self._list(_snapshot(before, before.get("current-snapshot-id"))) if before else []
+        old = _snapshot(before, before.get("current-snapshot-id")) if before else None
+        had = {one.manifest_path for one in iceberg.read_list(self._io(), old["manifest-list"])} if old else set()
         known = self._known()
-        if {one.manifest_path for one in had} <= names:
-            fresh = names - {one.manifest_path for one in had}
+        if had <= names:
+            # Nothing went: only what is new needs to be read.
+            fresh = names - had
             added = {path: file for m in manifests if m.manifest_path in fresh for path, file in self._entries(m)}
             return {**known, **added}
         found = {path: file for manifest in manifests for path, file in self._entries(manifest)}
