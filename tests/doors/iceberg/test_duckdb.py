@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from bucle.line import data
-from doors.conftest import Site
+from doors.conftest import Site, served
 from doors.iceberg.conftest import flights
 
 duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed: pip install 'bucle[test]'")
@@ -86,3 +87,15 @@ def test_its_transaction_over_two_tables_is_one_commit(lake: Site, duck: Any) ->
     duck.execute("COMMIT")
     assert len(data.log(lake.project)) == before + 1
     assert (data.scan(lake.project, "flights").height, data.scan(lake.project, "weather").height) == (4, 2)
+
+
+def test_rows_it_deleted_do_not_come_back_when_the_project_moves(lake: Site, duck: Any, tmp_path: Path) -> None:
+    duck.execute("DELETE FROM main_lake.default.flights WHERE id = 1")
+    shutil.copytree(lake.project.root, tmp_path / "copy")
+    with served(tmp_path / "copy") as copy:
+        with pytest.raises(data.TableNotOurs, match="moved"):
+            data.scan(copy.project, "flights")
+        with pytest.raises(data.TableNotOurs, match="moved"):
+            data.commit(copy.project, {"flights": flights(1, 10)}, message="no")
+        data.commit(copy.project, {"flights": flights(1, 10)}, mode="overwrite", message="yes")
+        assert data.scan(copy.project, "flights")["id"].to_list() == [10]

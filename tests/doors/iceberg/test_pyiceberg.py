@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
 import polars as pl
 import pyarrow as pa
 import pytest
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import (
+    BadRequestError,
     CommitFailedException,
     NamespaceAlreadyExistsError,
     NamespaceNotEmptyError,
@@ -20,7 +26,7 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import LongType, StringType
 
 from bucle.line import data
-from doors.conftest import Site
+from doors.conftest import Site, served
 from doors.iceberg.conftest import Connect, flights
 
 
@@ -187,6 +193,44 @@ def test_a_tag_of_a_table_outlives_our_appends(lake: Site, connect: Connect) -> 
         data.commit(lake.project, {"flights": flights(1, 100 + n)}, message="more")
     assert table.refresh().scan(snapshot_id=first.snapshot_id).to_arrow().num_rows == 3
     assert table.refs()["v1"].snapshot_id == first.snapshot_id
+
+
+def test_a_table_goes_back_to_an_earlier_snapshot(lake: Site, connect: Connect) -> None:
+    table = connect().load_table("default.flights")
+    first = table.current_snapshot()
+    assert first is not None
+    table.append(arrow(flights(2, 10)))
+    table.manage_snapshots().rollback_to_snapshot(first.snapshot_id).commit()
+    assert data.scan(lake.project, "flights")["id"].to_list() == [0, 1, 2]
+    table.append(arrow(flights(1, 20)))
+    assert data.scan(lake.project, "flights")["id"].to_list() == [0, 1, 2, 20]
+    assert sound(lake)
+
+
+def test_every_snapshot_of_one_commit_can_be_travelled_to(lake: Site, connect: Connect) -> None:
+    table = connect().load_table("default.flights")
+    with table.transaction() as transaction:
+        transaction.append(arrow(flights(2, 10)))
+        transaction.append(arrow(flights(2, 20)))
+    between = table.snapshots()[-2]
+    data.sweep(lake.project, older_than=timedelta(0))
+    assert table.scan(snapshot_id=between.snapshot_id).to_arrow().num_rows == 5
+    assert data.scan(lake.project, "flights").height == 7
+
+
+def test_a_moved_project_says_so_until_an_append_mends_it(lake: Site, connect: Connect, tmp_path: Path) -> None:
+    table = connect().load_table("default.flights")
+    table.append(arrow(flights(2, 10)))
+    shutil.copytree(lake.project.root, tmp_path / "copy")
+    with served(tmp_path / "copy") as copy:
+        catalog = RestCatalog("bucle", uri=f"{copy.url}/iceberg")
+        with pytest.raises(BadRequestError, match="was moved"):
+            catalog.load_table("default.flights")
+        assert data.scan(copy.project, "flights").height == 5
+        data.commit(copy.project, {"flights": flights(1, 20)}, message="mends")
+        shutil.rmtree(lake.project.state / "lake")
+        assert catalog.load_table("default.flights").scan().to_arrow().num_rows == 6
+        assert sound(copy)
 
 
 def test_a_stale_commit_fails_and_changes_nothing(lake: Site, connect: Connect) -> None:

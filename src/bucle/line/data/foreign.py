@@ -188,10 +188,14 @@ class TakeIn:
         return DataFile(path=path, digest=digest, rows=rows, size_bytes=size_bytes)
 
     def _keep(self, location: str) -> None:
+        named = location.removeprefix(f"file://{self.shelf.state.as_posix()}/")
+        if self.known and named in self.known.metadata:
+            # It was looked at when it was taken in; a hundred look-ups on the disk are spared.
+            self._metadata[named] = self.known.metadata[named]
+            return
         path = relative(self.shelf, self.folder, location)
         if path not in self._metadata:
-            known = self.known.metadata.get(path) if self.known else None
-            self._metadata[path] = known or self._digest(path)[0]
+            self._metadata[path] = self._digest(path)[0]
 
     def _digest(self, path: str) -> tuple[str, int]:
         found = self.seen.get(path)

@@ -15,6 +15,7 @@ from bucle.ground.core import to_micros
 from bucle.ground.project import Project
 from bucle.line.data import iceberg
 from bucle.line.data.commit import Mode, TableState
+from bucle.line.data.errors import TableNotOurs
 from bucle.line.data.lake import DataFile, Manifest, Shelf, content_digest, keep_manifest, load_manifest, new_folder
 from bucle.line.data.schema import Column, evolve, fit, replace_columns
 
@@ -237,6 +238,8 @@ def _carried(
     deletes = [manifest for manifest in found if manifest.content != iceberg.DATA]
     moved = table.metadata["location"] != location
     known = table.manifest.metadata.items()
+    if moved and deletes:
+        raise _pinned(table)
     if manifests and (moved or len(manifests) >= MANIFESTS_KEPT):
         path = f"{staged.folder}/metadata/{iceberg.new_snapshot_id():016x}-merged.avro"
         data, merged = iceberg.merged_manifest(
@@ -252,6 +255,15 @@ def _carried(
         kept, written = found, {}
     names = {PurePosixPath(manifest.manifest_path).name for manifest in kept}
     return kept, {**{path: digest for path, digest in known if PurePosixPath(path).name in names}, **written}
+
+
+def _pinned(table: Table) -> TableNotOurs:
+    return TableNotOurs(
+        f"The project was moved, and rows of table {table.state.name!r} were deleted by an Iceberg client.",
+        why="Its delete files name rows by the paths of before; appended to here, deleted rows would come back.",
+        fix=f"Move the project back to where {table.metadata['location']} was, or overwrite the table.",
+        at=table.state.name,
+    )
 
 
 def _mover(table: Table, location: str) -> Callable[[str], str]:
