@@ -99,13 +99,13 @@ def kill_at_random_lines(project: Project, victims: Victims, kind: str, kills: i
     assert {branch.name for branch in data.branches(project)} == {"main"}
 
 
-@pytest.mark.parametrize("kind", ["commit", "land"])
+@pytest.mark.parametrize("kind", ["commit", "land", "client"])
 def test_a_process_killed_while_committing_leaves_all_or_nothing(project: Project, victims: Victims, kind: str) -> None:
     kill_at_random_lines(project, victims, kind, kills=5)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kind", ["commit", "land"])
+@pytest.mark.parametrize("kind", ["commit", "land", "client"])
 def test_many_processes_killed_while_committing_leave_all_or_nothing(
     project: Project, victims: Victims, kind: str
 ) -> None:

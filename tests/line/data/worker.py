@@ -22,8 +22,10 @@ import polars as pl
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import data
-from bucle.line.data import ColumnRule, Contract
-from bucle.line.data import staged as _loaded  # noqa: F401  pyiceberg, before any fork
+from bucle.line.data import ColumnRule, Contract, iceberg
+from bucle.line.data import foreign as _loaded  # noqa: F401  pyiceberg, before any fork
+from bucle.line.data import staged as _too  # noqa: F401
+from bucle.line.data.schema import Column
 
 KEYED = {
     name: Contract(table=name, columns=(ColumnRule(name="key", unique=True), ColumnRule(name="n"))) for name in "ab"
@@ -57,11 +59,51 @@ def batch(key: str) -> dict[str, pl.DataFrame]:
 
 
 def write(project: Project, key: str) -> None:
-    """A commit of two tables and a file, or a landing of two tables, each under its key."""
-    if key.startswith("land"):
+    """A commit of two tables and a file, a landing of two tables, or an Iceberg client's commit, each under its key."""
+    if key.startswith("client"):
+        as_client(project, key)
+    elif key.startswith("land"):
         data.land(project, batch(key), contracts=KEYED, message=key, key=key)
     else:
         data.commit(project, batch(key), files={f"{key}.txt": key.encode()}, message=key, key=key)
+
+
+def as_client(project: Project, key: str) -> None:
+    """Append to both tables as an Iceberg client does: its files are there before the catalog hears of them."""
+    if not data.table_names(project):
+        data.commit(project, batch(key), message=key, key=key)
+        return
+    changes = [appended(project, table, rows) for table, rows in batch(key).items()]
+    data.commit_metadata(project, changes, message=key, key=key)
+
+
+def appended(project: Project, table: str, rows: pl.DataFrame) -> data.TableChange:
+    """What a client asks that appended rows to a table."""
+    metadata = data.table_metadata(project, table).metadata
+    folder, number = Path(metadata["location"].removeprefix("file://")), iceberg.new_snapshot_id()
+    columns = [Column(id=one["id"], name=one["name"], type=one["type"]) for one in metadata["schemas"][0]["fields"]]
+    file, where = folder / "data" / f"{number}.parquet", folder / "metadata"
+    statistics = iceberg.write_parquet(rows, columns, file)
+    entry = iceberg.data_entry(f"file://{file}", file.stat().st_size, statistics)
+    content, added = iceberg.added_manifest(f"file://{where}/{number}.avro", columns, number, [entry])
+    (where / f"{number}.avro").write_bytes(content)
+    before = next(one for one in metadata["snapshots"] if one["snapshot-id"] == metadata["current-snapshot-id"])
+    listed = [*iceberg.read_list(iceberg.LakeIO(where), before["manifest-list"]), added]
+    sequence, place = metadata["last-sequence-number"] + 1, f"file://{where}/{number}-list.avro"
+    content = iceberg.manifest_list(place, number, before["snapshot-id"], sequence, listed)
+    (where / f"{number}-list.avro").write_bytes(content)
+    snapshot = {
+        "snapshot-id": number,
+        "parent-snapshot-id": before["snapshot-id"],
+        "sequence-number": sequence,
+        "timestamp-ms": 1,
+        "manifest-list": place,
+        "summary": {"operation": "append"},
+    }
+    pointed = {"action": "set-snapshot-ref", "ref-name": "main", "type": "branch", "snapshot-id": number}
+    required = {"type": "assert-ref-snapshot-id", "ref": "main", "snapshot-id": before["snapshot-id"]}
+    added_snapshot = {"action": "add-snapshot", "snapshot": snapshot}
+    return data.TableChange(table=table, requirements=(required,), updates=(added_snapshot, pointed))
 
 
 def many(what: str, root: str, url: str, name: str, count: int) -> None:

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from bucle.doors.protocols.iceberg import Catalog
 from bucle.doors.protocols.mlflow import Door
 from bucle.doors.server.errors import InternalFault, MethodNotAllowed, NoSuchPage
 from bucle.doors.server.guard import Guard
@@ -64,6 +65,7 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
             Middleware(Guard, hosts=tuple(hosts)),
             # In front of gzip and of the pages' routing: what is called a thousand times a second pays for neither.
             Middleware(Door, project=project),
+            Middleware(Catalog, project=project),
             Middleware(GZipMiddleware, minimum_size=800, compresslevel=5),
         ],
         exception_handlers={BucleError: answer, HTTPException: answer, Exception: answer},

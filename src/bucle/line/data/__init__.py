@@ -2,6 +2,19 @@
 
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
+from bucle.line.data.catalog import (
+    TableChange,
+    TableMetadata,
+    check_table_free,
+    commit_metadata,
+    create_table,
+    draft_table,
+    drop_table,
+    register_table,
+    rename_table,
+    table_metadata,
+    table_names,
+)
 from bucle.line.data.check import check_contract
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.contract import (
@@ -17,6 +30,7 @@ from bucle.line.data.contract import (
 )
 from bucle.line.data.errors import (
     AmbiguousCommit,
+    BadMetadata,
     BadPath,
     BranchExists,
     BranchProtected,
@@ -25,11 +39,17 @@ from bucle.line.data.errors import (
     ContractViolated,
     EmptyCommit,
     LakeDamaged,
+    NamespaceExists,
+    NamespaceNotEmpty,
     NoSuchBranch,
     NoSuchColumn,
     NoSuchCommit,
     NoSuchFile,
+    NoSuchNamespace,
     NoSuchTable,
+    NotBuiltOnHead,
+    TableExists,
+    TableNotOurs,
     TypeMismatch,
     TypeNotKept,
 )
@@ -38,6 +58,15 @@ from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
 from bucle.line.data.merge import TableDiff, diff, merge
+from bucle.line.data.namespaces import (
+    change_namespace,
+    create_namespace,
+    drop_namespace,
+    join_name,
+    namespace_properties,
+    namespaces,
+    split_name,
+)
 from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
@@ -48,6 +77,7 @@ from bucle.line.data.verify import verify_files
 __all__ = [
     "MAIN",
     "AmbiguousCommit",
+    "BadMetadata",
     "BadPath",
     "Branch",
     "BranchExists",
@@ -66,43 +96,67 @@ __all__ = [
     "FileEntry",
     "LakeDamaged",
     "Manifest",
+    "NamespaceExists",
+    "NamespaceNotEmpty",
     "NoSuchBranch",
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
+    "NoSuchNamespace",
     "NoSuchTable",
+    "NotBuiltOnHead",
     "Relation",
     "Snapshot",
     "Sweep",
+    "TableChange",
     "TableDiff",
+    "TableExists",
+    "TableMetadata",
+    "TableNotOurs",
     "TableState",
     "TypeMismatch",
     "TypeNotKept",
     "branches",
+    "change_namespace",
     "check_contract",
+    "check_table_free",
     "commit",
+    "commit_metadata",
     "contract_path",
     "contracts_of",
     "create_branch",
+    "create_namespace",
+    "create_table",
     "delete_branch",
     "diff",
+    "draft_table",
+    "drop_namespace",
+    "drop_table",
     "dump_contract",
     "file_path",
     "files",
     "infer_contract",
+    "join_name",
     "land",
     "lazy",
     "load_contract",
     "load_manifest",
     "log",
     "merge",
+    "namespace_properties",
+    "namespaces",
     "parse_contract",
     "read_file",
+    "register_table",
+    "rename_table",
     "resolve",
     "save_contract",
     "scan",
     "snapshot",
+    "split_name",
     "sweep",
+    "table_metadata",
+    "table_names",
     "tables",
     "verify_files",
 ]

@@ -9,6 +9,7 @@ from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
+    "BadMetadata",
     "BadPath",
     "BranchExists",
     "BranchProtected",
@@ -17,11 +18,17 @@ __all__ = [
     "ContractViolated",
     "EmptyCommit",
     "LakeDamaged",
+    "NamespaceExists",
+    "NamespaceNotEmpty",
     "NoSuchBranch",
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
+    "NoSuchNamespace",
     "NoSuchTable",
+    "NotBuiltOnHead",
+    "TableExists",
+    "TableNotOurs",
     "TypeMismatch",
     "TypeNotKept",
 ]
@@ -133,6 +140,48 @@ class BadPath(UserError):
     """A path in the file tree is absolute, climbs out, or has empty parts."""
 
     code = "BU0516"
+
+
+class NotBuiltOnHead(StateError):
+    """Another engine's change to a table was made for a state that the table no longer has."""
+
+    code = "BU0540"
+
+
+class BadMetadata(UserError):
+    """Another engine asks for a change to a table that cannot be made, or names files that are not the table's."""
+
+    code = "BU0541"
+
+
+class TableExists(StateError):
+    """There is a table of this name on the branch."""
+
+    code = "BU0542"
+
+
+class NoSuchNamespace(NotFound):
+    """No table's name begins so, and nobody made a namespace of this name."""
+
+    code = "BU0543"
+
+
+class NamespaceExists(StateError):
+    """There is a namespace of this name on the branch."""
+
+    code = "BU0544"
+
+
+class NamespaceNotEmpty(StateError):
+    """A namespace that holds tables cannot be removed."""
+
+    code = "BU0545"
+
+
+class TableNotOurs(StateError):
+    """Another engine gave the table a form that only Iceberg clients write, or the project was moved away under it."""
+
+    code = "BU0546"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

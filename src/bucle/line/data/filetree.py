@@ -11,7 +11,17 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.errors import BadPath, NoSuchFile
 
-__all__ = ["FileEntry", "change_tree", "file_path", "files", "keep_files", "keep_tree", "load_tree", "read_file"]
+__all__ = [
+    "FileEntry",
+    "Tree",
+    "change_tree",
+    "file_path",
+    "files",
+    "keep_files",
+    "keep_tree",
+    "load_tree",
+    "read_file",
+]
 
 
 class FileEntry(Record, frozen=True):

@@ -28,6 +28,7 @@ from pyiceberg.manifest import (
     DataFile,
     DataFileContent,
     FileFormat,
+    ManifestContent,
     ManifestEntry,
     ManifestEntryStatus,
     ManifestFile,
@@ -42,10 +43,13 @@ from pyiceberg.typedef import Record as Row
 from bucle.line.data.schema import Column, last_id, schema_json
 
 __all__ = [
+    "DATA",
+    "PROPERTIES",
     "LakeIO",
     "added_manifest",
     "data_entry",
     "first_metadata",
+    "live_files",
     "manifest_list",
     "merged_manifest",
     "new_snapshot_id",
@@ -59,6 +63,9 @@ SNAPSHOTS_KEPT = 10
 """How many snapshots a metadata file shows to clients that know nothing of commits."""
 
 ROW_GROUP = 250_000
+
+DATA = ManifestContent.DATA
+"""What a manifest lists: data files, and not files of rows that are gone."""
 
 _FILE_PATH = 1
 """Where pyiceberg's DataFile, which has no setter, keeps its path."""
@@ -202,7 +209,7 @@ def merged_manifest(
     source: LakeIO,
     move: Callable[[str], str],
 ) -> tuple[bytes, ManifestFile]:
-    """One manifest with the live files of many; `move` says by its name where a data file lies now."""
+    """One manifest with the live files of many; `move` says where a data file lies now."""
     made = [entry for manifest in manifests for entry in _moved(source, manifest, move)]
     for entry in made:
         entry.status = ManifestEntryStatus.EXISTING
@@ -210,14 +217,14 @@ def merged_manifest(
 
 
 def live_files(source: LakeIO, manifest: ManifestFile, *, move: Callable[[str], str]) -> list[DataFile]:
-    """The data files of a manifest; `move` says by its name where one lies now."""
+    """The data files of a manifest; `move` says where one lies now."""
     return [entry.data_file for entry in _moved(source, manifest, move)]
 
 
 def _moved(source: LakeIO, manifest: ManifestFile, move: Callable[[str], str]) -> list[ManifestEntry]:
     entries = manifest.fetch_manifest_entry(source)
     for entry in entries:
-        entry.data_file[_FILE_PATH] = move(PurePosixPath(entry.data_file.file_path).name)
+        entry.data_file[_FILE_PATH] = move(entry.data_file.file_path)
     return list(entries)
 
 
@@ -266,11 +273,19 @@ def next_metadata(
     """The metadata after one more snapshot."""
     schemas, current = _schemas(before["schemas"], columns)
     snapshot = {**snapshot, "schema-id": current}
-    snapshots = [*before["snapshots"], snapshot][-SNAPSHOTS_KEPT:]
-    kept = {one["snapshot-id"] for one in snapshots}
+    refs = {**before["refs"], "main": {"snapshot-id": snapshot["snapshot-id"], "type": "branch"}}
+    kept = {ref["snapshot-id"] for ref in refs.values()}
+    kept |= {one["snapshot-id"] for one in [*before["snapshots"], snapshot][-SNAPSHOTS_KEPT:]}
+    snapshots = [one for one in [*before["snapshots"], snapshot] if one["snapshot-id"] in kept]
+    of_snapshots = {
+        name: [one for one in before[name] if one["snapshot-id"] in kept]
+        for name in ("statistics", "partition-statistics")
+        if name in before
+    }
     entry = {"snapshot-id": snapshot["snapshot-id"], "timestamp-ms": snapshot["timestamp-ms"]}
     return {
         **before,
+        **of_snapshots,
         "location": location,
         "last-sequence-number": snapshot["sequence-number"],
         "last-updated-ms": snapshot["timestamp-ms"],
@@ -280,7 +295,7 @@ def next_metadata(
         "current-snapshot-id": snapshot["snapshot-id"],
         "snapshots": snapshots,
         "snapshot-log": [one for one in [*before["snapshot-log"], entry] if one["snapshot-id"] in kept],
-        "refs": {"main": {"snapshot-id": snapshot["snapshot-id"], "type": "branch"}},
+        "refs": refs,
     }
 
 

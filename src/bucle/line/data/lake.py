@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bucle.ground.core import Digest, Record, decode, digest_of, digest_of_file, digest_of_value, encode
 from bucle.ground.project import Project
@@ -45,16 +45,29 @@ class Manifest(Record, frozen=True):
     Attributes:
         columns: the table's columns.
         data: the data files in the order rows are read.
-        metadata: path -> digest of the Iceberg metadata file, manifest list and manifests.
+        metadata: path -> digest of the Iceberg metadata file, manifest list and manifests, and of what else foreign
+            clients can ask for: files of snapshots in between, statistics.
+        deletes: files of another engine that say which rows of which data files are gone.
+        by_id: columns were renamed, or a name given anew, so that old files are to be read by field id.
+        settings: the digest of what another engine set beyond rows and columns: properties, partitions, order; '' if
+            nothing.
     """
 
     columns: tuple[Column, ...]
     data: tuple[DataFile, ...]
     metadata: dict[str, str]
+    deletes: tuple[DataFile, ...] = ()
+    by_id: bool = False
+    settings: str = ""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are; a row that two delete files name is taken off twice."""
+        return sum(file.rows for file in self.data) - sum(file.rows for file in self.deletes)
 
     def files(self) -> dict[str, str]:
         """Path -> digest of every file."""
-        return {**{file.path: file.digest for file in self.data}, **self.metadata}
+        return {**{file.path: file.digest for file in (*self.data, *self.deletes)}, **self.metadata}
 
 
 class Shelf:
@@ -67,6 +80,7 @@ class Shelf:
     def __init__(self, state: Path) -> None:
         self.state = state
         self._written = list[Path]()
+        self._adopted = list[Path]()
         self._folders = set[Path]()
 
     def put(self, path: str, data: bytes) -> Digest:
@@ -83,10 +97,18 @@ class Shelf:
         size_bytes = target.stat().st_size
         return digest_of_file(target) if size_bytes else digest_of(b""), size_bytes
 
+    def adopt(self, path: str) -> tuple[Digest, int]:
+        """Take in a file that another engine wrote, and return its digest and size in bytes; it is never discarded."""
+        target = self.state / path
+        size_bytes = target.stat().st_size
+        self._adopted.append(target)
+        self._folders.update(self.state / above for above in PurePosixPath(path).parents)
+        return digest_of_file(target) if size_bytes else digest_of(b""), size_bytes
+
     def settle(self) -> None:
         """Force all of it to the disk, side by side: from here on every file survives a power cut."""
         with ThreadPoolExecutor(_SYNCS) as pool:
-            list(pool.map(_sync, [*self._written, *self._folders]))
+            list(pool.map(_sync, [*self._written, *self._adopted, *self._folders]))
 
     def _make(self, folder: Path) -> None:
         """Make a folder; the one that holds a new folder is to be synced too."""
@@ -135,7 +157,12 @@ def new_folder(table: str) -> str:
 
 def content_digest(manifest: Manifest) -> Digest:
     """The name of a table's content: its columns and its data files' bytes in order, not where they lie."""
-    return digest_of_value({"columns": manifest.columns, "data": [file.digest for file in manifest.data]})
+    content: dict[str, object] = {"columns": manifest.columns, "data": [file.digest for file in manifest.data]}
+    if manifest.deletes:
+        content["deletes"] = [file.digest for file in manifest.deletes]
+    if manifest.settings:
+        content["settings"] = manifest.settings
+    return digest_of_value(content)
 
 
 def keep_manifest(project: Project, manifest: Manifest) -> Digest:

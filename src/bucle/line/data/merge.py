@@ -163,20 +163,24 @@ class _Joining:
         columns = _columns_of_both(old, mine, their)
         if columns is None or not (_only_grew(old, mine) and _only_grew(old, their)):
             return None
+        if mine.by_id or their.by_id:
+            return None
         known = {file.path for file in mine.data}
         added = [file for file in their.data if file.path not in known]
         # pyiceberg takes half a second to load; who only reads never needs it.
         from bucle.line.data.staged import advance, open_table, restage  # noqa: PLC0415
 
         table, other = open_table(self._project, ours), open_table(self._project, theirs)
-        if table is None or other is None or table.folder != other.folder:
+        if table is None or other is None or table.folder != other.folder or table.is_partitioned:
             return None
         staged = restage(self._shelf, other, added, table, columns)
         return advance(self._project, self._shelf, ours.name, staged, table, mode="append")
 
 
 def _only_grew(before: Manifest, after: Manifest) -> bool:
-    """Whether every data file that was there still is."""
+    """Whether every data file that was there still is, no row of them is gone, and nothing else was set."""
+    if before.deletes != after.deletes or before.settings != after.settings:
+        return False
     return {file.path for file in before.data} <= {file.path for file in after.data}
 
 

@@ -14,7 +14,17 @@ import polars as pl
 from bucle.ground.core import Record
 from bucle.line.data.errors import TypeMismatch, TypeNotKept
 
-__all__ = ["Column", "evolve", "fit", "last_id", "replace_columns", "schema_json", "storage_type", "type_name"]
+__all__ = [
+    "Column",
+    "check_type",
+    "evolve",
+    "fit",
+    "last_id",
+    "replace_columns",
+    "schema_json",
+    "storage_type",
+    "type_name",
+]
 
 _PRIMITIVE: dict[str, pl.DataType] = {
     "boolean": pl.Boolean(),
@@ -171,6 +181,15 @@ def fit(frame: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
             why="What cannot be kept exactly is refused rather than changed.",
             fix="Cast the column before the commit.",
         ) from error
+
+
+def check_type(kind: IcebergType) -> bool:
+    """Whether columns of a type that another engine gives can be read and written here."""
+    if isinstance(kind, str):
+        return kind in _PRIMITIVE or _DECIMAL.fullmatch(kind) is not None
+    if kind["type"] == "list":
+        return check_type(kind["element"])
+    return kind["type"] == "struct" and all(check_type(one["type"]) for one in kind["fields"])
 
 
 def schema_json(columns: Iterable[Column], schema_id: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,10 +15,11 @@ from bucle.ground.core import to_micros
 from bucle.ground.project import Project
 from bucle.line.data import iceberg
 from bucle.line.data.commit import Mode, TableState
+from bucle.line.data.errors import TableNotOurs
 from bucle.line.data.lake import DataFile, Manifest, Shelf, content_digest, keep_manifest, load_manifest, new_folder
 from bucle.line.data.schema import Column, evolve, fit, replace_columns
 
-__all__ = ["Staged", "Table", "advance", "open_table", "restage", "stage"]
+__all__ = ["Staged", "Table", "advance", "make_state", "open_table", "restage", "stage"]
 
 ROWS_PER_FILE = 4_000_000
 
@@ -49,6 +50,11 @@ class Table:
     def last(self) -> int:
         """The greatest field id ever given."""
         return int(self.metadata["last-column-id"])
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether another engine ever parted its rows into partitions."""
+        return any(spec["fields"] for spec in self.metadata["partition-specs"])
 
 
 @dataclass(frozen=True)
@@ -141,8 +147,9 @@ def restage(
     entries = [
         entry
         for manifest in _manifests(source, theirs)
-        for entry in iceberg.live_files(source, manifest, move=lambda name: _uri(shelf, f"{theirs.folder}/data/{name}"))
-        if f"{theirs.folder}/data/{PurePosixPath(entry.file_path).name}" in wanted
+        if manifest.content == iceberg.DATA
+        for entry in iceberg.live_files(source, manifest, move=_mover(theirs, _uri(shelf, theirs.folder)))
+        if entry.file_path.removeprefix(f"{_uri(shelf, '')}/") in wanted
     ]
     data, manifest = iceberg.added_manifest(_uri(shelf, path), columns, snapshot_id, entries)
     return Staged(
@@ -183,17 +190,26 @@ def advance(
         f"{stem}.avro": shelf.put(f"{stem}.avro", listed),
         f"{stem}.metadata.json": shelf.put(f"{stem}.metadata.json", after),
     }
-    files = {**carried_files, **staged.manifest_file, **written}
-    return _state(project, name, f"{stem}.metadata.json", Manifest(columns=staged.columns, data=data, metadata=files))
+    kept = table.manifest if table and mode == "append" else None
+    manifest = Manifest(
+        columns=staged.columns,
+        data=data,
+        metadata={**carried_files, **staged.manifest_file, **written},
+        deletes=kept.deletes if kept else (),
+        by_id=kept is not None and kept.by_id,
+        settings=table.manifest.settings if table else "",
+    )
+    return make_state(project, name, f"{stem}.metadata.json", manifest)
 
 
-def _state(project: Project, name: str, location: str, manifest: Manifest) -> TableState:
+def make_state(project: Project, name: str, location: str, manifest: Manifest) -> TableState:
+    """Keep a manifest and return the pointer to the table it describes."""
     return TableState(
         name=name,
         metadata_location=location,
         digest=content_digest(manifest),
         manifest=keep_manifest(project, manifest),
-        rows=sum(file.rows for file in manifest.data),
+        rows=manifest.rows,
         files=len(manifest.data),
     )
 
@@ -217,8 +233,13 @@ def _carried(
     if table is None or mode == "overwrite":
         return [], {}
     source = iceberg.LakeIO(shelf.state / table.folder / "metadata")
-    manifests = _manifests(source, table)
+    found = _manifests(source, table)
+    manifests = [manifest for manifest in found if manifest.content == iceberg.DATA]
+    deletes = [manifest for manifest in found if manifest.content != iceberg.DATA]
     moved = table.metadata["location"] != location
+    known = table.manifest.metadata.items()
+    if moved and deletes:
+        raise _pinned(table)
     if manifests and (moved or len(manifests) >= MANIFESTS_KEPT):
         path = f"{staged.folder}/metadata/{iceberg.new_snapshot_id():016x}-merged.avro"
         data, merged = iceberg.merged_manifest(
@@ -227,18 +248,42 @@ def _carried(
             staged.snapshot_id,
             manifests,
             source=source,
-            move=lambda name: f"{location}/data/{name}",
+            move=_mover(table, location),
         )
-        return [merged], {path: shelf.put(path, data)}
-    names = {PurePosixPath(manifest.manifest_path).name for manifest in manifests}
-    known = table.manifest.metadata.items()
-    return manifests, {path: digest for path, digest in known if PurePosixPath(path).name in names}
+        kept, written = [merged, *deletes], {path: shelf.put(path, data)}
+    else:
+        kept, written = found, {}
+    names = {PurePosixPath(manifest.manifest_path).name for manifest in kept}
+    return kept, {**{path: digest for path, digest in known if PurePosixPath(path).name in names}, **written}
+
+
+def _pinned(table: Table) -> TableNotOurs:
+    return TableNotOurs(
+        f"The project was moved, and rows of table {table.state.name!r} were deleted by an Iceberg client.",
+        why="Its delete files name rows by the paths of before; appended to here, deleted rows would come back.",
+        fix=f"Move the project back to where {table.metadata['location']} was, or overwrite the table.",
+        at=table.state.name,
+    )
+
+
+def _mover(table: Table, location: str) -> Callable[[str], str]:
+    """Says where a file of a table lies now that the table's folder is at `location`."""
+    before = f"{table.metadata['location']}/"
+
+    def moved(path: str) -> str:
+        inner = path.removeprefix(before) if path.startswith(before) else f"data/{PurePosixPath(path).name}"
+        return f"{location}/{inner}"
+
+    return moved
 
 
 def _manifests(source: iceberg.LakeIO, table: Table) -> list[ManifestFile]:
     """Those of the table's current snapshot, oldest first."""
-    current = next(s for s in table.metadata["snapshots"] if s["snapshot-id"] == table.metadata["current-snapshot-id"])
-    return iceberg.read_list(source, current["manifest-list"])
+    current = table.metadata.get("current-snapshot-id")
+    if current is None:
+        return []
+    snapshot = next(one for one in table.metadata["snapshots"] if one["snapshot-id"] == current)
+    return iceberg.read_list(source, snapshot["manifest-list"])
 
 
 def _summary(staged: Staged, data: Sequence[DataFile], mode: Mode) -> dict[str, str]:

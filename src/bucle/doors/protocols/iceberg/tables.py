@@ -1,0 +1,221 @@
+"""Tables, on the wire: what a client asks is put into our words, and carried out by the data station."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bucle.doors.protocols.iceberg.errors import bad_request
+from bucle.doors.protocols.iceberg.wire import (
+    Answer,
+    Body,
+    Call,
+    Identifier,
+    Json,
+    Route,
+    name_of,
+    namespace_of,
+    read_body,
+)
+from bucle.ground.project import Project
+from bucle.line import data
+
+__all__ = ["ROUTES"]
+
+
+class CreateTable(Body):
+    """A table to be made."""
+
+    name: str
+    schema: dict[str, Any]
+    location: str | None = None
+    partition_spec: dict[str, Any] | None = None
+    write_order: dict[str, Any] | None = None
+    stage_create: bool | None = False
+    properties: dict[str, str] | None = None
+
+
+class RegisterTable(Body):
+    """A name for a metadata file."""
+
+    name: str
+    metadata_location: str
+    overwrite: bool = False
+
+
+class CommitTable(Body):
+    """What is required of a table, and what is changed."""
+
+    requirements: list[dict[str, Any]] = []
+    updates: list[dict[str, Any]] = []
+    identifier: Identifier | None = None
+
+
+class CommitTransaction(Body):
+    """Changes to several tables, all of them or none."""
+
+    table_changes: list[CommitTable]
+
+
+class RenameTable(Body):
+    """A table's name and its new one."""
+
+    source: Identifier
+    destination: Identifier
+
+
+def listing(call: Call, project: Project) -> Json:
+    """Those of a namespace."""
+    namespace = namespace_of(call.namespace)
+    data.namespace_properties(project, namespace, at=call.ref)
+    found = [parted for name in data.table_names(project, at=call.ref) if (parted := data.split_name(name))]
+    listed = [{"namespace": levels, "name": name} for levels, name in found if ".".join(levels) == namespace]
+    return {"identifiers": listed}
+
+
+def views(call: Call, project: Project) -> Json:
+    """There are none: clients ask all the same."""
+    data.namespace_properties(project, namespace_of(call.namespace), at=call.ref)
+    return {"identifiers": []}
+
+
+def create(call: Call, project: Project) -> Json:
+    """Make one, or tell where it would be."""
+    body = read_body(call, CreateTable)
+    table = _new_name(call, project, call.namespace, body.name)
+    request = {
+        "schema": body.schema,
+        "location": body.location,
+        "partition-spec": body.partition_spec,
+        "write-order": body.write_order,
+        "properties": body.properties,
+    }
+    if body.stage_create:
+        data.check_table_free(project, table, at=call.ref)
+        return _shown(data.draft_table(project, table, request))
+    made = data.create_table(project, table, request, branch=call.ref, message=call.by(f"table {table} made"))
+    return _shown(made)
+
+
+def load(call: Call, project: Project) -> Json:
+    """One with its metadata; `snapshots=refs` leaves out those that no ref names."""
+    found = data.table_metadata(project, call.table, at=call.ref)
+    if call.query.get("snapshots") == "refs":
+        named = {ref["snapshot-id"] for ref in found.metadata["refs"].values()}
+        shown = [one for one in found.metadata["snapshots"] if one["snapshot-id"] in named]
+        return {**_shown(found), "metadata": {**found.metadata, "snapshots": shown}}
+    return _shown(found)
+
+
+def exists(call: Call, project: Project) -> Answer:
+    """Whether it is there: 204 or 404."""
+    data.table_metadata(project, call.table, at=call.ref)
+    return Answer(204)
+
+
+def commit(call: Call, project: Project) -> Json:
+    """Change one."""
+    body, table = read_body(call, CommitTable), call.table
+    made = data.commit_metadata(
+        project, [_change(table, body)], branch=call.ref, message=call.by(_what([(table, body)]))
+    )
+    found = data.table_metadata(project, table, at=made.id)
+    return {"metadata-location": found.location, "metadata": found.metadata}
+
+
+def transact(call: Call, project: Project) -> Answer:
+    """Change several in one commit."""
+    body = read_body(call, CommitTransaction)
+    named = [(_named(one), one) for one in body.table_changes]
+    if not named:
+        raise bad_request("A transaction changes one table at least.")
+    changes = [_change(table, one) for table, one in named]
+    data.commit_metadata(project, changes, branch=call.ref, message=call.by(_what(named)))
+    return Answer(204)
+
+
+def drop(call: Call, project: Project) -> Answer:
+    """Take one from the branch. Its files stay even when a purge is asked for: other branches and commits have it."""
+    table = call.table
+    data.drop_table(project, table, branch=call.ref, message=call.by(f"table {table} dropped"))
+    return Answer(204)
+
+
+def register(call: Call, project: Project) -> Json:
+    """Give a name to a metadata file of the lake."""
+    body = read_body(call, RegisterTable)
+    table = _new_name(call, project, call.namespace, body.name)
+    made = data.register_table(
+        project,
+        table,
+        body.metadata_location,
+        overwrite=body.overwrite,
+        branch=call.ref,
+        message=call.by(f"table {table} registered"),
+    )
+    return _shown(made)
+
+
+def rename(call: Call, project: Project) -> Answer:
+    """Give one another name."""
+    body = read_body(call, RenameTable)
+    source = name_of(body.source.namespace, body.source.name)
+    target = _new_name(call, project, tuple(body.destination.namespace), body.destination.name)
+    data.rename_table(project, source, target, branch=call.ref, message=call.by(f"table {source} renamed to {target}"))
+    return Answer(204)
+
+
+def metrics(call: Call, project: Project) -> Answer:
+    """What a client tells of its reads and commits; nobody asks for it here."""
+    return Answer(204)
+
+
+def _new_name(call: Call, project: Project, levels: tuple[str, ...], name: str) -> str:
+    """Our name for a table to be made, in a namespace that is there."""
+    data.namespace_properties(project, namespace_of(levels), at=call.ref)
+    joined = data.join_name(levels, name)
+    if joined is None:
+        raise bad_request(f"A table's name has no dot here, since a dot parts namespaces: {name[:200]!r}.")
+    return joined
+
+
+def _named(one: CommitTable) -> str:
+    if one.identifier is None:
+        raise bad_request("Each change of a transaction names its table.")
+    return name_of(one.identifier.namespace, one.identifier.name)
+
+
+def _change(table: str, body: CommitTable) -> data.TableChange:
+    return data.TableChange(table=table, requirements=tuple(body.requirements), updates=tuple(body.updates))
+
+
+def _what(named: list[tuple[str, CommitTable]]) -> str:
+    """What a commit does, for people: `append to a; delete from b`."""
+    said = list[str]()
+    for table, body in named:
+        snapshots = [one.get("snapshot") for one in body.updates if one.get("action") == "add-snapshot"]
+        done = [str((one.get("summary") or {}).get("operation"))[:20] for one in snapshots if isinstance(one, dict)]
+        said.append(f"{', '.join(done) or 'change'} on {table}")
+    return "; ".join(said)[:500]
+
+
+def _shown(found: data.TableMetadata) -> Json:
+    located = {"metadata-location": found.location} if found.location else {}
+    return {**located, "metadata": found.metadata, "config": {}}
+
+
+_TABLES = "/v1/{prefix}/namespaces/{namespace}/tables"
+_TABLE = f"{_TABLES}/{{table}}"
+
+ROUTES = (
+    Route("GET", _TABLES, listing),
+    Route("POST", _TABLES, create),
+    Route("GET", _TABLE, load),
+    Route("HEAD", _TABLE, exists),
+    Route("POST", _TABLE, commit),
+    Route("DELETE", _TABLE, drop),
+    Route("POST", f"{_TABLE}/metrics", metrics),
+    Route("POST", "/v1/{prefix}/namespaces/{namespace}/register", register),
+    Route("GET", "/v1/{prefix}/namespaces/{namespace}/views", views),
+    Route("POST", "/v1/{prefix}/tables/rename", rename),
+    Route("POST", "/v1/{prefix}/transactions/commit", transact),
+)
