@@ -1,8 +1,10 @@
 """Tables and files under git-like branches: commit, read at any commit, merge; what breaks its contract stays out."""
 
+from bucle.line.data.add import add_files
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
 from bucle.line.data.check import check_contract
+from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.contract import (
     ColumnRule,
@@ -17,6 +19,7 @@ from bucle.line.data.contract import (
 )
 from bucle.line.data.errors import (
     AmbiguousCommit,
+    BadFile,
     BadPath,
     BranchExists,
     BranchProtected,
@@ -25,15 +28,18 @@ from bucle.line.data.errors import (
     ContractViolated,
     EmptyCommit,
     LakeDamaged,
+    LocalChanges,
     NoSuchBranch,
     NoSuchColumn,
     NoSuchCommit,
     NoSuchFile,
+    NoSuchFolder,
     NoSuchTable,
+    PackDamaged,
     TypeMismatch,
     TypeNotKept,
 )
-from bucle.line.data.filetree import FileEntry, file_path, files, read_file
+from bucle.line.data.filetree import file_path, files, read_file
 from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
@@ -42,17 +48,21 @@ from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
+from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
+from bucle.line.data.tree import FileEntry
 from bucle.line.data.verify import verify_files
 
 __all__ = [
     "MAIN",
     "AmbiguousCommit",
+    "BadFile",
     "BadPath",
     "Branch",
     "BranchExists",
     "BranchProtected",
     "Breach",
+    "Checkout",
     "Column",
     "ColumnRule",
     "Commit",
@@ -64,13 +74,17 @@ __all__ = [
     "DataFile",
     "EmptyCommit",
     "FileEntry",
+    "FolderStatus",
     "LakeDamaged",
+    "LocalChanges",
     "Manifest",
     "NoSuchBranch",
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
+    "NoSuchFolder",
     "NoSuchTable",
+    "PackDamaged",
     "Relation",
     "Snapshot",
     "Sweep",
@@ -78,8 +92,10 @@ __all__ = [
     "TableState",
     "TypeMismatch",
     "TypeNotKept",
+    "add_files",
     "branches",
     "check_contract",
+    "checkout",
     "commit",
     "contract_path",
     "contracts_of",
@@ -102,6 +118,7 @@ __all__ = [
     "save_contract",
     "scan",
     "snapshot",
+    "status",
     "sweep",
     "tables",
     "verify_files",

@@ -9,6 +9,7 @@ from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
+    "BadFile",
     "BadPath",
     "BranchExists",
     "BranchProtected",
@@ -17,11 +18,14 @@ __all__ = [
     "ContractViolated",
     "EmptyCommit",
     "LakeDamaged",
+    "LocalChanges",
     "NoSuchBranch",
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
+    "NoSuchFolder",
     "NoSuchTable",
+    "PackDamaged",
     "TypeMismatch",
     "TypeNotKept",
 ]
@@ -133,6 +137,30 @@ class BadPath(UserError):
     """A path in the file tree is absolute, climbs out, or has empty parts."""
 
     code = "BU0516"
+
+
+class PackDamaged(StoreError):
+    """The content of a file in the tree is missing or has other bytes than it had."""
+
+    code = "BU0540"
+
+
+class NoSuchFolder(NotFound):
+    """The local folder is not there."""
+
+    code = "BU0541"
+
+
+class BadFile(UserError):
+    """A folder holds what cannot be kept: a symbolic link, a device, a file that may not be read."""
+
+    code = "BU0542"
+
+
+class LocalChanges(StateError):
+    """A checkout would write over something that is kept nowhere."""
+
+    code = "BU0543"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:
