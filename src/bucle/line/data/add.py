@@ -11,7 +11,7 @@ from bucle.line.data.branches import head_of
 from bucle.line.data.chunks import Filler, filling
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import EmptyCommit
-from bucle.line.data.folder import Folder, Known, below, look_at, place_in_tree, unreadable
+from bucle.line.data.folder import Folder, below, look_at, place_in_tree, unreadable
 from bucle.line.data.packs import packs_of
 from bucle.line.data.publish import Change, Move, build, done_before, publish
 from bucle.line.data.tree import FileEntry, Tree, load_tree
@@ -62,7 +62,7 @@ def add_files(
             entries = _keep(project, looked, base, filler)
             filler.settle()
         made = _publish(project, _changes(entries, base, place), head, branch=branch, message=message, key=key)
-    known = {within: Known(looked.found[within][0], entry.digest, True) for within, entry in entries.items()}
+    known = {within: (looked.found[within], entry.digest, True) for within, entry in entries.items()}
     looked.remember(known, now_ns=looked.looked_at_ns)
     return made
 
@@ -70,7 +70,7 @@ def add_files(
 def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], filler: Filler) -> Tree:
     """Put every content that is not kept yet into packs. A file that has gone since is left out."""
     entries = Tree()
-    for within, (stat, may_run) in looked.found.items():
+    for within, stat in looked.found.items():
         digest, size, old = looked.digest_known(within), stat[2], base.get(within)
         is_old = bool(digest) and old is not None and old.digest == digest
         if not digest or not (filler.knows(digest) or (is_old and project.blobs.has(digest))):
@@ -83,7 +83,7 @@ def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], fille
                 if error.filename != full:
                     raise
                 raise unreadable(within, error) from error
-        entries[within] = FileEntry(digest=digest, size_bytes=size, mode=0o755 if may_run else 0o644)
+        entries[within] = FileEntry(digest=digest, size_bytes=size, mode=0o755 if looked.may_run(within) else 0o644)
     return entries
 
 

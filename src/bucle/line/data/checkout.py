@@ -131,7 +131,7 @@ def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> 
             plan.write.append(within)
             continue
         digest = looked.digest(within)
-        if digest == entry.digest and looked.found[within][1] == (entry.mode == 0o755):
+        if digest == entry.digest and looked.may_run(within) == bool(entry.mode & 0o100):
             plan.same.append(within)
             continue
         plan.write.append(within)
@@ -140,8 +140,8 @@ def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> 
     others = looked.found.keys() - target.keys()
     for within in others:
         known = looked.known.get(within)
-        if known is not None and known.is_ours:
-            is_same = looked.digest(within) == known.digest and _is_kept(project, known.digest)
+        if known is not None and known[2]:
+            is_same = looked.digest(within) == known[1] and _is_kept(project, known[1])
             (plan.remove if is_same else plan.left).append(within)
     plan.lost += _in_the_way(others - set(plan.remove), plan.write)
     return plan
@@ -159,7 +159,7 @@ def _in_the_way(stay: Iterable[str], write: Iterable[str]) -> list[str]:
 
 
 def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry], plan: _Plan) -> None:
-    known = {within: looked.known[within]._replace(is_ours=True) for within in plan.same}
+    known: dict[str, Known] = {within: (*looked.known[within][:2], True) for within in plan.same}
     known |= {within: looked.known[within] for within in plan.left if within in looked.known}
     for within in plan.remove:
         Path(looked.full(within)).unlink(missing_ok=True)
@@ -175,8 +175,8 @@ def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry]
                 made.add(folder)
             write_content(project, target[within], full)
             got = os.stat(full)  # noqa: PTH116
-            stat = (got.st_mtime_ns, got.st_ctime_ns, got.st_size, got.st_ino)
-            known[within] = Known(stat, target[within].digest, True)
+            stat = (got.st_mtime_ns, got.st_ctime_ns, got.st_size, got.st_ino, got.st_mode)
+            known[within] = (stat, target[within].digest, True)
     finally:
         looked.remember(known, now_ns=time.time_ns())
 

@@ -7,13 +7,11 @@ system's clock, so it is not trusted and is read again.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat as modes
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -35,22 +33,14 @@ _TICK_NS = 20_000_000
 _READ = 1 << 20
 _MAGIC = b"BUCLEFD1"
 
-Stat = tuple[int, int, int, int]
-"""When it was written, when it was touched at all (ns), bytes, inode."""
+Stat = tuple[int, int, int, int, int]
+"""When it was written, when it was touched at all (ns), bytes, inode, mode."""
 
+Known = tuple[Stat, str, bool]
+"""What is remembered of a file: its status when it was read, its digest then, and whether an add or a checkout saw it:
+what only a status saw is never removed. Plain tuples: there is one for every file, each time a folder is looked at."""
 
-class Known(NamedTuple):
-    """What is remembered of a file.
-
-    Attributes:
-        stat: as it was when its bytes were read.
-        digest: of its bytes then.
-        is_ours: whether an add or a checkout saw it; what only a status saw is never removed.
-    """
-
-    stat: Stat
-    digest: str
-    is_ours: bool
+_DOUBTFUL = (0, 0, 0, 0, 0)
 
 
 class _Memory(msgspec.Struct, frozen=True, array_like=True):
@@ -59,6 +49,7 @@ class _Memory(msgspec.Struct, frozen=True, array_like=True):
     touched: list[int]
     sizes: list[int]
     inodes: list[int]
+    modes: list[int]
     digests: bytes
     ours: bytes
 
@@ -71,7 +62,7 @@ class Folder:
         root: the folder; it need not be there.
     Attributes:
         root: its full path.
-        found: path within it, with `/` -> status, and whether its owner may run it.
+        found: path within it, with `/` -> status.
         known: what is remembered of it.
         looked_at_ns: when.
     """
@@ -82,13 +73,17 @@ class Folder:
         self._state = str(project.state)
         where = os.path.relpath(self.root, project.root)
         self._file = project.state / "files" / "folders" / digest_of(where.encode(errors="surrogateescape"))[:32]
-        self.found = self._scan() if self.root.is_dir() else dict[str, tuple[Stat, bool]]()
+        self.found = self._scan() if self.root.is_dir() else dict[str, Stat]()
         self.known = _recall(self._file)
 
     def digest_known(self, path: str) -> str:
         """The digest of a file that was found, when it can be told without reading; '' otherwise."""
         known = self.known.get(path)
-        return known.digest if known is not None and known.stat == self.found[path][0] else ""
+        return known[1] if known is not None and known[0] == self.found[path] else ""
+
+    def may_run(self, path: str) -> bool:
+        """Whether the owner of a file that was found may run it."""
+        return bool(self.found[path][4] & modes.S_IXUSR)
 
     def digest(self, path: str) -> str:
         """The digest of a file that was found; '' when it has gone. It is read only if it may have changed.
@@ -98,10 +93,10 @@ class Folder:
         """
         digest = self.digest_known(path)
         if not digest:
-            found, known = self.found[path][0], self.known.get(path)
+            found, known = self.found[path], self.known.get(path)
             digest = self._read(path, found[2])
             if digest:
-                self.known[path] = Known(found, digest, known is not None and known.is_ours and known.digest == digest)
+                self.known[path] = (found, digest, known is not None and known[2] and known[1] == digest)
         return digest
 
     def full(self, path: str) -> str:
@@ -116,18 +111,17 @@ class Folder:
             now_ns: when the files had the status that is known of them.
         """
         latest = now_ns - _TICK_NS
-        one = {
-            path: each if each.stat[1] < latest else each._replace(stat=(0, 0, 0, 0)) for path, each in known.items()
-        }
-        stats = [each.stat for each in one.values()]
+        stats = [stat if stat[1] < latest else _DOUBTFUL for stat, _, _ in known.values()]
+        columns = [[stat[place] for stat in stats] for place in range(5)]
         memory = _Memory(
-            paths=list(one),
-            written=[stat[0] for stat in stats],
-            touched=[stat[1] for stat in stats],
-            sizes=[stat[2] for stat in stats],
-            inodes=[stat[3] for stat in stats],
-            digests=bytes.fromhex("".join([each.digest for each in one.values()])),
-            ours=bytes([each.is_ours for each in one.values()]),
+            paths=list(known),
+            written=columns[0],
+            touched=columns[1],
+            sizes=columns[2],
+            inodes=columns[3],
+            modes=columns[4],
+            digests=bytes.fromhex("".join([digest for _, digest, _ in known.values()])),
+            ours=bytes([is_ours for _, _, is_ours in known.values()]),
         )
         write_atomically(self._file, _MAGIC + msgspec.msgpack.encode(memory))
 
@@ -143,27 +137,30 @@ class Folder:
         except OSError as error:
             raise unreadable(path, error) from error
 
-    def _scan(self) -> dict[str, tuple[Stat, bool]]:
-        found, todo = dict[str, tuple[Stat, bool]](), [("", str(self.root))]
+    def _scan(self) -> dict[str, Stat]:
+        found, todo = dict[str, Stat](), [("", str(self.root))]
         while todo:
             prefix, folder = todo.pop()
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_file(follow_symlinks=False):
-                        with contextlib.suppress(FileNotFoundError):
+                        try:
                             got = entry.stat(follow_symlinks=False)
-                            stat = (got.st_mtime_ns, got.st_ctime_ns, got.st_size, got.st_ino)
-                            found[prefix + entry.name] = (stat, bool(got.st_mode & modes.S_IXUSR))
+                        except FileNotFoundError:
+                            continue
+                        found[prefix + entry.name] = (
+                            got.st_mtime_ns,
+                            got.st_ctime_ns,
+                            got.st_size,
+                            got.st_ino,
+                            got.st_mode,
+                        )
                     elif not entry.is_dir(follow_symlinks=False):
                         raise _no_file(prefix + entry.name)
                     elif entry.path != self._state:
                         todo.append((f"{prefix}{entry.name}/", entry.path))
-        for path in found.copy():
-            if path.endswith(PARTIAL):
-                del found[path]
-            elif "\\" in path or not path.isascii():
-                check_path(path)
-        return found
+        names = "/".join(found)
+        return found if names.isascii() and "\\" not in names and PARTIAL not in names else _checked(found)
 
 
 def look_at(project: Project, root: Path) -> Folder:
@@ -219,9 +216,16 @@ def _recall(file: Path) -> dict[str, Known]:
         memory = msgspec.msgpack.decode(memoryview(data)[len(_MAGIC) :], type=_Memory)
     except (OSError, msgspec.DecodeError):
         return {}
-    stats = zip(memory.written, memory.touched, memory.sizes, memory.inodes, strict=False)
+    stats = zip(memory.written, memory.touched, memory.sizes, memory.inodes, memory.modes, strict=False)
     each = zip(stats, hexes(memory.digests), map(bool, memory.ours), strict=False)
-    return dict(zip(memory.paths, map(Known._make, each), strict=False))
+    return dict(zip(memory.paths, each, strict=False))
+
+
+def _checked(found: dict[str, Stat]) -> dict[str, Stat]:
+    left = {path: stat for path, stat in found.items() if not path.endswith(PARTIAL)}
+    for path in left:
+        check_path(path)
+    return left
 
 
 def _no_file(path: str) -> BadFile:

@@ -49,14 +49,15 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
     commit = resolve(project, at)
     tree = load_tree(project, commit.files)
     new, changed, same, was_read = list[str](), list[str](), 0, False
-    for within, (_, may_run) in looked.found.items():
-        digest = looked.digest_known(within)
+    for within, stat in looked.found.items():
+        known = looked.known.get(within)
+        digest = known[1] if known is not None and known[0] == stat else ""
         if not digest:
             digest, was_read = looked.digest(within), True
         entry = tree.get(place + within)
         if entry is None:
             new.append(within)
-        elif entry.digest != digest or (entry.mode == 0o755) != may_run:
+        elif entry.digest != digest or bool(entry.mode & 0o100) != bool(stat[4] & 0o100):
             changed.append(within)
         else:
             same += 1
