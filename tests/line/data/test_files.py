@@ -21,7 +21,7 @@ from bucle.ground.project import Project
 from bucle.ground.store import BlobMissing
 from bucle.line import data
 from bucle.line.data import store
-from bucle.line.data.chunks import LARGE_BYTES, Filler, _cut, filling
+from bucle.line.data.chunks import LARGE_BYTES, Filler, _cut, _split, filling
 from bucle.line.data.commit import make_commit
 from bucle.line.data.folder import Folder
 from bucle.line.data.packs import packs_of
@@ -123,7 +123,7 @@ def test_one_byte_changed_in_a_large_file_keeps_a_few_chunks(project: Project, t
 def test_large_files_are_cut_in_the_same_places_whatever_the_block() -> None:
     content = random.Random(2).randbytes((33 << 20) + 12345)
     whole = [chunk.length for chunk in FastCDC(1 << 20).cut_buf(content)]
-    pieces = [bytes(piece) for some in _cut(io.BytesIO(content)) for piece in some]
+    pieces = [bytes(piece) for some in _cut(io.BytesIO(content)) for piece in _split(*some)]
     assert [len(piece) for piece in pieces] == whole
     assert b"".join(pieces) == content
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,14 +96,20 @@ class Filler:
             self._open.discard()
 
     def _put_large(self, path: str) -> tuple[str, int]:
-        """Read and cut here, hash and write in a second thread: each waits for the disk or holds no lock meanwhile."""
-        whole, chunks, size, last = blake3(), list[str](), 0, None
+        """Read and cut here; hash the whole and write in a second thread, in few long calls that hold no lock."""
+        whole, chunks, size = blake3(), list[str](), 0
+        last: Future[None] | None = None
         with Path(path).open("rb", buffering=0) as file, ThreadPoolExecutor(1) as hand:
-            for pieces in _cut(file):
+            for block, lengths in _cut(file):
+                pieces = list(_split(block, lengths))
+                named = [(digest_of(piece), piece) for piece in pieces]
                 if last is not None:
                     last.result()
-                size += sum(map(len, pieces))
-                last = hand.submit(self._put_pieces, pieces, whole, chunks)
+                new = self._only_new(named)
+                writer = self._writer() if new else None
+                last = hand.submit(_put_block, whole, block, writer, new)
+                chunks += [digest for digest, _ in named]
+                size += len(block)
             if last is not None:
                 last.result()
         digest = whole.hexdigest()
@@ -114,12 +120,10 @@ class Filler:
             self._writer().put_file(digest, chunks)
         return digest, size
 
-    def _put_pieces(self, pieces: list[memoryview], whole: blake3, chunks: list[str]) -> None:
-        for piece in pieces:
-            whole.update(piece)
-            digest = digest_of(piece)
-            self.put(digest, piece)
-            chunks.append(digest)
+    def _only_new(self, named: Iterable[tuple[str, memoryview]]) -> dict[str, memoryview]:
+        new = {digest: piece for digest, piece in named if not self.knows(digest)}
+        self._new.update(new)
+        return new
 
     def _writer(self) -> PackWriter:
         if self._open is not None and self._open.size_bytes >= _PACK:
@@ -132,6 +136,12 @@ class Filler:
         if self._open is not None:
             self._ended.append(self._ending.submit(self._open.finish))
             self._open = None
+
+
+def _put_block(whole: blake3, block: memoryview, writer: PackWriter | None, new: dict[str, memoryview]) -> None:
+    whole.update(block)
+    if writer is not None:
+        writer.put_all(new)
 
 
 @contextmanager
@@ -158,10 +168,10 @@ def filling(packs: Packs) -> Iterator[Filler]:
             filler.close()
 
 
-def _cut(file: BinaryIO) -> Iterator[list[memoryview]]:
-    """The chunks of a file, some at a time; they may be looked at until the one after the next is asked for.
+def _cut(file: BinaryIO) -> Iterator[tuple[memoryview, list[int]]]:
+    """Blocks of a file and the lengths of the chunks in each; a block may be looked at until the next but one is asked.
 
-    The end of a block is no cut: what follows the last cut is cut again together with the next block.
+    The end of what was read is no cut: what follows the last cut is cut again together with what is read next.
     """
     buffers = [bytearray(_LONGEST + _BLOCK), bytearray(_LONGEST + _BLOCK)]
     cutter, rest = FastCDC(_CHUNK), memoryview(b"")
@@ -173,16 +183,19 @@ def _cut(file: BinaryIO) -> Iterator[list[memoryview]]:
         filled = _fill(file, view[end : end + _BLOCK])
         end += filled
         lengths = [chunk.length for chunk in cutter.cut_buf(view[:end])]
-        at_end = filled < _BLOCK
-        if not at_end:
-            rest = view[end - lengths.pop() : end]
-        begin, pieces = 0, list[memoryview]()
-        for length in lengths:
-            pieces.append(view[begin : begin + length])
-            begin += length
-        yield pieces
-        if at_end:
+        if filled < _BLOCK:
+            yield view[:end], lengths
             return
+        begin = end - lengths.pop()
+        rest = view[begin:end]
+        yield view[:begin], lengths
+
+
+def _split(block: memoryview, lengths: list[int]) -> Iterator[memoryview]:
+    begin = 0
+    for length in lengths:
+        yield block[begin : begin + length]
+        begin += length
 
 
 def _fill(file: BinaryIO, view: memoryview) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +26,7 @@ __all__ = ["ENDING", "Listing", "PackWriter", "check_pack", "hexes", "read_listi
 ENDING = ".pack"
 _MAGIC = b"BUCLEPK1"
 _TAIL = 8 + len(_MAGIC)
+_IOV = 512
 _GUESS = 64 << 10
 """So much of a pack's end is read at first: the lists of most packs fit."""
 
@@ -73,6 +75,20 @@ class PackWriter:
         self._digests.append(digest)
         self._lengths.append(len(content))
         self.size_bytes += len(content)
+
+    def put_all(self, contents: Mapping[str, memoryview]) -> None:
+        """Add long contents, in one call of the system as a rule."""
+        self._file.flush()
+        rest = list(contents.values())
+        while rest:
+            written = os.writev(self._file.fileno(), rest[:_IOV])
+            while rest and written >= len(rest[0]):
+                written -= len(rest.pop(0))
+            if written:
+                rest[0] = rest[0][written:]
+        self._digests += contents
+        self._lengths += map(len, contents.values())
+        self.size_bytes += sum(map(len, contents.values()))
 
     def put_file(self, digest: str, chunks: list[str]) -> None:
         """Note of which chunks a file consists."""
