@@ -1,5 +1,6 @@
 """Folders of files: what is added comes back bit for bit, each content is kept once, and nothing local is lost."""
 
+import errno
 import io
 import os
 import random
@@ -18,7 +19,7 @@ from pyfastcdc import FastCDC
 
 from bucle.ground.core import digest_of, encode
 from bucle.ground.project import Project
-from bucle.ground.store import BlobMissing
+from bucle.ground.store import BlobMissing, DiskFull
 from bucle.line import data
 from bucle.line.data import store
 from bucle.line.data.chunks import LARGE_BYTES, Filler, _cut, _split, filling
@@ -374,3 +375,42 @@ def test_a_lost_pack_is_found_and_the_files_are_named(project: Project, tmp_path
     assert "f/a" in fault.what
     data.add_files(project, tmp_path / "f")
     assert data.verify_files(project) == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "writev"])
+def test_a_full_disk_leaves_nothing_behind(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    folder = write(tmp_path / "f", {"a": b"small", "big": noise(9, 3 << 20)})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, full)
+        with pytest.raises(DiskFull):
+            data.add_files(project, folder)
+    assert list((project.state / "files" / "packs").glob("*.p*")) == []
+    assert data.log(project) == []
+    data.add_files(project, folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(DiskFull):
+            data.checkout(project, tmp_path / "out", "f")
+    assert read(tmp_path / "out") == {}
+
+
+def test_a_folder_found_the_same_is_the_same_until_it_is_touched(project: Project, tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", {"a": b"1", "b": b"2"})
+    time.sleep(0.05)
+    first = data.add_files(project, folder)
+    for _ in range(3):
+        assert data.status(project, folder).unchanged == 2
+    (folder / "a").write_bytes(b"3")
+    assert data.status(project, folder).changed == ("a",)
+    second = data.add_files(project, folder)
+    assert data.status(project, folder).unchanged == 2
+    assert data.status(project, folder, at=first.id).changed == ("a",)
+    data.checkout(project, folder, at=first.id)
+    assert data.status(project, folder, at=second.id).changed == ("a",)
+    assert data.status(project, folder, at=first.id).unchanged == 2

@@ -17,7 +17,7 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.errors import LocalChanges, NoSuchFile
 from bucle.line.data.filetree import pieces_of
 from bucle.line.data.folder import PARTIAL, Folder, Known, below, place_in_tree
-from bucle.line.data.packs import packs_of
+from bucle.line.data.packs import packs_of, room_for
 from bucle.line.data.tree import FileEntry, load_tree
 
 __all__ = ["Checkout", "checkout", "write_content"]
@@ -67,6 +67,7 @@ def checkout(
         NoSuchFile: the tree has nothing below the path.
         LocalChanges: a file that is kept nowhere would be written over; then nothing was touched.
         BadFile: the folder holds a symbolic link, through which a file could land elsewhere.
+        DiskFull: there is no room; files written before it stay, all whole.
         PackDamaged, BlobCorrupt: a content was changed on the disk; files written before it stay, all whole.
     Cost: one status a file, one read and write of every file that differs.
     """
@@ -80,7 +81,8 @@ def checkout(
     plan = _plan(project, looked, target)
     if plan.lost and not force:
         raise _would_lose(plan.lost, looked.root)
-    _carry_out(project, looked, target, plan)
+    with room_for(f"the files in {looked.root}"):
+        _carry_out(project, looked, target, plan)
     return Checkout(
         commit=commit.id,
         written=tuple(sorted(plan.write)),

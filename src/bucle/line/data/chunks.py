@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,9 +14,8 @@ from blake3 import blake3
 from pyfastcdc import FastCDC
 
 from bucle.ground.core import Digest, digest_of
-from bucle.ground.store import DiskFull
 from bucle.line.data.pack import PackWriter
-from bucle.line.data.packs import Packs
+from bucle.line.data.packs import Packs, room_for
 
 __all__ = ["LARGE_BYTES", "Filler", "filling"]
 
@@ -154,15 +152,8 @@ def filling(packs: Packs) -> Iterator[Filler]:
     packs.refresh()
     filler = Filler(packs)
     try:
-        yield filler
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                "No room left on the disk for the files' contents.",
-                why="Nothing of them is visible; what stood there before still stands.",
-                fix="Free some space, `bucle data sweep`, and repeat the command.",
-            ) from error
-        raise
+        with room_for("the files' contents"):
+            yield filler
     finally:
         with contextlib.suppress(OSError):
             filler.close()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import stat as modes
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -44,6 +45,8 @@ _DOUBTFUL = (0, 0, 0, 0, 0)
 
 
 class _Memory(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of a folder, by columns; `same_as` is the tree it was found to be the same as, and where."""
+
     paths: list[str]
     written: list[int]
     touched: list[int]
@@ -52,6 +55,16 @@ class _Memory(msgspec.Struct, frozen=True, array_like=True):
     modes: list[int]
     digests: bytes
     ours: bytes
+    same_as: str = ""
+
+    def stats(self) -> Iterator[Stat]:
+        """The status of each file when it was read."""
+        return zip(self.written, self.touched, self.sizes, self.inodes, self.modes, strict=False)
+
+    def known(self) -> dict[str, Known]:
+        """All of it, by path."""
+        each = zip(self.stats(), hexes(self.digests), map(bool, self.ours), strict=False)
+        return dict(zip(self.paths, each, strict=False))
 
 
 class Folder:
@@ -63,7 +76,6 @@ class Folder:
     Attributes:
         root: its full path.
         found: path within it, with `/` -> status.
-        known: what is remembered of it.
         looked_at_ns: when.
     """
 
@@ -74,7 +86,17 @@ class Folder:
         where = os.path.relpath(self.root, project.root)
         self._file = project.state / "files" / "folders" / digest_of(where.encode(errors="surrogateescape"))[:32]
         self.found = self._scan() if self.root.is_dir() else dict[str, Stat]()
-        self.known = _recall(self._file)
+        self._memory = _recall(self._file)
+
+    @cached_property
+    def known(self) -> dict[str, Known]:
+        """What is remembered of it."""
+        return self._memory.known()
+
+    def is_same_as(self, tree: str) -> bool:
+        """Whether nothing was touched since the folder was remembered to be the same as this."""
+        memory = self._memory
+        return memory.same_as == tree and dict(zip(memory.paths, memory.stats(), strict=False)) == self.found
 
     def digest_known(self, path: str) -> str:
         """The digest of a file that was found, when it can be told without reading; '' otherwise."""
@@ -103,12 +125,13 @@ class Folder:
         """The full path of a file in it."""
         return f"{self.root}/{path}"
 
-    def remember(self, known: Mapping[str, Known], *, now_ns: int) -> None:
+    def remember(self, known: Mapping[str, Known], *, now_ns: int, same_as: str = "") -> None:
         """Keep what is known of it; a loss of this memory costs time, never data.
 
         Args:
             known: path -> what is known.
             now_ns: when the files had the status that is known of them.
+            same_as: what `is_same_as` is to be true of, as long as nothing is touched.
         """
         latest = now_ns - _TICK_NS
         stats = [stat if stat[1] < latest else _DOUBTFUL for stat, _, _ in known.values()]
@@ -122,6 +145,7 @@ class Folder:
             modes=columns[4],
             digests=bytes.fromhex("".join([digest for _, digest, _ in known.values()])),
             ours=bytes([is_ours for _, _, is_ours in known.values()]),
+            same_as=same_as,
         )
         write_atomically(self._file, _MAGIC + msgspec.msgpack.encode(memory))
 
@@ -209,16 +233,13 @@ def unreadable(path: str, error: OSError) -> BadFile:
     )
 
 
-def _recall(file: Path) -> dict[str, Known]:
+def _recall(file: Path) -> _Memory:
     """What was remembered; nothing when there is no memory or it is damaged."""
     try:
         data = file.read_bytes()
-        memory = msgspec.msgpack.decode(memoryview(data)[len(_MAGIC) :], type=_Memory)
+        return msgspec.msgpack.decode(memoryview(data)[len(_MAGIC) :], type=_Memory)
     except (OSError, msgspec.DecodeError):
-        return {}
-    stats = zip(memory.written, memory.touched, memory.sizes, memory.inodes, memory.modes, strict=False)
-    each = zip(stats, hexes(memory.digests), map(bool, memory.ours), strict=False)
-    return dict(zip(memory.paths, each, strict=False))
+        return _Memory([], [], [], [], [], [], b"", b"")
 
 
 def _checked(found: dict[str, Stat]) -> dict[str, Stat]:

@@ -8,6 +8,7 @@ A large file is kept as chunks; the list then also says of which chunks the file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Mapping
@@ -95,7 +96,26 @@ class PackWriter:
         self._files.append((bytes.fromhex(digest), bytes.fromhex("".join(chunks))))
 
     def finish(self) -> Digest:
-        """Force it to the disk and give it its name: from here on it is there, also after a power cut."""
+        """Force it to the disk and give it its name: from here on it is there, also after a power cut.
+
+        Raises:
+            OSError: there is no room; what was written is removed.
+        """
+        try:
+            return self._finish()
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        try:
+            self._file.close()
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def _finish(self) -> Digest:
         listing = Listing(bytes.fromhex("".join(self._digests)), self._lengths, self._files)
         told = msgspec.msgpack.encode(listing)
         with self._file as out:
@@ -105,11 +125,6 @@ class PackWriter:
         name = digest_of(told)
         self._path.replace(self._folder / f"{name}{ENDING}")
         return name
-
-    def discard(self) -> None:
-        """Remove what was written."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
 
 
 def read_listing(path: Path) -> Listing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -14,10 +15,11 @@ from threading import Lock
 
 from bucle.ground.core import Digest, digest_of, short
 from bucle.ground.project import Project
+from bucle.ground.store import DiskFull
 from bucle.line.data.errors import PackDamaged
 from bucle.line.data.pack import ENDING, hexes, read_listing
 
-__all__ = ["Packs", "packs_of"]
+__all__ = ["Packs", "packs_of", "room_for"]
 
 _OPEN = 512
 """So many packs are mapped at once at most."""
@@ -161,6 +163,25 @@ class Packs:
 def packs_of(project: Project) -> Packs:
     """The project's packs."""
     return project.keep(Packs, lambda: Packs(project.state / "files" / "packs"))
+
+
+@contextmanager
+def room_for(what: str) -> Iterator[None]:
+    """Say in our words that a disk is full.
+
+    Raises:
+        DiskFull: there is no room; what was being written was removed.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DiskFull(
+            f"No room left on the disk for {what}.",
+            why="No half of a file is visible; what stood there before still stands.",
+            fix="Free some space (bucle data sweep) and repeat the command.",
+        ) from error
 
 
 def _lost(digest: str | Digest, why: str) -> PackDamaged:

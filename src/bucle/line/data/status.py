@@ -47,6 +47,9 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
     place = place_in_tree(Path(folder), path)
     looked = look_at(project, Path(folder))
     commit = resolve(project, at)
+    same_as = f"{commit.files} {place}"
+    if looked.is_same_as(same_as):
+        return FolderStatus(commit=commit.id, new=(), changed=(), deleted=(), unchanged=len(looked.found))
     tree = load_tree(project, commit.files)
     new, changed, same, was_read = list[str](), list[str](), 0, False
     for within, stat in looked.found.items():
@@ -61,9 +64,12 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
             changed.append(within)
         else:
             same += 1
-    if was_read:
-        looked.remember(looked.known, now_ns=looked.looked_at_ns)
     deleted = [within for within in below(tree, place) if within not in looked.found]
+    if not (new or changed or deleted):
+        left = {within: looked.known[within] for within in looked.found if within in looked.known}
+        looked.remember(left, now_ns=looked.looked_at_ns, same_as=same_as)
+    elif was_read:
+        looked.remember(looked.known, now_ns=looked.looked_at_ns)
     return FolderStatus(
         commit=commit.id,
         new=tuple(sorted(new)),
