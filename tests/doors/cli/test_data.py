@@ -86,3 +86,21 @@ def test_a_byte_changed_in_a_file_is_found_with_7(bucle: Bucle, shop: Path) -> N
     said = bucle("audit", "verify", "--project", str(shop))
     assert said.status == 7
     assert "The first fault:" in said.err
+
+
+def test_a_folder_goes_to_the_tree_and_comes_back(bucle: Bucle, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(empty)
+    images = Path("images")
+    images.mkdir()
+    (images / "1.png").write_bytes(b"one")
+    assert bucle("data", "add-files", str(images), "--message", "first").status == 0
+    assert "1 are the same" in bucle("data", "status", str(images)).err
+    (images / "1.png").write_bytes(b"other")
+    (images / "2.png").write_bytes(b"two")
+    said = bucle("data", "status", str(images), "--json")
+    assert (said.record["new"], said.record["changed"]) == (["2.png"], ["1.png"])
+    assert bucle("data", "checkout", str(images)).status == 6
+    assert (images / "1.png").read_bytes() == b"other"
+    assert bucle("data", "checkout", str(images), "--force", "--json").record["written"] == ["1.png"]
+    assert (images / "1.png").read_bytes() == b"one"
+    assert bucle("data", "add-files", "nowhere").status == 3

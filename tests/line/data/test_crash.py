@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,40 @@ def test_many_processes_killed_while_committing_leave_all_or_nothing(
     project: Project, victims: Victims, kind: str
 ) -> None:
     kill_at_random_lines(project, victims, kind, kills=100)
+
+
+def check_added(project: Project, finished: set[str], at_most: set[str]) -> None:
+    """Each key's folder is in the tree whole, or not at all; sweeping what was left behind takes nothing from it."""
+    assert not verify_log(project.database, project.ledger._anchor).faults
+    data.sweep(project, older_than=timedelta(seconds=-5))
+    assert data.verify_files(project) == []
+    tree = data.files(project) if finished else {}
+    seen = {path.split("/")[0] for path in tree}
+    assert finished <= seen <= at_most
+    assert len(tree) == 3 * len(seen)
+    for path in tree:
+        assert data.read_file(project, path) == (project.root / path).read_bytes()
+
+
+def kill_while_adding(project: Project, victims: Victims, kills: int) -> None:
+    _, lines = victims.commit("add-0")
+    assert lines > 300
+    finished, chosen, died = {"add-0"}, random.Random(20130101), 0
+    for number in range(kills):
+        key = f"add-kill-{number}"
+        status, _ = victims.commit(key, 1 + int((number + chosen.random()) * lines / kills))
+        died += status == -9
+        check_added(project, finished, finished | {key})
+        assert victims.commit(key)[0] == 0
+        finished.add(key)
+        check_added(project, finished, finished)
+    assert died >= kills * 0.9
+
+
+def test_a_process_killed_while_adding_files_leaves_all_or_nothing(project: Project, victims: Victims) -> None:
+    kill_while_adding(project, victims, kills=8)
+
+
+@pytest.mark.full
+def test_many_processes_killed_while_adding_files_leave_all_or_nothing(project: Project, victims: Victims) -> None:
+    kill_while_adding(project, victims, kills=100)

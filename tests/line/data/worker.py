@@ -2,6 +2,7 @@
 
 python worker.py commits ROOT URL NAME COUNT    commits COUNT batches to one table, appending to those of others
 python worker.py lands ROOT URL NAME COUNT      the same through contracts
+python worker.py adds ROOT URL NAME COUNT FOLDER adds a folder COUNT times, with a file more each time
 python worker.py victims ROOT                   reads `KEY LINE` from standard input and forks a child for each
                                                 that commits under KEY and kills itself at that line of our code;
                                                 line 0 lets it live. Answers `STATUS LINES`.
@@ -10,6 +11,7 @@ python worker.py victims ROOT                   reads `KEY LINE` from standard i
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 from datetime import UTC, datetime
@@ -58,12 +60,25 @@ def batch(key: str) -> dict[str, pl.DataFrame]:
     return {"a": pl.DataFrame({"key": [key], "n": [1]}), "b": pl.DataFrame({"key": [key], "n": [2]})}
 
 
+def folder_of(project: Project, key: str) -> Path:
+    """A folder with a small file, one that is the same for every key, and one in chunks, half of it the same too."""
+    folder = project.root / key
+    folder.mkdir(exist_ok=True)
+    half = random.Random(0).randbytes(3 << 20)
+    files = {"small": key.encode(), "same": b"same", "large": half + random.Random(key).randbytes(2 << 20)}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def write(project: Project, key: str) -> None:
     """A commit of two tables and a file, a landing of two tables, or an Iceberg client's commit, each under its key."""
     if key.startswith("client"):
         as_client(project, key)
     elif key.startswith("land"):
         data.land(project, batch(key), contracts=KEYED, message=key, key=key)
+    elif key.startswith("add"):
+        data.add_files(project, folder_of(project, key), key, message=key, key=key)
     else:
         data.commit(project, batch(key), files={f"{key}.txt": key.encode()}, message=key, key=key)
 
@@ -118,6 +133,14 @@ def many(what: str, root: str, url: str, name: str, count: int) -> None:
     project.close()
 
 
+def adds(root: str, url: str, name: str, count: int, folder: str) -> None:
+    project = open_project(root, url)
+    for number in range(count):
+        (Path(folder) / f"more-{number}").write_bytes(f"{name} {number}".encode())
+        data.add_files(project, folder, name, message=f"{name} {number}")
+    project.close()
+
+
 def victims(root: str) -> None:
     for line in sys.stdin:
         key, at = line.split()
@@ -142,5 +165,7 @@ def victims(root: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "victims":
         victims(sys.argv[2])
+    elif sys.argv[1] == "adds":
+        adds(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6])
     else:
         many(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))

@@ -262,6 +262,70 @@ def _files(options: Namespace, terminal: Terminal) -> None:
     terminal.show(found, ("path", "size_bytes", "digest"), told=rows)
 
 
+def _folder_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="a local folder")
+    parser.add_argument(
+        "--path", default=None, help="where its files stand in the tree; '' is the tree itself (default: its name)"
+    )
+
+
+def _add_files_arguments(parser: ArgumentParser) -> None:
+    _folder_arguments(parser)
+    parser.add_argument("--branch", default="main", help="where they become visible (default: main)")
+    parser.add_argument("--message", default="", metavar="TEXT", help="why (default: how many files)")
+    parser.add_argument("--key", default=None, help="the same key again changes nothing")
+
+
+def _add_files(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        made = data.add_files(
+            project, options.folder, options.path, branch=options.branch, message=options.message, key=options.key
+        )
+    terminal.show(made, told=_commit(made))
+    terminal.next(f"bucle data status {options.folder}{_path(options)}")
+
+
+def _status_arguments(parser: ArgumentParser) -> None:
+    _folder_arguments(parser)
+    _at(parser)
+
+
+def _status(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        found = data.status(project, options.folder, options.path, at=options.at)
+    rows = [{"change": what, "file": file} for what in _CHANGES for file in getattr(found, what)]
+    terminal.show(found, ("change", "file"), told=rows)
+    terminal.say(f"{len(rows)} files differ, {found.unchanged} are the same.")
+    if rows:
+        terminal.next(f"bucle data add-files {options.folder}{_path(options)}")
+
+
+_CHANGES = ("new", "changed", "deleted")
+
+
+def _checkout_arguments(parser: ArgumentParser) -> None:
+    _status_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="write over files whose content is kept nowhere")
+
+
+def _checkout(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        done = data.checkout(project, options.folder, options.path, at=options.at, force=options.force)
+    counts = {what: len(getattr(done, what)) for what in ("written", "removed", "left")}
+    terminal.show(done, told={"commit": done.commit, **counts, "unchanged": done.unchanged})
+    terminal.next(f"bucle data status {options.folder}{_path(options)} --at {options.at}")
+
+
+def _path(options: Namespace) -> str:
+    return "" if options.path is None else f" --path {options.path!r}"
+
+
 def _sweep_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--older-than-hours", type=count, default=24, metavar="N", help="what is younger stays (default: 24)"
@@ -299,6 +363,12 @@ VERBS: tuple[Verb, ...] = (
     Verb("branch", "list, create or delete branches", _branch, _branch_arguments, "bucle data branch list"),
     Verb("merge", "bring what happened on a branch to another", _merge, _merge_arguments, "bucle data merge main"),
     Verb("files", "the files kept beside the tables", _files, _at, "bucle data files"),
+    Verb("add-files", "make the tree below a path what a local folder holds", _add_files, _add_files_arguments,
+         "bucle data add-files contracts"),
+    Verb("status", "how a local folder differs from the tree", _status, _status_arguments,
+         "bucle data status contracts"),
+    Verb("checkout", "write files of the tree to a local folder", _checkout, _checkout_arguments,
+         "bucle data checkout contracts"),
     Verb("sweep", "remove what crashes left behind", _sweep, _sweep_arguments, "bucle data sweep"),
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,
          "bucle data verify"),

@@ -1,5 +1,6 @@
 """Tables and files under git-like branches: commit, read at any commit, merge; what breaks its contract stays out."""
 
+from bucle.line.data.add import add_files
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
 from bucle.line.data.catalog import (
@@ -16,6 +17,7 @@ from bucle.line.data.catalog import (
     table_names,
 )
 from bucle.line.data.check import check_contract
+from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.contract import (
     ColumnRule,
@@ -30,6 +32,7 @@ from bucle.line.data.contract import (
 )
 from bucle.line.data.errors import (
     AmbiguousCommit,
+    BadFile,
     BadMetadata,
     BadPath,
     BranchExists,
@@ -39,21 +42,24 @@ from bucle.line.data.errors import (
     ContractViolated,
     EmptyCommit,
     LakeDamaged,
+    LocalChanges,
     NamespaceExists,
     NamespaceNotEmpty,
     NoSuchBranch,
     NoSuchColumn,
     NoSuchCommit,
     NoSuchFile,
+    NoSuchFolder,
     NoSuchNamespace,
     NoSuchTable,
     NotBuiltOnHead,
+    PackDamaged,
     TableExists,
     TableNotOurs,
     TypeMismatch,
     TypeNotKept,
 )
-from bucle.line.data.filetree import FileEntry, file_path, files, read_file
+from bucle.line.data.filetree import file_path, files, read_file
 from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
@@ -71,18 +77,22 @@ from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
+from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
+from bucle.line.data.tree import FileEntry
 from bucle.line.data.verify import verify_files
 
 __all__ = [
     "MAIN",
     "AmbiguousCommit",
+    "BadFile",
     "BadMetadata",
     "BadPath",
     "Branch",
     "BranchExists",
     "BranchProtected",
     "Breach",
+    "Checkout",
     "Column",
     "ColumnRule",
     "Commit",
@@ -94,7 +104,9 @@ __all__ = [
     "DataFile",
     "EmptyCommit",
     "FileEntry",
+    "FolderStatus",
     "LakeDamaged",
+    "LocalChanges",
     "Manifest",
     "NamespaceExists",
     "NamespaceNotEmpty",
@@ -102,9 +114,11 @@ __all__ = [
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
+    "NoSuchFolder",
     "NoSuchNamespace",
     "NoSuchTable",
     "NotBuiltOnHead",
+    "PackDamaged",
     "Relation",
     "Snapshot",
     "Sweep",
@@ -116,10 +130,12 @@ __all__ = [
     "TableState",
     "TypeMismatch",
     "TypeNotKept",
+    "add_files",
     "branches",
     "change_namespace",
     "check_contract",
     "check_table_free",
+    "checkout",
     "commit",
     "commit_metadata",
     "contract_path",
@@ -154,6 +170,7 @@ __all__ = [
     "scan",
     "snapshot",
     "split_name",
+    "status",
     "sweep",
     "table_metadata",
     "table_names",

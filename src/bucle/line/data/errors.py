@@ -9,6 +9,7 @@ from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
+    "BadFile",
     "BadMetadata",
     "BadPath",
     "BranchExists",
@@ -18,15 +19,18 @@ __all__ = [
     "ContractViolated",
     "EmptyCommit",
     "LakeDamaged",
+    "LocalChanges",
     "NamespaceExists",
     "NamespaceNotEmpty",
     "NoSuchBranch",
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
+    "NoSuchFolder",
     "NoSuchNamespace",
     "NoSuchTable",
     "NotBuiltOnHead",
+    "PackDamaged",
     "TableExists",
     "TableNotOurs",
     "TypeMismatch",
@@ -182,6 +186,30 @@ class TableNotOurs(StateError):
     """Another engine gave the table a form that only Iceberg clients write, or the project was moved away under it."""
 
     code = "BU0546"
+
+
+class PackDamaged(StoreError):
+    """The content of a file in the tree is missing or has other bytes than it had."""
+
+    code = "BU0550"
+
+
+class NoSuchFolder(NotFound):
+    """The local folder is not there."""
+
+    code = "BU0551"
+
+
+class BadFile(UserError):
+    """A folder holds what cannot be kept: a symbolic link, a device, a file that may not be read."""
+
+    code = "BU0552"
+
+
+class LocalChanges(StateError):
+    """A checkout would write over something that is kept nowhere."""
+
+    code = "BU0553"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

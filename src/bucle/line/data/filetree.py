@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bucle.ground.core import Record, decode, encode, suggest
+from bucle.ground.core import suggest
 from bucle.ground.project import Project
+from bucle.ground.store import LocalBlobs
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.errors import BadPath, NoSuchFile
+from bucle.line.data.packs import packs_of
+from bucle.line.data.tree import FileEntry, Tree, load_tree
 
-__all__ = [
-    "FileEntry",
-    "Tree",
-    "change_tree",
-    "file_path",
-    "files",
-    "keep_files",
-    "keep_tree",
-    "load_tree",
-    "read_file",
-]
-
-
-class FileEntry(Record, frozen=True):
-    """A file of the tree.
-
-    Attributes:
-        digest: of its bytes; the blob that holds them.
-        size_bytes: how long it is.
-    """
-
-    digest: str
-    size_bytes: int
-
-
-Tree = dict[str, FileEntry]
+__all__ = ["check_path", "file_path", "files", "keep_files", "pieces_of", "read_file", "unpacked"]
 
 
 def files(project: Project, at: str = MAIN) -> Tree:
@@ -49,14 +27,39 @@ def read_file(project: Project, path: str, at: str = MAIN) -> bytes:
 
     Raises:
         NoSuchFile: the commit has none of that path.
-        BlobCorrupt: the bytes were changed on the disk.
+        BlobCorrupt, PackDamaged: the bytes were changed on the disk.
     """
-    return project.blobs.get(_entry(project, path, at).digest)
+    return b"".join(pieces_of(project, _entry(project, path, at).digest))
 
 
 def file_path(project: Project, path: str, at: str = MAIN) -> Path:
-    """A local file with the verified bytes, to be read and never changed; errors as for `read_file`."""
-    return project.blobs.path(_entry(project, path, at).digest)
+    """A local file with the verified bytes, to be read and never changed; errors as for `read_file`.
+
+    Cost: for a file in packs the first call writes a copy, which `sweep` may remove a day after its last use.
+    """
+    digest = _entry(project, path, at).digest
+    if not packs_of(project).find(digest):
+        return project.blobs.path(digest)
+    copies = unpacked(project)
+    if not copies.has(digest):
+        copies.put(b"".join(pieces_of(project, digest)))
+    file = copies.path(digest)
+    file.touch()
+    return file
+
+
+def pieces_of(project: Project, digest: str) -> Iterator[bytes]:
+    """A content, piece by piece, each verified; errors as for `read_file`."""
+    packs = packs_of(project)
+    if packs.find(digest):
+        yield from packs.read(digest)
+    else:
+        yield project.blobs.get(digest)
+
+
+def unpacked(project: Project) -> LocalBlobs:
+    """Copies of files that lie in packs, for those who want a path."""
+    return LocalBlobs(project.state / "files" / "copies")
 
 
 def keep_files(project: Project, given: Mapping[str, bytes | Path | None]) -> dict[str, FileEntry | None]:
@@ -67,7 +70,7 @@ def keep_files(project: Project, given: Mapping[str, bytes | Path | None]) -> di
     """
     kept = dict[str, FileEntry | None]()
     for path, content in given.items():
-        _check_path(path)
+        check_path(path)
         if content is None:
             kept[path] = None
         elif isinstance(content, Path):
@@ -79,20 +82,28 @@ def keep_files(project: Project, given: Mapping[str, bytes | Path | None]) -> di
     return kept
 
 
-def change_tree(tree: Mapping[str, FileEntry], changes: Mapping[str, FileEntry | None]) -> Tree:
-    """The tree with files added, replaced and removed."""
-    merged = {**tree, **changes}
-    return {path: entry for path, entry in sorted(merged.items()) if entry is not None}
+def check_path(path: str) -> None:
+    """Refuse what cannot stand in a tree.
+
+    Raises:
+        BadPath: it is absolute, climbs out, has empty parts, a backslash, a null, or is not UTF-8.
+    """
+    parts = path.split("/")
+    if "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts) or not _is_text(path):
+        raise BadPath(
+            f"{path!r} cannot stand in a file tree.",
+            why="A path is relative, UTF-8, with '/' between its parts, and never climbs out.",
+            fix="Write it like 'images/0001.png'.",
+            at=path,
+        )
 
 
-def keep_tree(project: Project, tree: Mapping[str, FileEntry]) -> str:
-    """Keep a tree as a blob; '' for an empty one."""
-    return project.blobs.put(encode(tree)) if tree else ""
-
-
-def load_tree(project: Project, digest: str) -> Tree:
-    """The tree of a commit."""
-    return decode(project.blobs.get(digest), Tree, what="file tree") if digest else {}
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _entry(project: Project, path: str, at: str) -> FileEntry:
@@ -105,14 +116,3 @@ def _entry(project: Project, path: str, at: str) -> FileEntry:
             at=path,
         )
     return tree[path]
-
-
-def _check_path(path: str) -> None:
-    parts = path.split("/")
-    if "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise BadPath(
-            f"{path!r} cannot stand in a file tree.",
-            why="A path is relative, with '/' between its parts, and never climbs out.",
-            fix="Write it like 'images/0001.png'.",
-            at=path,
-        )

@@ -12,10 +12,10 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, resolve
 from bucle.line.data.commit import Commit, TableState, make_commit
 from bucle.line.data.errors import Conflict
-from bucle.line.data.filetree import FileEntry, keep_tree, load_tree
 from bucle.line.data.lake import Manifest, Shelf, load_manifest, staging
 from bucle.line.data.publish import Move, done_before, publish
 from bucle.line.data.schema import Column, type_name
+from bucle.line.data.tree import FileEntry, keep_tree, load_tree
 
 __all__ = ["TableDiff", "diff", "merge"]
 
@@ -203,6 +203,8 @@ def _conflict(what: str, name: str) -> Conflict:
 
 
 def _content(entry: TableState | FileEntry | None) -> str | None:
+    if isinstance(entry, FileEntry):
+        return f"{entry.digest} {entry.mode:o}"
     return None if entry is None else entry.digest
 
 

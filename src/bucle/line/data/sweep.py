@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import INGEST
 from bucle.line.data.branches import branches, delete_branch
+from bucle.line.data.filetree import unpacked
 from bucle.line.data.lake import load_manifest
+from bucle.line.data.pack import ENDING
+from bucle.line.data.packs import packs_of
+from bucle.line.data.tree import load_part, parts_of
 
 __all__ = ["Sweep", "sweep"]
 
@@ -31,25 +36,53 @@ class Sweep(Record, frozen=True):
 
 
 def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Sweep:
-    """Remove the branches of landings that a crash cut short, and the lake's files that no commit names.
+    """Remove the branches of landings that a crash cut short, and the lake's files and packs that no commit names.
 
     Args:
         older_than: what is younger stays, since a commit under way may be about to name it.
     Raises:
-        BlobMissing, BlobCorrupt: a table's list of files is damaged; then no file is removed.
-    Cost: a look at every manifest and every file of the lake.
+        BlobMissing, BlobCorrupt, PackDamaged: a list of files is damaged; then no file is removed.
+    Cost: a look at every manifest, every file tree, every file of the lake and the end of every pack.
     """
     dropped = _drop_landings(project, older_than)
     with project.database.reading() as connection:
         commits = store.every_commit(connection)
     manifests = {state.manifest for commit in commits for state in commit.tables.values()}
     needed = {path for digest in manifests for path in load_manifest(project, digest).files()}
-    gone, size_bytes = 0, 0
-    for path in _older_files(project, older_than):
-        if path.relative_to(project.state).as_posix() not in needed:
-            gone, size_bytes = gone + 1, size_bytes + path.stat().st_size
-            path.unlink()
-    return Sweep(branches=dropped, files=gone, size_bytes=size_bytes)
+    loose = [
+        path
+        for path in _older(older_than, (project.state / "lake").glob("*/*/*"))
+        if path.relative_to(project.state).as_posix() not in needed
+    ]
+    with packs_of(project).held(alone=True):
+        loose += _loose_packs(project, older_than)
+        size_bytes = sum(map(_remove, loose))
+        packs_of(project).refresh()
+    return Sweep(branches=dropped, files=len(loose), size_bytes=size_bytes)
+
+
+def _loose_packs(project: Project, older_than: timedelta) -> list[Path]:
+    """Packs of which no commit needs anything, halves of packs, and copies taken out of packs.
+
+    Nobody adds meanwhile, so what a commit is about to name cannot be taken for loose.
+    """
+    packs = packs_of(project)
+    packs.refresh()
+    for error in packs.damaged.values():
+        raise error
+    with project.database.reading() as connection:
+        trees = {commit.files for commit in store.every_commit(connection)}
+    parts = {part for tree in trees for part in parts_of(project, tree)}
+    digests = {entry.digest for part in parts for entry in load_part(project, part).values()}
+    needed = {packs.path(name) for digest in digests for name in packs.needed_for(digest)}
+    found = [*packs.folder.glob(f"*{ENDING}"), *packs.folder.glob("*.partial"), *unpacked(project).root.glob("*/*")]
+    return [path for path in _older(older_than, found) if path not in needed]
+
+
+def _remove(path: Path) -> int:
+    size_bytes = path.stat().st_size
+    path.unlink()
+    return size_bytes
 
 
 def _drop_landings(project: Project, older_than: timedelta) -> tuple[str, ...]:
@@ -60,8 +93,7 @@ def _drop_landings(project: Project, older_than: timedelta) -> tuple[str, ...]:
     return tuple(old)
 
 
-def _older_files(project: Project, older_than: timedelta) -> list[Path]:
+def _older(older_than: timedelta, found: Iterable[Path]) -> list[Path]:
     # The age of a file is the machine's business, whatever the project's clock simulates.
     latest = time.time() - older_than.total_seconds()
-    found = [path for path in (project.state / "lake").glob("*/*/*") if path.is_file()]
-    return [path for path in found if path.stat().st_mtime <= latest]
+    return [path for path in found if path.is_file() and path.stat().st_mtime <= latest]

@@ -10,8 +10,10 @@ from bucle.ground.ledger import Fault
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.commit import Commit
-from bucle.line.data.filetree import load_tree
 from bucle.line.data.lake import load_manifest
+from bucle.line.data.pack import check_pack, hexes
+from bucle.line.data.packs import packs_of
+from bucle.line.data.tree import load_part, parts_of
 
 __all__ = ["verify_files"]
 
@@ -62,24 +64,51 @@ def _file(file: Path, path: str, digest: str, owner: str, commit: Commit) -> Ite
 
 
 def _trees(project: Project, commits: list[Commit]) -> Iterator[Fault]:
-    trees, seen = set[str](), set[str]()
+    """Every part of every tree once, and every content once: the packs first, then what lies in no pack."""
+    named = dict[str, str]()
+    parts = dict[str, Commit]()
     for commit in commits:
-        if not commit.files or commit.files in trees:
-            continue
-        trees.add(commit.files)
         try:
-            tree = load_tree(project, commit.files)
+            parts = {**dict.fromkeys(parts_of(project, commit.files), commit), **parts}
         except BucleError as error:
             yield Fault(where=f"blob {short(commit.files)}", what=f"the file tree of {short(commit.id)}: {error.what}")
+    for part, commit in parts.items():
+        try:
+            for path, entry in load_part(project, part).items():
+                named.setdefault(entry.digest, path)
+        except BucleError as error:
+            yield Fault(where=f"blob {short(part)}", what=f"the file tree of {short(commit.id)}: {error.what}")
+    yield from _contents(project, named)
+
+
+def _contents(project: Project, named: dict[str, str]) -> Iterator[Fault]:
+    """Read every pack, and every file that is in none. `named`: digest -> a path that bears it."""
+    store, whole, files, faults = packs_of(project), set[str](), dict[str, list[str]](), list[Fault]()
+    owners = dict(named)
+    damaged = dict[str, str]()
+    for name in sorted(store.names()):
+        try:
+            listing, wrong = check_pack(store.path(name))
+        except (BucleError, OSError) as error:
+            told = error.what if isinstance(error, BucleError) else str(error)
+            faults.append(Fault(where=f"pack {short(name)}", what=f"the list of what it holds is lost: {told}"))
             continue
-        for path, entry in tree.items():
-            if entry.digest not in seen:
-                seen.add(entry.digest)
-                yield from _blob(project, path, entry.digest)
+        files |= {digest.hex(): hexes(chunks) for digest, chunks in listing.files}
+        whole |= listing.places().keys() - wrong
+        damaged |= dict.fromkeys(wrong, name)
+    for digest, path in named.items():
+        owners |= dict.fromkeys(files.get(digest, ()), path)
+    for digest, name in damaged.items():
+        what = f"file {owners[digest]}" if digest in owners else "a content that no commit names"
+        faults.append(Fault(where=f"pack {short(name)}", what=f"{what}: has other bytes than were written"))
+    yield from faults
+    for digest, path in named.items():
+        if any(part not in whole and part not in damaged for part in files.get(digest, [digest])):
+            yield from _blob(project, path, digest)
 
 
 def _blob(project: Project, path: str, digest: str) -> Iterator[Fault]:
     try:
-        project.blobs.get(digest)
+        project.blobs.check(digest)
     except BucleError as error:
         yield Fault(where=f"blob {short(digest)}", what=f"file {path}: {error.what}")

@@ -1,0 +1,131 @@
+"""Add: a local folder becomes part of the file tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bucle.ground.project import Project
+from bucle.line.data.branch import MAIN
+from bucle.line.data.branches import head_of
+from bucle.line.data.chunks import Filler, filling
+from bucle.line.data.commit import Commit
+from bucle.line.data.errors import EmptyCommit
+from bucle.line.data.folder import Folder, below, look_at, place_in_tree, unreadable
+from bucle.line.data.packs import packs_of
+from bucle.line.data.publish import Change, Move, build, done_before, publish
+from bucle.line.data.tree import FileEntry, Tree, load_tree
+
+__all__ = ["add_files"]
+
+
+def add_files(
+    project: Project,
+    folder: Path | str,
+    path: str | None = None,
+    *,
+    branch: str = MAIN,
+    message: str = "",
+    key: str | None = None,
+) -> Commit:
+    """Make the tree below a path what a local folder holds: files that came, changed or went, in one commit.
+
+    Files under 1 MB are kept whole, longer ones as chunks cut where their content says; each content once. Of the mode
+    only is kept whether the owner may run it. Empty folders are not kept.
+
+    Args:
+        folder: the local folder. `.bucle` in it is left out.
+        path: where in the tree; the folder's name unless given, '' for the tree itself.
+        branch: where it becomes visible.
+        message: why, for people; says what was added unless given.
+        key: an idempotency key; a second call with it gives the first one's commit.
+    Returns:
+        The branch's head: a new commit, or the present one when nothing has changed.
+    Raises:
+        NoSuchFolder, NoSuchBranch: one of them is not there.
+        BadFile: it holds a symbolic link, a device, or what cannot be read; then nothing is kept.
+        BadPath: a name has a backslash or is no UTF-8.
+        EmptyCommit: there are no files, and the branch has no commit.
+        DiskFull: there is no room.
+    Cost: one status a file, and one read of every file that is new or changed since the folder was last looked at.
+    """
+    done = done_before(project, key)
+    if done is not None:
+        return done
+    place = place_in_tree(Path(folder), path)
+    looked = look_at(project, Path(folder))
+    packs, head = packs_of(project), head_of(project, branch)
+    with packs.held():
+        tree = load_tree(project, head.files) if head else Tree()
+        base = {within: tree[place + within] for within in below(tree, place)}
+        with filling(packs) as filler:
+            entries = _keep(project, looked, base, filler)
+            filler.settle()
+        made = _publish(project, _changes(entries, base, place), head, branch=branch, message=message, key=key)
+    known = {within: (looked.found[within], entry.digest, True) for within, entry in entries.items()}
+    looked.remember(known, now_ns=looked.looked_at_ns)
+    return made
+
+
+def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], filler: Filler) -> Tree:
+    """Put every content that is not kept yet into packs. A file that has gone since is left out."""
+    entries = Tree()
+    for within, stat in looked.found.items():
+        digest, size, old = looked.digest_known(within), stat[2], base.get(within)
+        is_old = bool(digest) and old is not None and old.digest == digest
+        if not digest or not (filler.knows(digest) or (is_old and project.blobs.has(digest))):
+            full = looked.full(within)
+            try:
+                digest, size = filler.put_path(full, size)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.filename != full:
+                    raise
+                raise unreadable(within, error) from error
+        entries[within] = FileEntry(digest=digest, size_bytes=size, mode=0o755 if looked.may_run(within) else 0o644)
+    return entries
+
+
+def _changes(entries: Tree, base: Mapping[str, FileEntry], place: str) -> dict[str, FileEntry | None]:
+    """What differs from the base: only what it had can go, so that what others add meanwhile stays."""
+    changed = dict[str, FileEntry | None]()
+    for within, entry in entries.items():
+        if base.get(within) != entry:
+            changed[place + within] = entry
+    for within in base.keys() - entries.keys():
+        changed[place + within] = None
+    return changed
+
+
+def _publish(
+    project: Project,
+    changes: dict[str, FileEntry | None],
+    head: Commit | None,
+    *,
+    branch: str,
+    message: str,
+    key: str | None,
+) -> Commit:
+    if not changes:
+        if head is None:
+            raise EmptyCommit(
+                "There are no files to add.", why="There is nothing to make visible.", fix="Name a folder with files."
+            )
+        return head
+    gone = sum(entry is None for entry in changes.values())
+    told = {"kept": len(changes) - gone, "removed": gone}
+    change = Change(tables={}, mode="append", files=changes, message=message or _told(told))
+    move = Move(
+        branch=branch,
+        build=lambda present: build(project, change, present),
+        describe=lambda _: {"tables": {}, "files": told},
+        kind="data.committed",
+        message=change.message,
+        key=key,
+    )
+    return publish(project, move)
+
+
+def _told(told: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} files {what}" for what, count in told.items() if count)

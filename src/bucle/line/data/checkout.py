@@ -1,0 +1,209 @@
+"""Checkout: files of the tree written to a local folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from bucle.ground.core import Record
+from bucle.ground.project import Project
+from bucle.line.data.branch import MAIN
+from bucle.line.data.branches import resolve
+from bucle.line.data.errors import LocalChanges, NoSuchFile
+from bucle.line.data.filetree import pieces_of
+from bucle.line.data.folder import PARTIAL, Folder, Known, below, place_in_tree
+from bucle.line.data.packs import packs_of, room_for
+from bucle.line.data.tree import FileEntry, load_tree
+
+__all__ = ["Checkout", "checkout", "write_content"]
+
+
+class Checkout(Record, frozen=True):
+    """What a checkout did; paths are those within the folder, in order.
+
+    Attributes:
+        commit: what was checked out.
+        written: files that came or got another content.
+        removed: files an earlier checkout or add knew, and this commit does not have.
+        left: such files that stay, since they were changed and are kept nowhere.
+        unchanged: how many were as they should be.
+    """
+
+    commit: str
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+    left: tuple[str, ...]
+    unchanged: int
+
+
+@dataclass
+class _Plan:
+    same: list[str] = field(default_factory=list)
+    write: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+def checkout(
+    project: Project, folder: Path | str, path: str | None = None, *, at: str = MAIN, force: bool = False
+) -> Checkout:
+    """Write the files below a path of the tree to a local folder.
+
+    Each file appears whole or not at all. A file that the commit does not have is removed if an earlier checkout or add
+    knew it and it was not changed since; files of others are never touched.
+
+    Args:
+        folder: the local folder; it is made when it is not there.
+        path: where in the tree; the folder's name unless given, '' for the tree itself.
+        at: a branch or commit.
+        force: write over files whose content is kept nowhere.
+    Raises:
+        NoSuchFile: the tree has nothing below the path.
+        LocalChanges: a file that is kept nowhere would be written over; then nothing was touched.
+        BadFile: the folder holds a symbolic link, through which a file could land elsewhere.
+        DiskFull: there is no room; files written before it stay, all whole.
+        PackDamaged, BlobCorrupt: a content was changed on the disk; files written before it stay, all whole.
+    Cost: one status a file, one read and write of every file that differs.
+    """
+    place = place_in_tree(Path(folder), path)
+    commit = resolve(project, at)
+    tree = load_tree(project, commit.files)
+    target = {within: tree[place + within] for within in below(tree, place)}
+    if place and not target:
+        raise _nothing_there(place, at, len(tree))
+    looked = Folder(project, Path(folder))
+    plan = _plan(project, looked, target)
+    if plan.lost and not force:
+        raise _would_lose(plan.lost, looked.root)
+    with room_for(f"the files in {looked.root}"):
+        _carry_out(project, looked, target, plan)
+    return Checkout(
+        commit=commit.id,
+        written=tuple(sorted(plan.write)),
+        removed=tuple(sorted(plan.remove)),
+        left=tuple(sorted(plan.left)),
+        unchanged=len(plan.same),
+    )
+
+
+def write_content(project: Project, entry: FileEntry, target: str) -> None:
+    """Write a content under a new name and then name it `target`: whoever looks sees the old file or the whole new one.
+
+    Raises:
+        PackDamaged, BlobCorrupt, BlobMissing: the content is damaged; the old file stands.
+        OSError: there is no room, or the folder cannot be written to.
+    """
+    # Not the target's name with an ending: that one may have 255 bytes already.
+    partial = f"{target.rpartition('/')[0]}/.{uuid.uuid4().hex}{PARTIAL}"
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode | 0o066)
+    try:
+        try:
+            for piece in pieces_of(project, entry.digest):
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+        finally:
+            os.close(handle)
+        _put_in_place(partial, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)  # noqa: PTH108
+        raise
+
+
+def _put_in_place(partial: str, target: str) -> None:
+    try:
+        os.replace(partial, target)  # noqa: PTH105  a Path a file would double the cost
+    except IsADirectoryError:
+        for folder, _, _ in os.walk(target, topdown=False):
+            os.rmdir(folder)  # noqa: PTH106  only folders without files go
+        os.replace(partial, target)  # noqa: PTH105
+
+
+def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> _Plan:
+    plan = _Plan()
+    for within, entry in target.items():
+        if within not in looked.found:
+            plan.write.append(within)
+            continue
+        digest = looked.digest(within)
+        if digest == entry.digest and looked.may_run(within) == bool(entry.mode & 0o100):
+            plan.same.append(within)
+            continue
+        plan.write.append(within)
+        if digest and digest != entry.digest and not _is_kept(project, digest):
+            plan.lost.append(within)
+    others = looked.found.keys() - target.keys()
+    for within in others:
+        known = looked.known.get(within)
+        if known is not None and known[2]:
+            is_same = looked.digest(within) == known[1] and _is_kept(project, known[1])
+            (plan.remove if is_same else plan.left).append(within)
+    plan.lost += _in_the_way(others - set(plan.remove), plan.write)
+    return plan
+
+
+def _is_kept(project: Project, digest: str) -> bool:
+    return packs_of(project).find(digest) or project.blobs.has(digest)
+
+
+def _in_the_way(stay: Iterable[str], write: Iterable[str]) -> list[str]:
+    """Files that stay where a folder is needed, or below where a file is."""
+    above = {str(parent) for within in write for parent in PurePosixPath(within).parents}
+    wanted = set(write)
+    return [one for one in stay if one in above or any(str(p) in wanted for p in PurePosixPath(one).parents)]
+
+
+def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry], plan: _Plan) -> None:
+    known: dict[str, Known] = {within: (*looked.known[within][:2], True) for within in plan.same}
+    known |= {within: looked.known[within] for within in plan.left if within in looked.known}
+    for within in plan.remove:
+        Path(looked.full(within)).unlink(missing_ok=True)
+    _remove_empty(looked.root, plan.remove)
+    looked.root.mkdir(parents=True, exist_ok=True)
+    made = set[str]()
+    try:
+        for within in plan.write:
+            full = looked.full(within)
+            folder = full.rpartition("/")[0]
+            if folder not in made:
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+                made.add(folder)
+            write_content(project, target[within], full)
+            got = os.stat(full)  # noqa: PTH116
+            stat = (got.st_mtime_ns, got.st_ctime_ns, got.st_size, got.st_ino, got.st_mode)
+            known[within] = (stat, target[within].digest, True)
+    finally:
+        looked.remember(known, now_ns=time.time_ns())
+
+
+def _remove_empty(root: Path, gone: Iterable[str]) -> None:
+    folders = {parent for within in gone for parent in PurePosixPath(within).parents if parent.parts}
+    for folder in sorted(folders, key=lambda one: len(one.parts), reverse=True):
+        with contextlib.suppress(OSError):
+            (root / folder).rmdir()
+
+
+def _nothing_there(place: str, at: str, count: int) -> NoSuchFile:
+    return NoSuchFile(
+        f"There are no files below {place!r} at {at!r}.",
+        why=f"The tree has {count} files, elsewhere.",
+        fix="See them: bucle data files. Name the place with path=… or --path.",
+        at=place,
+    )
+
+
+def _would_lose(lost: list[str], root: Path) -> LocalChanges:
+    named = ", ".join(map(repr, sorted(lost)[:3])) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+    return LocalChanges(
+        f"In {root} a checkout would write over {named}.",
+        why="Their content is kept nowhere else.",
+        fix="Add them first (bucle data add-files), move them away, or write over them with --force.",
+        at=str(root),
+    )

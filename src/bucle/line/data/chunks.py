@@ -1,0 +1,207 @@
+"""Contents on their way into packs: small files whole, large ones cut where their content says, each piece once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from blake3 import blake3
+from pyfastcdc import FastCDC
+
+from bucle.ground.core import Digest, digest_of
+from bucle.line.data.pack import PackWriter
+from bucle.line.data.packs import Packs, room_for
+
+__all__ = ["LARGE_BYTES", "Filler", "filling"]
+
+LARGE_BYTES = 1 << 20
+"""A file this long or longer is cut into chunks."""
+
+_CHUNK = 1 << 20
+_BLOCK = 16 << 20
+_LONGEST = 4 * _CHUNK
+_PACK = 128 << 20
+"""A pack that has grown this long is finished, so that a sweep can give back room piece by piece."""
+
+
+class Filler:
+    """Puts contents into new packs, those that no pack has yet.
+
+    Args:
+        packs: where they go.
+    """
+
+    def __init__(self, packs: Packs) -> None:
+        self._packs = packs
+        self._open: PackWriter | None = None
+        self._new = set[str]()
+        self._used = set[str]()
+        self._ending = ThreadPoolExecutor(1)
+        self._ended = list[Future[Digest]]()
+
+    def put_path(self, path: str, size_bytes: int) -> tuple[str, int]:
+        """Keep a file's content.
+
+        Args:
+            path: the file.
+            size_bytes: how long it is by its status; it may have grown since.
+        Returns:
+            Its digest and how many bytes were read.
+        Raises:
+            OSError: it cannot be read, or there is no room.
+        """
+        if size_bytes >= LARGE_BYTES:
+            return self._put_large(path)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a Path a file would double the cost
+            data = file.read()
+        digest = digest_of(data)
+        self.put(digest, data)
+        return digest, len(data)
+
+    def put(self, digest: str, content: bytes | memoryview) -> None:
+        """Keep a content, unless it is kept already."""
+        if not self.knows(digest):
+            self._new.add(digest)
+            self._writer().put(digest, content)
+
+    def knows(self, digest: str) -> bool:
+        """Whether the content is kept. The pack that has it is then needed, and young again."""
+        if digest in self._new:
+            return True
+        if not self._packs.has(digest):
+            return False
+        self._used |= self._packs.needed_for(digest)
+        return True
+
+    def settle(self) -> None:
+        """Force everything to the disk: from here on it survives a power cut."""
+        self._finish()
+        made = [ended.result() for ended in self._ended]
+        if made:
+            _sync_folder(self._packs.folder)
+        self._packs.freshen(self._used)
+        self._packs.renew(made)
+
+    def close(self) -> None:
+        """End the work; a pack that was not finished is removed."""
+        self._ending.shutdown()
+        if self._open is not None:
+            self._open.discard()
+
+    def _put_large(self, path: str) -> tuple[str, int]:
+        """Read and cut here; hash the whole and write in a second thread, in few long calls that hold no lock."""
+        whole, chunks, size = blake3(), list[str](), 0
+        last: Future[None] | None = None
+        with Path(path).open("rb", buffering=0) as file, ThreadPoolExecutor(1) as hand:
+            for block, lengths in _cut(file):
+                pieces = list(_split(block, lengths))
+                named = [(digest_of(piece), piece) for piece in pieces]
+                if last is not None:
+                    last.result()
+                new = self._only_new(named)
+                writer = self._writer() if new else None
+                last = hand.submit(_put_block, whole, block, writer, new)
+                chunks += [digest for digest, _ in named]
+                size += len(block)
+            if last is not None:
+                last.result()
+        digest = whole.hexdigest()
+        if not chunks:
+            self.put(digest, b"")
+        if len(chunks) > 1 and not self.knows(digest):
+            self._new.add(digest)
+            self._writer().put_file(digest, chunks)
+        return digest, size
+
+    def _only_new(self, named: Iterable[tuple[str, memoryview]]) -> dict[str, memoryview]:
+        new = {digest: piece for digest, piece in named if not self.knows(digest)}
+        self._new.update(new)
+        return new
+
+    def _writer(self) -> PackWriter:
+        if self._open is not None and self._open.size_bytes >= _PACK:
+            self._finish()
+        if self._open is None:
+            self._open = PackWriter(self._packs.folder)
+        return self._open
+
+    def _finish(self) -> None:
+        if self._open is not None:
+            self._ended.append(self._ending.submit(self._open.finish))
+            self._open = None
+
+
+def _put_block(whole: blake3, block: memoryview, writer: PackWriter | None, new: dict[str, memoryview]) -> None:
+    whole.update(block)
+    if writer is not None:
+        writer.put_all(new)
+
+
+@contextmanager
+def filling(packs: Packs) -> Iterator[Filler]:
+    """A filler whose unfinished pack is removed when the block fails.
+
+    Raises:
+        DiskFull: there is no room; nothing that was there is touched.
+    """
+    packs.refresh()
+    filler = Filler(packs)
+    try:
+        with room_for("the files' contents"):
+            yield filler
+    finally:
+        with contextlib.suppress(OSError):
+            filler.close()
+
+
+def _cut(file: BinaryIO) -> Iterator[tuple[memoryview, list[int]]]:
+    """Blocks of a file and the lengths of the chunks in each; a block may be looked at until the next but one is asked.
+
+    The end of what was read is no cut: what follows the last cut is cut again together with what is read next.
+    """
+    buffers = [bytearray(_LONGEST + _BLOCK), bytearray(_LONGEST + _BLOCK)]
+    cutter, rest = FastCDC(_CHUNK), memoryview(b"")
+    while True:
+        view = memoryview(buffers[0])
+        buffers.reverse()
+        end = len(rest)
+        view[:end] = rest
+        filled = _fill(file, view[end : end + _BLOCK])
+        end += filled
+        lengths = [chunk.length for chunk in cutter.cut_buf(view[:end])]
+        if filled < _BLOCK:
+            yield view[:end], lengths
+            return
+        begin = end - lengths.pop()
+        rest = view[begin:end]
+        yield view[:begin], lengths
+
+
+def _split(block: memoryview, lengths: list[int]) -> Iterator[memoryview]:
+    begin = 0
+    for length in lengths:
+        yield block[begin : begin + length]
+        begin += length
+
+
+def _fill(file: BinaryIO, view: memoryview) -> int:
+    filled = 0
+    while filled < len(view):
+        count = file.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,187 @@
+"""Packs: many contents in one file that is written once, with its own list of what it holds.
+
+    contents, one after another │ list (MessagePack) │ length of the list, 8 bytes │ BUCLEPK1
+
+A pack's name is the digest of its list, and the list names every content by digest: the name vouches for all of it.
+A large file is kept as chunks; the list then also says of which chunks the file consists.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Mapping
+from itertools import accumulate
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from blake3 import blake3
+
+from bucle.ground.core import Digest, digest_of
+from bucle.line.data.errors import PackDamaged
+
+__all__ = ["ENDING", "Listing", "PackWriter", "check_pack", "hexes", "read_listing"]
+
+ENDING = ".pack"
+_MAGIC = b"BUCLEPK1"
+_TAIL = 8 + len(_MAGIC)
+_IOV = 512
+_GUESS = 64 << 10
+"""So much of a pack's end is read at first: the lists of most packs fit."""
+
+
+class Listing(msgspec.Struct, frozen=True, array_like=True):
+    """What a pack holds.
+
+    Attributes:
+        digests: of the contents in the order they lie there, 32 bytes each.
+        lengths: of the contents in bytes.
+        files: of files kept as chunks: the file's digest, and those of its chunks one after another.
+    """
+
+    digests: bytes
+    lengths: list[int]
+    files: list[tuple[bytes, bytes]]
+
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Digest -> where the content begins and how long it is."""
+        begins = accumulate(self.lengths, initial=0)
+        return dict(zip(hexes(self.digests), zip(begins, self.lengths, strict=False), strict=False))
+
+
+class PackWriter:
+    """A pack being written, under a name that nobody reads.
+
+    Args:
+        folder: of the packs.
+    Raises:
+        OSError: there is no room, or the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._path = folder / f"{uuid.uuid4().hex}.partial"
+        self._file: BinaryIO = self._path.open("xb", buffering=1 << 20)
+        self._digests = list[str]()
+        self._lengths = list[int]()
+        self._files = list[tuple[bytes, bytes]]()
+        self.size_bytes = 0
+
+    def put(self, digest: str, content: bytes | memoryview) -> None:
+        """Add a content."""
+        self._file.write(content)
+        self._digests.append(digest)
+        self._lengths.append(len(content))
+        self.size_bytes += len(content)
+
+    def put_all(self, contents: Mapping[str, memoryview]) -> None:
+        """Add long contents, in one call of the system as a rule."""
+        self._file.flush()
+        rest = list(contents.values())
+        while rest:
+            written = os.writev(self._file.fileno(), rest[:_IOV])
+            while rest and written >= len(rest[0]):
+                written -= len(rest.pop(0))
+            if written:
+                rest[0] = rest[0][written:]
+        self._digests += contents
+        self._lengths += map(len, contents.values())
+        self.size_bytes += sum(map(len, contents.values()))
+
+    def put_file(self, digest: str, chunks: list[str]) -> None:
+        """Note of which chunks a file consists."""
+        self._files.append((bytes.fromhex(digest), bytes.fromhex("".join(chunks))))
+
+    def finish(self) -> Digest:
+        """Force it to the disk and give it its name: from here on it is there, also after a power cut.
+
+        Raises:
+            OSError: there is no room; what was written is removed.
+        """
+        try:
+            return self._finish()
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        try:
+            self._file.close()
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def _finish(self) -> Digest:
+        listing = Listing(bytes.fromhex("".join(self._digests)), self._lengths, self._files)
+        told = msgspec.msgpack.encode(listing)
+        with self._file as out:
+            out.write(told + len(told).to_bytes(8, "big") + _MAGIC)
+            out.flush()
+            os.fsync(out.fileno())
+        name = digest_of(told)
+        self._path.replace(self._folder / f"{name}{ENDING}")
+        return name
+
+
+def read_listing(path: Path) -> Listing:
+    """What a pack holds, compared with the pack's name.
+
+    Raises:
+        PackDamaged: the list was changed or is cut short.
+        FileNotFoundError: there is no such pack.
+    Cost: one read of the pack's end.
+    """
+    try:
+        told = _end_of(path)
+        if told is not None and blake3(told).hexdigest() == path.name.removesuffix(ENDING):
+            return msgspec.msgpack.decode(told, type=Listing)
+    except msgspec.DecodeError:
+        pass
+    raise PackDamaged(
+        f"The list of pack {path.name[:12]} is damaged.",
+        why="A disk fault or an edit by hand; what the pack holds cannot be told any more.",
+        fix=f"Restore {path} from a backup, or remove it and add the files again.",
+        at=str(path),
+    )
+
+
+def check_pack(path: Path) -> tuple[Listing, set[str]]:
+    """What a pack holds, and the digests of those contents that have other bytes than they had.
+
+    Raises:
+        PackDamaged: the list is damaged.
+        OSError: the pack cannot be read.
+    Cost: one read of the pack.
+    """
+    listing, wrong = read_listing(path), set[str]()
+    with path.open("rb") as file:
+        for digest, length in zip(hexes(listing.digests), listing.lengths, strict=True):
+            if digest_of(file.read(length)) != digest:
+                wrong.add(digest)
+    return listing, wrong
+
+
+def hexes(digests: bytes) -> list[str]:
+    """Digests of 32 bytes, one after another, as texts."""
+    text = digests.hex()
+    return [text[begin : begin + 64] for begin in range(0, len(text), 64)]
+
+
+def _end_of(path: Path) -> bytes | None:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _GUESS))
+        end = file.read()
+        if len(end) < _TAIL or not end.endswith(_MAGIC):
+            return None
+        length = int.from_bytes(end[-_TAIL:-8], "big")
+        if length + _TAIL > size:
+            return None
+        if length + _TAIL > len(end):
+            file.seek(size - length - _TAIL)
+            end = file.read()
+        return end[-_TAIL - length : -_TAIL]
