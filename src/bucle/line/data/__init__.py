@@ -19,6 +19,7 @@ from bucle.line.data.catalog import (
 from bucle.line.data.check import check_contract
 from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
+from bucle.line.data.compact import compact
 from bucle.line.data.contract import (
     ColumnRule,
     Contract,
@@ -30,13 +31,18 @@ from bucle.line.data.contract import (
     parse_contract,
     save_contract,
 )
+from bucle.line.data.delete import delete
 from bucle.line.data.errors import (
     AmbiguousCommit,
+    BadAlteration,
+    BadCondition,
     BadFile,
+    BadKeys,
     BadMetadata,
     BadPath,
     BranchExists,
     BranchProtected,
+    CommitExpired,
     Conflict,
     ContractInvalid,
     ContractViolated,
@@ -80,12 +86,16 @@ from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tree import FileEntry
+from bucle.line.data.upsert import upsert
 from bucle.line.data.verify import verify_files
 
 __all__ = [
     "MAIN",
     "AmbiguousCommit",
+    "BadAlteration",
+    "BadCondition",
     "BadFile",
+    "BadKeys",
     "BadMetadata",
     "BadPath",
     "Branch",
@@ -96,6 +106,7 @@ __all__ = [
     "Column",
     "ColumnRule",
     "Commit",
+    "CommitExpired",
     "Conflict",
     "Contract",
     "ContractInvalid",
@@ -138,11 +149,13 @@ __all__ = [
     "checkout",
     "commit",
     "commit_metadata",
+    "compact",
     "contract_path",
     "contracts_of",
     "create_branch",
     "create_namespace",
     "create_table",
+    "delete",
     "delete_branch",
     "diff",
     "draft_table",
@@ -175,5 +188,6 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "upsert",
     "verify_files",
 ]

@@ -25,6 +25,7 @@ from bucle.line.data.snapshot import state_of
 
 if TYPE_CHECKING:
     from bucle.line.data.foreign import Seen
+    from bucle.line.data.table import Table
 
 __all__ = [
     "Step",
@@ -37,6 +38,7 @@ __all__ = [
     "drop_table",
     "head_at",
     "move_on",
+    "need_table",
     "register_table",
     "rename_table",
     "table_metadata",
@@ -287,6 +289,20 @@ def drop_table(project: Project, table: str, *, branch: str = MAIN, message: str
         NoSuchTable: there is none of this name.
     """
     return move_on(project, lambda made: _ignore(_taken(made, table)), branch=branch, message=message)
+
+
+def need_table(project: Project, made: Step, table: str) -> Table:
+    """A table of the step's head, ready to be written to.
+
+    Raises:
+        NoSuchTable: the head does not hold it.
+    """
+    from bucle.line.data.table import open_table  # noqa: PLC0415
+
+    found = open_table(project, made.tables.get(table))
+    if found is None:
+        raise _no_table(table, made.tables)
+    return found
 
 
 def move_on(

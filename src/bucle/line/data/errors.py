@@ -9,11 +9,15 @@ from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
+    "BadAlteration",
+    "BadCondition",
     "BadFile",
+    "BadKeys",
     "BadMetadata",
     "BadPath",
     "BranchExists",
     "BranchProtected",
+    "CommitExpired",
     "Conflict",
     "ContractInvalid",
     "ContractViolated",
@@ -210,6 +214,30 @@ class LocalChanges(StateError):
     """A checkout would write over something that is kept nowhere."""
 
     code = "BU0553"
+
+
+class BadCondition(UserError):
+    """A condition cannot be read, or names columns the table does not have."""
+
+    code = "BU0570"
+
+
+class BadKeys(UserError):
+    """The rows of an upsert do not say which rows they are to replace: a key is double or null."""
+
+    code = "BU0571"
+
+
+class BadAlteration(UserError):
+    """A table's columns or partitions cannot be changed so: old rows would read as something else, or be lost."""
+
+    code = "BU0572"
+
+
+class CommitExpired(StateError):
+    """The data of this commit was given up; that it was made, by whom and why is still known."""
+
+    code = "BU0573"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

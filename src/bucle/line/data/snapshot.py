@@ -13,6 +13,7 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.errors import LakeDamaged, NoSuchColumn, NoSuchTable
 from bucle.line.data.lake import Manifest, load_manifest
+from bucle.line.data.scanned import read_frame
 from bucle.line.data.schema import type_name
 
 __all__ = ["Snapshot", "frame_of_files", "lazy", "scan", "snapshot", "state_of", "tables"]
@@ -79,17 +80,20 @@ def scan(
     Args:
         at: a branch, a commit, or a branch at an instant.
         columns: only these, in this order.
-        where: only rows for which this holds; it may name any column. Row groups whose statistics rule it out are
-            not read.
+        where: only rows for which this holds; it may name any column. Files and row groups whose statistics rule
+            it out are not read.
     Raises:
         NoSuchTable: the commit does not hold the table.
         NoSuchColumn: the table has no such column.
         LakeDamaged: a data file is missing or cannot be read.
     Cost: one read of the columns named.
     """
-    rows = lazy(project, table, at=at)
-    known = rows.collect_schema()
-    _check_columns(table, [*(columns or ()), *(where.meta.root_names() if where is not None else ())], list(known))
+    manifest = load_manifest(project, state_of(resolve(project, at), table).manifest)
+    named = where.meta.root_names() if where is not None else []
+    _check_columns(table, [*(columns or ()), *named], [column.name for column in manifest.columns])
+    # An expression that names its columns by a pattern may be about any of them.
+    plain = where is None or not any(name.startswith("^") for name in named)
+    rows = read_frame(project.state, manifest, bounded=named if plain else None)
     rows = rows if where is None else rows.filter(where)
     rows = rows if columns is None else rows.select(columns)
     try:
@@ -106,23 +110,7 @@ def lazy(project: Project, table: str, *, at: str = MAIN) -> pl.LazyFrame:
 
 def frame_of_files(project: Project, manifest: Manifest) -> pl.LazyFrame:
     """The rows of a manifest's data files in order: old files read as today's columns and types."""
-    schema = {column.name: column.dtype for column in manifest.columns}
-    if not manifest.data:
-        return pl.LazyFrame(schema=schema)
-    if manifest.deletes or manifest.by_id:
-        # Only for tables that other engines shaped: pyiceberg takes half a second to load.
-        from bucle.line.data.shaped import read_shaped  # noqa: PLC0415
-
-        return read_shaped(project, manifest).select(pl.col(name).cast(dtype) for name, dtype in schema.items()).lazy()
-    return pl.scan_parquet(
-        [project.state / file.path for file in manifest.data],
-        schema=schema,
-        glob=False,
-        hive_partitioning=False,
-        missing_columns="insert",
-        extra_columns="ignore",
-        cast_options=pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast"),
-    )
+    return read_frame(project.state, manifest)
 
 
 def state_of(commit: Commit, table: str) -> TableState:

@@ -1,0 +1,172 @@
+"""Scanned: the rows of data files as a lazy frame: files that cannot match skipped, deleted rows left out.
+
+Polars reads Iceberg's forms by itself: columns found by field id, files of deletes of one data file each, bounds by
+which files are skipped. The parameters for it are those that `polars.scan_iceberg` passes to `scan_parquet`, which bear
+an underscore; what they do is tested here against pyiceberg.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bucle.line.data.manifest import DataFile, Manifest, Statistics
+from bucle.line.data.schema import Column
+
+__all__ = ["bounds_of", "read_frame"]
+
+_BOUNDED: dict[str, pl.DataType] = {
+    "int": pl.Int32(),
+    "long": pl.Int64(),
+    "date": pl.Int32(),
+    "timestamp": pl.Int64(),
+    "timestamptz": pl.Int64(),
+    "float": pl.Float32(),
+    "double": pl.Float64(),
+}
+"""Iceberg type -> the number its bounds are kept as; strings are their UTF-8."""
+
+
+def read_frame(
+    state: Path, manifest: Manifest, *, bounded: Sequence[str] | None = None, **options: Any
+) -> pl.LazyFrame:
+    """The rows of a manifest's data files in order: old files read as today's columns and types.
+
+    Args:
+        state: the project's state folder.
+        bounded: the columns whose bounds may rule files out; None for all of them.
+        options: more for `scan_parquet`.
+    Cost: reads nothing; files of deletes that name several data files' rows are read at once.
+    """
+    schema = {column.name: column.dtype for column in manifest.columns}
+    if not manifest.data:
+        return pl.LazyFrame(schema=schema)
+    wide = [file for file in manifest.deletes if not file.of]
+    if wide:
+        return _anti(state, manifest, wide, bounded)
+    scoped = defaultdict[str, list[str]](list)
+    for file in manifest.deletes:
+        scoped[file.of].append(str(state / file.path))
+    at = {place: scoped[file.path] for place, file in enumerate(manifest.data) if file.path in scoped}
+    names = list(schema) if bounded is None else bounded
+    statistics = bounds_of(manifest, [c for c in manifest.columns if c.name in names]) if names else None
+    given: dict[str, Any] = {"_deletion_files": ("iceberg", (at, {}))} if at else {}
+    if manifest.by_id:
+        given["_column_mapping"] = ("iceberg-column-mapping", _arrow(manifest.columns), None)
+    return pl.scan_parquet(
+        [state / file.path for file in manifest.data],
+        schema=schema,
+        glob=False,
+        hive_partitioning=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+        cast_options=pl.ScanCastOptions(
+            integer_cast="upcast", float_cast="upcast", missing_struct_fields="insert", extra_struct_fields="ignore"
+        ),
+        _table_statistics=statistics,
+        **given,
+        **options,
+    )
+
+
+def bounds_of(manifest: Manifest, columns: Sequence[Column]) -> pl.DataFrame | None:
+    """What each data file's columns lie between, as Polars skips files by: `x_min`, `x_max`, `x_nc`, and `len`.
+
+    A bound that is not known, or does not hold for every value, is null. None when no file has any.
+    """
+    known = [file.known for file in manifest.data]
+    found = [one for column in columns if column.type in {*_BOUNDED, "string"} for one in _bounds(column, known)]
+    if not any(series.null_count() < len(series) for series in found):
+        return None
+    return pl.DataFrame([pl.Series("len", [file.rows for file in manifest.data], pl.UInt32), *found])
+
+
+def _bounds(column: Column, known: Sequence[Statistics]) -> list[pl.Series]:
+    nulls = pl.Series(f"{column.name}_nc", [one.nulls.get(column.id) for one in known], pl.UInt32)
+    least, most = ([one.lower.get(column.id) for one in known], [one.upper.get(column.id) for one in known])
+    if column.type in ("float", "double"):
+        # Not-a-number is greater than every number, and in no bound.
+        plain = [one.nans.get(column.id) == 0 for one in known]
+        least, most = ([v if ok else None for v, ok in zip(side, plain, strict=True)] for side in (least, most))
+    return [nulls, _series(column, "min", least), _series(column, "max", most)]
+
+
+def _series(column: Column, side: str, values: Sequence[bytes | None]) -> pl.Series:
+    name = f"{column.name}_{side}"
+    if column.type == "string":
+        return pl.Series(name, [_text(value) for value in values], pl.String)
+    kind = _BOUNDED[column.type]
+    # A column that was widened since has shorter bounds in old files.
+    whole = 4 if kind in (pl.Int32, pl.Float32) else 8
+    fixed = [_widened(value, column.type, whole) for value in values]
+    series = pl.Series(name, fixed, pl.Binary).bin.reinterpret(dtype=kind, endianness="little")
+    return series.cast(column.dtype).alias(name)
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _widened(value: bytes | None, kind: str, whole: int) -> bytes | None:
+    if value is None or len(value) == whole:
+        return value
+    if kind == "long" and len(value) == 4:
+        return int.from_bytes(value, "little", signed=True).to_bytes(8, "little", signed=True)
+    return None
+
+
+def _anti(state: Path, manifest: Manifest, wide: Sequence[DataFile], bounded: Sequence[str] | None) -> pl.LazyFrame:
+    """The rows when files of deletes name rows of several data files, as other engines write them."""
+    from bucle.line.data.positions import positions_of  # noqa: PLC0415
+
+    gone = positions_of(state, manifest.deletes)
+    parts = list[pl.LazyFrame]()
+    for whole, files in _stretches(manifest.data, gone):
+        rows = read_frame(state, _only(manifest, files), bounded=bounded)
+        if not whole:
+            rows = rows.with_row_index("\0row").filter(~pl.col("\0row").is_in(gone[files[0].path])).drop("\0row")
+        parts.append(rows)
+    return pl.concat(parts)
+
+
+def _stretches(data: Sequence[DataFile], gone: Mapping[str, Any]) -> list[tuple[bool, list[DataFile]]]:
+    """Files one after another: those without deletes together, each other one alone."""
+    made = list[tuple[bool, list[DataFile]]]()
+    for file in data:
+        whole = file.path not in gone
+        if whole and made and made[-1][0]:
+            made[-1][1].append(file)
+        else:
+            made.append((whole, [file]))
+    return made
+
+
+def _only(manifest: Manifest, files: Sequence[DataFile]) -> Manifest:
+    return Manifest(columns=manifest.columns, data=tuple(files), metadata={}, by_id=manifest.by_id)
+
+
+def _arrow(columns: Sequence[Column]) -> Any:
+    """The columns as Arrow has them, with field ids."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.schema([_field(column.name, column.dtype, column.id, column.type) for column in columns])
+
+
+def _field(name: str, dtype: pl.DataType, field_id: int, kind: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415
+
+    made = pl.Series([], dtype=dtype).to_arrow(compat_level=pl.CompatLevel.oldest()).type
+    if isinstance(kind, dict) and kind["type"] == "list":
+        inner = _field("element", dtype.inner, kind["element-id"], kind["element"])  # type: ignore[attr-defined]
+        made = pa.large_list(inner)
+    elif isinstance(kind, dict):
+        fields = zip(dtype.fields, kind["fields"], strict=True)  # type: ignore[attr-defined]
+        made = pa.struct([_field(one.name, one.dtype, f["id"], f["type"]) for one, f in fields])
+    return pa.field(name, made, metadata={"PARQUET:field_id": str(field_id)})
