@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import polars as pl
 
 from bucle.ground.project import Project
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
     from bucle.line.data.table import Table
 
-__all__ = ["ROW", "Remaining", "as_condition", "delete", "remaining", "rows_of"]
+__all__ = ["ROW", "Remaining", "as_condition", "delete", "numbered", "remaining", "rows_of", "touched"]
+
+_FEW = 4
+"""Of so many files each is looked at once rather than twice."""
 
 ROW = "\0row"
 """The name under which a scan numbers its rows."""
@@ -63,9 +67,9 @@ def delete(
 
         found = need_table(project, made, table)
         wanted = as_condition(where, found.columns)
-        rows = rows_of(project, found, wanted)
+        files, rows = rows_of(project, found, wanted)
         if len(rows):
-            left = remaining(project, made.shelf, found, rows)
+            left = remaining(project, made.shelf, found, files, rows)
             to = Revision("delete", found.columns, data=left.data, deletes=left.deletes)
             made.tables[table] = revise(project, made.shelf, found, to)
 
@@ -89,19 +93,34 @@ def as_condition(where: pl.Expr | str, columns: Sequence[Column]) -> pl.Expr:
     return made
 
 
-def rows_of(project: Project, table: Table, where: pl.Expr) -> np.ndarray:
-    """The numbers of the live rows for which a condition holds, counted over the table's files in order, rising."""
-    named = where.meta.root_names()
-    rows = numbered(project, table, named).filter(where).select(ROW)
-    return rows.collect(engine="streaming")[ROW].sort().to_numpy()
+def rows_of(project: Project, table: Table, where: pl.Expr) -> tuple[tuple[DataFile, ...], np.ndarray]:
+    """Which live rows a condition holds for: some of the table's files, and rows counted over these, rising."""
+    files = touched(project, table, where)
+    rows = numbered(project, table, files).filter(where).select(ROW)
+    return files, rows.collect(engine="streaming")[ROW].sort().to_numpy()
 
 
-def numbered(project: Project, table: Table, bounded: Sequence[str]) -> pl.LazyFrame:
-    """The table's rows with their numbers; `bounded` are the columns by whose bounds files may be skipped."""
-    manifest = table.manifest
-    if not manifest.data or any(not file.of for file in manifest.deletes):
-        return read_frame(project.state, manifest, bounded=()).with_row_index(ROW)
-    return read_frame(project.state, manifest, bounded=bounded, row_index_name=ROW)
+def touched(project: Project, table: Table, where: pl.Expr) -> tuple[DataFile, ...]:
+    """The data files, in order, that may have a row for which a condition holds.
+
+    To number rows, Polars opens every file; of many files, those with a match are found first.
+    """
+    files = table.data
+    if len(files) <= _FEW or any(not file.of for file in table.deletes):
+        return files
+    path = "\0path"
+    rows = read_frame(project.state, table.manifest, bounded=where.meta.root_names(), include_file_paths=path)
+    met = rows.filter(where).select(pl.col(path).unique()).collect(engine="streaming")[path]
+    found = set(met)
+    return tuple(file for file in files if str(project.state / file.path) in found)
+
+
+def numbered(project: Project, table: Table, files: Sequence[DataFile]) -> pl.LazyFrame:
+    """The live rows of some of a table's files with their numbers."""
+    part = msgspec.structs.replace(table.manifest, data=tuple(files))
+    if not files or any(not file.of for file in table.deletes):
+        return read_frame(project.state, part, bounded=()).with_row_index(ROW)
+    return read_frame(project.state, part, bounded=(), row_index_name=ROW)
 
 
 class Remaining:
@@ -116,10 +135,11 @@ class Remaining:
         self.data, self.deletes = data, deletes
 
 
-def remaining(project: Project, shelf: Shelf, table: Table, rows: np.ndarray) -> Remaining:
+def remaining(project: Project, shelf: Shelf, table: Table, files: Sequence[DataFile], rows: np.ndarray) -> Remaining:
     """Write down which rows are gone.
 
     Args:
+        files: the data files over which rows are counted.
         rows: their numbers, rising, as `rows_of` gives them.
     """
     import numpy as np  # noqa: PLC0415
@@ -130,7 +150,7 @@ def remaining(project: Project, shelf: Shelf, table: Table, rows: np.ndarray) ->
     before = _Before(table)
     if before.wide:
         before.gone = positions_of(project.state, table.deletes)
-    counts = [file.rows - before.count(file.path) for file in table.data]
+    counts = [file.rows - before.count(file.path) for file in files]
     ends = np.cumsum(np.asarray(counts, np.int64))
     place_of = np.searchsorted(ends, rows, side="right")
     dropped, new = set[str](), list[DataFile]()
@@ -138,7 +158,7 @@ def remaining(project: Project, shelf: Shelf, table: Table, rows: np.ndarray) ->
     cuts = np.flatnonzero(np.diff(place_of)) + 1
     for part in np.split(np.arange(len(rows)), cuts):
         place = int(place_of[part[0]])
-        file = table.data[place]
+        file = files[place]
         inner = rows[part].astype(np.int64) - (int(ends[place]) - counts[place])
         if len(inner) == counts[place]:
             dropped.add(file.path)

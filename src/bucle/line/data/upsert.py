@@ -12,8 +12,9 @@ from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.catalog import Step, move_on
 from bucle.line.data.commit import Commit
-from bucle.line.data.delete import ROW, numbered, remaining
+from bucle.line.data.delete import ROW, numbered, remaining, touched
 from bucle.line.data.errors import BadKeys, NoSuchColumn
+from bucle.line.data.manifest import DataFile
 from bucle.line.data.publish import as_frames
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def upsert(
         columns = evolve(found.columns, frame, last=found.last)
         fitted, data, deletes = fit(frame, columns), None, None
         if found.state is not None and frame.height:
-            met = _met(project, found, fitted, list(on), [c.name for c in found.columns if c.name not in frame.columns])
+            kept = [column.name for column in found.columns if column.name not in frame.columns]
+            files, met = _met(project, found, fitted, list(on), kept)
             if met.height:
-                left = remaining(project, made.shelf, found, met[ROW].sort().to_numpy())
+                left = remaining(project, made.shelf, found, files, met[ROW].sort().to_numpy())
                 data, deletes = left.data, left.deletes
                 fitted = _completed(fitted, met, list(on))
         files = list(written(made.shelf, found.folder, fitted, columns, None if found.state is None else found))
@@ -83,16 +85,19 @@ def upsert(
     return move_on(project, step, branch=branch, message=message, key=key)
 
 
-def _met(project: Project, table: Table, batch: pl.DataFrame, on: list[str], kept: list[str]) -> pl.DataFrame:
-    """The keys of the batch that the table has, the numbers of their rows, and what is to be kept of them."""
+def _met(
+    project: Project, table: Table, batch: pl.DataFrame, on: list[str], kept: list[str]
+) -> tuple[tuple[DataFile, ...], pl.DataFrame]:
+    """The keys of the batch that some files of the table have, the numbers of their rows, and what is to be kept."""
     within = pl.lit(value=True)
     for name in on:
         if not batch.schema[name].is_nested() and batch.schema[name] != pl.Boolean:
             within &= pl.col(name).is_between(batch[name].min(), batch[name].max())
     dtypes = {name: batch.schema[name] for name in on}
-    rows = numbered(project, table, on).filter(within).select(*on, *kept, ROW).cast(dtypes)  # type: ignore[arg-type]
+    files = touched(project, table, within)
+    rows = numbered(project, table, files).filter(within).select(*on, *kept, ROW).cast(dtypes)  # type: ignore[arg-type]
     keys = batch.lazy().select(on)
-    return rows.join(keys, on=on, how="inner" if kept else "semi").collect(engine="streaming")
+    return files, rows.join(keys, on=on, how="inner" if kept else "semi").collect(engine="streaming")
 
 
 def _completed(batch: pl.DataFrame, met: pl.DataFrame, on: list[str]) -> pl.DataFrame:
