@@ -44,7 +44,39 @@ class Model:
     rows: list[Row] = field(default_factory=list)
 
     def frame(self) -> pl.DataFrame:
-        return pl.DataFrame(self.rows, schema=self.types, orient="row")
+        whole = [{name: row.get(name) for name in self.types} for row in self.rows]
+        return pl.DataFrame(whole, schema=self.types, orient="row")
+
+    def alter(self, project: Project, table: str, what: str) -> None:
+        """Columns come, go and change their names; `s` goes and comes back as another."""
+        if what == "widen" and "x" in self.types:
+            data.alter(project, table, ["widen x long"])
+            self.types["x"] = pl.Int64
+        elif what == "move":
+            last = list(self.types)[-1]
+            data.alter(project, table, [f"move {last} first"])
+            self.types = {last: self.types[last], **self.types}
+        elif what == "drop" and "s" in self.types:
+            data.alter(project, table, ["drop s"])
+            del self.types["s"]
+            self.rows = [{name: value for name, value in row.items() if name != "s"} for row in self.rows]
+        elif what == "rename" and "x" in self.types and "y" not in self.types:
+            data.alter(project, table, ["rename x y"])
+            self.types = {"y" if name == "x" else name: kind for name, kind in self.types.items()}
+            self.rows = [{"y" if name == "x" else name: value for name, value in row.items()} for row in self.rows]
+        elif what == "add" and "n" not in self.types:
+            data.alter(project, table, ["add n double after k"])
+            place = list(self.types).index("k") + 1
+            kinds = list(self.types.items())
+            self.types = dict([*kinds[:place], ("n", pl.Float64), *kinds[place:]])
+
+    def take(self, batch: pl.DataFrame, mode: str) -> None:
+        """What a batch does to columns and rows."""
+        if mode == "overwrite":
+            self.types, self.rows = dict(batch.schema), []
+        else:
+            self.types = {**self.types, **{n: t for n, t in batch.schema.items() if n not in self.types}}
+        self.rows = [*self.rows, *batch.to_dicts()]
 
     def batch(self, values: list[tuple[int, int | None, str | None]]) -> pl.DataFrame:
         return pl.DataFrame(values, schema={"k": pl.Int64, "x": pl.Int32, "s": pl.String}, orient="row")
@@ -62,6 +94,7 @@ OPERATIONS = st.one_of(
     st.tuples(
         st.just("delete"), st.tuples(st.sampled_from("kx"), st.integers(0, 40), st.sampled_from(["<", ">=", "%"]))
     ),
+    st.tuples(st.just("alter"), st.sampled_from(["add", "drop", "rename", "widen", "move"])),
     st.tuples(st.just("compact"), st.sampled_from([1, 3_000, 1 << 30])),
 )
 HOLDS = {"<": lambda v, n: v < n, ">=": lambda v, n: v >= n, "%": lambda v, n: v % 3 == n % 3}
@@ -71,23 +104,31 @@ def carry_out(project: Project, table: str, model: Model, what: str, given: Any)
     if what in ("append", "overwrite"):
         batch = model.batch(given)
         data.commit(project, {table: batch}, message=what, mode=what)  # type: ignore[arg-type]
-        model.rows = [*(model.rows if what == "append" else []), *batch.to_dicts()]
+        model.take(batch, what)
     elif what == "upsert":
         batch = model.batch(given)
         data.upsert(project, table, batch, on=["k"], message=what)
-        keys = set(batch["k"])
-        model.rows = [*(row for row in model.rows if row["k"] not in keys), *batch.to_dicts()]
+        keys, old = set(batch["k"]), {row["k"]: row for row in reversed(model.rows)}
+        model.rows = [row for row in model.rows if row["k"] not in keys]
+        before = len(model.rows)
+        model.take(batch, "append")
+        model.rows[before:] = [{**old.get(row["k"], {}), **row} for row in model.rows[before:]]
     elif what == "delete":
         column, limit, sign = given
+        if column not in model.types:
+            return
         where = {"<": pl.col(column) < limit, ">=": pl.col(column) >= limit, "%": pl.col(column) % 3 == limit % 3}[sign]
         data.delete(project, table, where, message=what)
-        model.rows = [r for r in model.rows if r[column] is None or not HOLDS[sign](r[column], limit)]
+        held = HOLDS[sign]
+        model.rows = [r for r in model.rows if r.get(column) is None or not held(r[column], limit)]
+    elif what == "alter":
+        model.alter(project, table, given)
     else:
         data.compact(project, table, target_size=given)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-@given(st.lists(OPERATIONS, min_size=2, max_size=9))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(st.lists(OPERATIONS, min_size=2, max_size=10))
 def test_any_sequence_of_changes_reads_as_the_rows_say(shared: Project, operations: list[tuple[str, Any]]) -> None:
     table, model = f"t{next(NUMBER)}", Model()
     carry_out(shared, table, model, "append", [(1, 1, "a"), (2, None, None), (30, 3, "z")])
@@ -96,7 +137,7 @@ def test_any_sequence_of_changes_reads_as_the_rows_say(shared: Project, operatio
         expected = model.frame()
         assert_frame_equal(data.scan(shared, table), expected)
         assert data.snapshot(shared, table).rows == expected.height
-        where = (pl.col("k") > 20) & (pl.col("s") != "a")
+        where = pl.col("k") > 20 if "s" not in expected.columns else (pl.col("k") > 20) & (pl.col("s") != "a")
         assert_frame_equal(data.scan(shared, table, where=where, columns=["k"]), expected.filter(where).select("k"))
     head = data.resolve(shared)
     by = list(expected.columns)

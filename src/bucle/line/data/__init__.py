@@ -1,6 +1,17 @@
 """Tables and files under git-like branches: commit, read at any commit, merge; what breaks its contract stays out."""
 
 from bucle.line.data.add import add_files
+from bucle.line.data.alter import (
+    AddColumn,
+    DropColumn,
+    MakeOptional,
+    MoveColumn,
+    PartitionBy,
+    RenameColumn,
+    WidenColumn,
+    alter,
+    make_table,
+)
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
 from bucle.line.data.catalog import (
@@ -79,6 +90,7 @@ from bucle.line.data.namespaces import (
     namespaces,
     split_name,
 )
+from bucle.line.data.overwrite import overwrite_partitions
 from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
@@ -91,6 +103,7 @@ from bucle.line.data.verify import verify_files
 
 __all__ = [
     "MAIN",
+    "AddColumn",
     "AmbiguousCommit",
     "BadAlteration",
     "BadCondition",
@@ -113,12 +126,15 @@ __all__ = [
     "ContractReport",
     "ContractViolated",
     "DataFile",
+    "DropColumn",
     "EmptyCommit",
     "FileEntry",
     "FolderStatus",
     "LakeDamaged",
     "LocalChanges",
+    "MakeOptional",
     "Manifest",
+    "MoveColumn",
     "NamespaceExists",
     "NamespaceNotEmpty",
     "NoSuchBranch",
@@ -130,7 +146,9 @@ __all__ = [
     "NoSuchTable",
     "NotBuiltOnHead",
     "PackDamaged",
+    "PartitionBy",
     "Relation",
+    "RenameColumn",
     "Snapshot",
     "Sweep",
     "TableChange",
@@ -141,7 +159,9 @@ __all__ = [
     "TableState",
     "TypeMismatch",
     "TypeNotKept",
+    "WidenColumn",
     "add_files",
+    "alter",
     "branches",
     "change_namespace",
     "check_contract",
@@ -171,9 +191,11 @@ __all__ = [
     "load_contract",
     "load_manifest",
     "log",
+    "make_table",
     "merge",
     "namespace_properties",
     "namespaces",
+    "overwrite_partitions",
     "parse_contract",
     "read_file",
     "register_table",

@@ -31,6 +31,7 @@ __all__ = [
     "Step",
     "TableChange",
     "TableMetadata",
+    "check_step_free",
     "check_table_free",
     "commit_metadata",
     "create_table",
@@ -213,7 +214,7 @@ def create_table(
     metadata = draft_table(project, table, request).metadata
 
     def step(made: Step) -> None:
-        _check_free(made, table)
+        check_step_free(made, table)
         made.tables[table] = _put(project, made, table, None, metadata=metadata, seen=Seen())
 
     commit = move_on(project, step, branch=branch, message=message)
@@ -242,7 +243,7 @@ def register_table(
 
     def step(made: Step) -> None:
         if not overwrite:
-            _check_free(made, table)
+            check_step_free(made, table)
         path = relative(made.shelf, "lake", location)
         lake, folder, kind, name, *deeper = (*path.split("/"), "", "")
         if kind != "metadata" or not name.endswith(".metadata.json") or any(deeper):
@@ -276,7 +277,7 @@ def rename_table(project: Project, source: str, target: str, *, branch: str = MA
 
     def step(made: Step) -> None:
         state = _taken(made, source)
-        _check_free(made, target)
+        check_step_free(made, target)
         made.tables[target] = msgspec.structs.replace(state, name=target)
 
     return move_on(project, step, branch=branch, message=message)
@@ -441,7 +442,8 @@ def _ignore(_: TableState) -> None:
     """What a step returns is of no use."""
 
 
-def _check_free(made: Step, table: str) -> None:
+def check_step_free(made: Step, table: str) -> None:
+    """Whether the step's head has room for a table of this name. Raises TableExists: it has one."""
     if table in made.tables:
         raise _exists(table)
 

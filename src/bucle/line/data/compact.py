@@ -82,7 +82,7 @@ def _bins(table: Table, target_size: int) -> list[Bin]:
     for files in _of_partitions(table):
         group, size = list[DataFile](), 0
         for file in [*files, None]:
-            worn = file is not None and (wide or file.path in deletes)
+            worn = file is not None and (wide or file.path in deletes or file.spec_id != _spec_of(table))
             fits = file is not None and (worn or file.size_bytes < target_size * 3 // 4)
             if group and (file is None or not fits or size + file.size_bytes > target_size):
                 if len(group) > 1 or wide or group[0].path in deletes or group[0].spec_id != _spec_of(table):
@@ -95,10 +95,11 @@ def _bins(table: Table, target_size: int) -> list[Bin]:
 
 
 def _of_partitions(table: Table) -> list[list[DataFile]]:
-    """The data files in order: of each partition its own; all together when there are no partitions."""
-    parts = defaultdict[tuple[object, ...], list[DataFile]](list)
+    """The data files in order: of each partition its own, those parted in another way together."""
+    spec, parts = table.spec(), defaultdict[tuple[object, ...], list[DataFile]](list)
     for file in table.data:
-        parts[file.spec_id, *file.partition].append(file)
+        is_present = bool(spec.fields) and file.spec_id == spec.spec_id
+        parts[(is_present, *file.partition) if is_present else ()].append(file)
     return list(parts.values())
 
 

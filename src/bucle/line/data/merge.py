@@ -171,7 +171,7 @@ class _Joining:
         from bucle.line.data.staged import advance, open_table, restage  # noqa: PLC0415
 
         table, other = open_table(self._project, ours), open_table(self._project, theirs)
-        if table is None or other is None or table.folder != other.folder or table.is_partitioned:
+        if table is None or other is None or table.folder != other.folder:
             return None
         staged = restage(self._shelf, other, added, table, columns)
         return advance(self._project, self._shelf, ours.name, staged, table, mode="append")

@@ -22,7 +22,7 @@ from bucle.line.data import store
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, no_such_branch
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
-from bucle.line.data.errors import EmptyCommit, TableNotOurs
+from bucle.line.data.errors import EmptyCommit
 from bucle.line.data.filetree import keep_files
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.tree import FileEntry, change_tree, keep_tree, load_tree
@@ -178,8 +178,6 @@ def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: Ta
     from bucle.line.data.staged import advance, open_table, stage  # noqa: PLC0415
 
     table = open_table(project, state)
-    if table is not None and table.is_partitioned:
-        raise _partitioned(name)
     staged = change.staged.get(name)
     if staged is None or not staged.fits(table):
         staged = stage(shelf, name, change.tables[name], table, mode=change.mode)
@@ -270,15 +268,6 @@ def _write(project: Project, transaction: Transaction, move: Move, head: Commit 
     transaction.data.update(move.describe(made), commit=made.id, branch=move.branch, message=made.message)
     if move.also is not None:
         move.also(transaction)
-
-
-def _partitioned(table: str) -> TableNotOurs:
-    return TableNotOurs(
-        f"Table {table!r} is partitioned; an Iceberg client made it so.",
-        why="Rows written here would lie in no partition.",
-        fix=f"Append with that client, or read it and commit it under another name: data.scan(project, {table!r}).",
-        at=table,
-    )
 
 
 def _found(project: Project, key: str | None) -> Commit:

@@ -21,10 +21,13 @@ __all__ = [
     "fit",
     "gave_names_anew",
     "last_id",
+    "numbered_type",
+    "parse_type",
     "replace_columns",
     "schema_json",
     "storage_type",
     "type_name",
+    "widen",
 ]
 
 _PRIMITIVE: dict[str, pl.DataType] = {
@@ -146,7 +149,7 @@ def evolve(columns: Sequence[Column], frame: pl.DataFrame, *, last: int) -> tupl
         if known is None:
             grown[name] = Column(id=ids.next(), name=name, type=_with_ids(storage_type(dtype, name), ids))
         elif dtype != pl.Null:
-            grown[name] = Column(id=known.id, name=name, type=_widen(known, storage_type(dtype, name)))
+            grown[name] = Column(id=known.id, name=name, type=widen(known, storage_type(dtype, name)))
     return tuple(grown.values())
 
 
@@ -238,6 +241,59 @@ def _named(kind: Any, above: str) -> Iterator[tuple[str, int]]:
             yield from _named(kind[inner], f"{above}.{inner}")
 
 
+def widen(known: Column, given: IcebergType) -> IcebergType:
+    """The type that holds a column's values and those of another type.
+
+    Raises:
+        TypeMismatch: there is none, or it would change a value.
+    """
+    old: IcebergType = known.type
+    if _bare(old) == _bare(given):
+        return old
+    if isinstance(old, str) and isinstance(given, str):
+        if (given, old) in _FITS:
+            return old
+        if (old, given) in _WIDER:
+            return _WIDER[old, given]
+        was, now = _DECIMAL.fullmatch(old), _DECIMAL.fullmatch(given)
+        if was and now and was[2] == now[2]:
+            return max(old, given, key=lambda kind: int(_DECIMAL.fullmatch(kind)[1]))  # type: ignore[index]
+    raise TypeMismatch(
+        f"Column {known.name!r} is {type_name(old)} in the table and {type_name(given)} in the batch.",
+        why="Old and new rows would mean different things under one name.",
+        fix=f"Cast it: pl.col({known.name!r}).cast(pl.{_dtype(old)}), or overwrite the table.",
+        at=known.name,
+    )
+
+
+def parse_type(given: Any, column: str) -> IcebergType:
+    """The Iceberg type that somebody asks for, by its word or as a Polars type; nested fields have no ids yet.
+
+    Raises:
+        TypeNotKept: there is none.
+    """
+    if not isinstance(given, str):
+        return storage_type(_instance(given), column)
+    word = given.strip().lower()
+    decimal = _DECIMAL.fullmatch(word)
+    if decimal and int(decimal[2]) <= int(decimal[1]) <= 38:
+        return f"decimal({decimal[1]}, {decimal[2]})"
+    if word in _PRIMITIVE:
+        return word
+    raise TypeNotKept(
+        f"{given!r} is no type of a column.",
+        why="Iceberg would not know it.",
+        fix=f"Take one of: {', '.join(_PRIMITIVE)}, decimal(10, 2); lists and structs as Polars types.",
+        at=column,
+    )
+
+
+def numbered_type(kind: IcebergType, field_id: int) -> tuple[IcebergType, int]:
+    """A new column's type with ids for its nested fields, after the column's own, and the last id given."""
+    ids = _Ids(field_id)
+    return _with_ids(kind, ids), ids.last
+
+
 def _dtype(kind: IcebergType) -> pl.DataType:
     if isinstance(kind, str):
         decimal = _DECIMAL.fullmatch(kind)
@@ -279,26 +335,6 @@ def _bare(kind: IcebergType) -> Any:
     if kind["type"] == "list":
         return ["list", _bare(kind["element"])]
     return ["struct", [[f["name"], _bare(f["type"])] for f in kind["fields"]]]
-
-
-def _widen(known: Column, given: IcebergType) -> IcebergType:
-    old: IcebergType = known.type
-    if _bare(old) == _bare(given):
-        return old
-    if isinstance(old, str) and isinstance(given, str):
-        if (given, old) in _FITS:
-            return old
-        if (old, given) in _WIDER:
-            return _WIDER[old, given]
-        was, now = _DECIMAL.fullmatch(old), _DECIMAL.fullmatch(given)
-        if was and now and was[2] == now[2]:
-            return max(old, given, key=lambda kind: int(_DECIMAL.fullmatch(kind)[1]))  # type: ignore[index]
-    raise TypeMismatch(
-        f"Column {known.name!r} is {type_name(old)} in the table and {type_name(given)} in the batch.",
-        why="Old and new rows would mean different things under one name.",
-        fix=f"Cast it: pl.col({known.name!r}).cast(pl.{_dtype(old)}), or overwrite the table.",
-        at=known.name,
-    )
 
 
 def _refuse_nanoseconds(frame: pl.DataFrame) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 
 from bucle.ground.project import Project
 from bucle.line.data.commit import Mode, TableState
+from bucle.line.data.errors import BadAlteration
 from bucle.line.data.iceberg import new_snapshot_id
 from bucle.line.data.lake import Shelf, new_folder
 from bucle.line.data.manifest import DataFile, Statistics, pack_statistics
@@ -62,6 +63,7 @@ def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, 
     change = evolve if mode == "append" else replace_columns
     last = 0 if table is None else table.last
     columns = change(() if table is None else table.columns, frame, last=last)
+    _check_partitions(table, columns)
     folder = new_folder(name) if table is None else table.folder
     return Staged(
         folder=folder,
@@ -113,6 +115,18 @@ def written(
         for at in range(0, part.height, ROWS_PER_FILE):
             piece, spec_id = part.slice(at, ROWS_PER_FILE), spec.spec_id if spec else 0
             yield _data_file(shelf, folder, piece, columns, partition=partition, spec_id=spec_id)
+
+
+def _check_partitions(table: Table | None, columns: Sequence[Column]) -> None:
+    ids = {column.id for column in columns}
+    for field in table.spec().fields if table is not None else ():
+        if field.source_id not in ids:
+            raise BadAlteration(
+                f"The batch lacks what table {table.name if table else ''!r} is partitioned by: {field.name!r}.",
+                why="Rows without it would lie in no partition.",
+                fix="Give the batch that column in the type it has, or change the partitions first: "
+                "bucle data alter TABLE 'partition by nothing'",
+            )
 
 
 def _data_file(

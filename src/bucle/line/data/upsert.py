@@ -69,17 +69,17 @@ def upsert(
         if found.state is not None:
             _check_columns(table, on, [column.name for column in found.columns])
         columns = evolve(found.columns, frame, last=found.last)
-        fitted, data, deletes = fit(frame, columns), None, None
+        fitted, left = fit(frame, columns), None
         if found.state is not None and frame.height:
             kept = [column.name for column in found.columns if column.name not in frame.columns]
             files, met = _met(project, found, fitted, list(on), kept)
             if met.height:
                 left = remaining(project, made.shelf, found, files, met[ROW].sort().to_numpy())
-                data, deletes = left.data, left.deletes
                 fitted = _completed(fitted, met, list(on))
-        files = list(written(made.shelf, found.folder, fitted, columns, None if found.state is None else found))
-        operation = "append" if data is None else "overwrite"
-        to = Revision(operation, columns, added=files, data=data, deletes=deletes)
+        added = list(written(made.shelf, found.folder, fitted, columns, None if found.state is None else found))
+        to = Revision("append", columns, added=added)
+        if left is not None:
+            to = Revision("overwrite", columns, added=added, data=left.data, deletes=left.deletes)
         made.tables[table] = revise(project, made.shelf, found, to)
 
     return move_on(project, step, branch=branch, message=message, key=key)
