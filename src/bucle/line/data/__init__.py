@@ -30,6 +30,7 @@ from bucle.line.data.contract import (
     parse_contract,
     save_contract,
 )
+from bucle.line.data.diff import TableDiff, diff
 from bucle.line.data.errors import (
     AmbiguousCommit,
     BadFile,
@@ -63,7 +64,7 @@ from bucle.line.data.filetree import file_path, files, read_file
 from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
-from bucle.line.data.merge import TableDiff, diff, merge
+from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
     change_namespace,
     create_namespace,
