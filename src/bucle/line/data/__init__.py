@@ -1,6 +1,8 @@
 """Tables and files under git-like branches: commit, read at any commit, merge; what breaks its contract stays out."""
 
 from bucle.line.data.add import add_files
+from bucle.line.data.annotate import Annotation, annotate, annotate_files, annotate_rows
+from bucle.line.data.bisect import Bisection, bisect
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
 from bucle.line.data.catalog import (
@@ -33,15 +35,20 @@ from bucle.line.data.contract import (
 from bucle.line.data.diff import TableDiff, diff
 from bucle.line.data.errors import (
     AmbiguousCommit,
+    BadBisection,
     BadFile,
+    BadHook,
     BadMetadata,
     BadPath,
+    BranchBusy,
     BranchExists,
     BranchProtected,
     Conflict,
     ContractInvalid,
     ContractViolated,
     EmptyCommit,
+    HookCycle,
+    HookRefused,
     LakeDamaged,
     LocalChanges,
     NamespaceExists,
@@ -52,15 +59,22 @@ from bucle.line.data.errors import (
     NoSuchFile,
     NoSuchFolder,
     NoSuchNamespace,
+    NoSuchProtection,
+    NoSuchReview,
     NoSuchTable,
+    NoSuchTag,
     NotBuiltOnHead,
     PackDamaged,
+    ReviewBlocked,
+    ReviewClosed,
     TableExists,
     TableNotOurs,
+    TagExists,
     TypeMismatch,
     TypeNotKept,
 )
 from bucle.line.data.filetree import file_path, files, read_file
+from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
 from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
@@ -74,22 +88,32 @@ from bucle.line.data.namespaces import (
     namespaces,
     split_name,
 )
+from bucle.line.data.pick import cherry_pick, revert
+from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
+from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
+from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
+from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.tree import FileEntry
 from bucle.line.data.verify import verify_files
 
 __all__ = [
     "MAIN",
     "AmbiguousCommit",
+    "Annotation",
+    "BadBisection",
     "BadFile",
+    "BadHook",
     "BadMetadata",
     "BadPath",
+    "Bisection",
     "Branch",
+    "BranchBusy",
     "BranchExists",
     "BranchProtected",
     "Breach",
@@ -103,9 +127,13 @@ __all__ = [
     "ContractReport",
     "ContractViolated",
     "DataFile",
+    "DataSection",
     "EmptyCommit",
     "FileEntry",
     "FolderStatus",
+    "Hook",
+    "HookCycle",
+    "HookRefused",
     "LakeDamaged",
     "LocalChanges",
     "Manifest",
@@ -117,10 +145,19 @@ __all__ = [
     "NoSuchFile",
     "NoSuchFolder",
     "NoSuchNamespace",
+    "NoSuchProtection",
+    "NoSuchReview",
     "NoSuchTable",
+    "NoSuchTag",
     "NotBuiltOnHead",
     "PackDamaged",
+    "Proposal",
+    "Protection",
     "Relation",
+    "Review",
+    "ReviewBlocked",
+    "ReviewClosed",
+    "ReviewReport",
     "Snapshot",
     "Sweep",
     "TableChange",
@@ -129,14 +166,23 @@ __all__ = [
     "TableMetadata",
     "TableNotOurs",
     "TableState",
+    "Tag",
+    "TagExists",
     "TypeMismatch",
     "TypeNotKept",
     "add_files",
+    "annotate",
+    "annotate_files",
+    "annotate_rows",
+    "approve_review",
+    "bisect",
     "branches",
     "change_namespace",
     "check_contract",
     "check_table_free",
     "checkout",
+    "cherry_pick",
+    "close_review",
     "commit",
     "commit_metadata",
     "contract_path",
@@ -144,7 +190,9 @@ __all__ = [
     "create_branch",
     "create_namespace",
     "create_table",
+    "create_tag",
     "delete_branch",
+    "delete_tag",
     "diff",
     "draft_table",
     "drop_namespace",
@@ -152,7 +200,9 @@ __all__ = [
     "dump_contract",
     "file_path",
     "files",
+    "hooks",
     "infer_contract",
+    "inspect_review",
     "join_name",
     "land",
     "lazy",
@@ -160,13 +210,20 @@ __all__ = [
     "load_manifest",
     "log",
     "merge",
+    "merge_review",
     "namespace_properties",
     "namespaces",
+    "open_review",
     "parse_contract",
+    "protect",
+    "protections",
     "read_file",
     "register_table",
     "rename_table",
     "resolve",
+    "revert",
+    "review",
+    "reviews",
     "save_contract",
     "scan",
     "snapshot",
@@ -176,5 +233,7 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "tags",
+    "unprotect",
     "verify_files",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from bucle.ground.core import Record
@@ -11,7 +12,7 @@ from bucle.line.data.commit import TableState
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.schema import type_name
 
-__all__ = ["TableDiff", "diff"]
+__all__ = ["TableDiff", "diff", "diff_tables"]
 
 
 class TableDiff(Record, frozen=True):
@@ -42,7 +43,11 @@ class TableDiff(Record, frozen=True):
 
 def diff(project: Project, a: str, b: str) -> list[TableDiff]:
     """What changed from one commit to another, by table; tables with equal content are left out."""
-    before, after = resolve(project, a).tables, resolve(project, b).tables
+    return diff_tables(project, resolve(project, a).tables, resolve(project, b).tables)
+
+
+def diff_tables(project: Project, before: Mapping[str, TableState], after: Mapping[str, TableState]) -> list[TableDiff]:
+    """As `diff`, of two maps of tables."""
     return [
         _table_diff(project, name, before.get(name), after.get(name))
         for name in sorted({*before, *after})

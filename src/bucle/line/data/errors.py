@@ -9,15 +9,20 @@ from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
+    "BadBisection",
     "BadFile",
+    "BadHook",
     "BadMetadata",
     "BadPath",
+    "BranchBusy",
     "BranchExists",
     "BranchProtected",
     "Conflict",
     "ContractInvalid",
     "ContractViolated",
     "EmptyCommit",
+    "HookCycle",
+    "HookRefused",
     "LakeDamaged",
     "LocalChanges",
     "NamespaceExists",
@@ -28,11 +33,17 @@ __all__ = [
     "NoSuchFile",
     "NoSuchFolder",
     "NoSuchNamespace",
+    "NoSuchProtection",
+    "NoSuchReview",
     "NoSuchTable",
+    "NoSuchTag",
     "NotBuiltOnHead",
     "PackDamaged",
+    "ReviewBlocked",
+    "ReviewClosed",
     "TableExists",
     "TableNotOurs",
+    "TagExists",
     "TypeMismatch",
     "TypeNotKept",
 ]
@@ -210,6 +221,72 @@ class LocalChanges(StateError):
     """A checkout would write over something that is kept nowhere."""
 
     code = "BU0553"
+
+
+class NoSuchTag(NotFound):
+    """No tag has this name."""
+
+    code = "BU0560"
+
+
+class TagExists(StateError):
+    """A tag or a branch has this name already."""
+
+    code = "BU0561"
+
+
+class NoSuchProtection(NotFound):
+    """Nothing of this name is protected."""
+
+    code = "BU0570"
+
+
+class NoSuchReview(NotFound):
+    """No review has this number."""
+
+    code = "BU0562"
+
+
+class ReviewBlocked(Refused):
+    """A review cannot be merged as it stands."""
+
+    code = "BU0563"
+
+
+class ReviewClosed(StateError):
+    """A review was merged or closed before."""
+
+    code = "BU0564"
+
+
+class HookRefused(Refused):
+    """A hook said no; nothing is visible."""
+
+    code = "BU0565"
+
+
+class BadHook(UserError):
+    """A hook is configured in a way that cannot work."""
+
+    code = "BU0566"
+
+
+class HookCycle(StateError):
+    """A hook makes a commit that would call the same hook again."""
+
+    code = "BU0567"
+
+
+class BranchBusy(StateError):
+    """A branch moved each time before a commit could be put on it."""
+
+    code = "BU0568"
+
+
+class BadBisection(UserError):
+    """Between these commits there is nothing to search."""
+
+    code = "BU0569"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

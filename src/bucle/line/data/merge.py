@@ -10,7 +10,7 @@ from bucle.line.data.commit import Commit, make_commit
 from bucle.line.data.publish import Move, done_before, publish
 from bucle.line.data.threeway import three_way
 
-__all__ = ["merge"]
+__all__ = ["merge", "merged"]
 
 
 def merge(project: Project, source: str, into: str = MAIN, *, message: str, key: str | None = None) -> Commit:
@@ -39,7 +39,7 @@ def merge(project: Project, source: str, into: str = MAIN, *, message: str, key:
         return ours
     move = Move(
         branch=into,
-        build=lambda head: _merged(project, head, theirs, message),
+        build=lambda head: merged(project, head, theirs, message),
         describe=lambda _: {"source": source, "merged": theirs.id},
         kind="data.merged",
         message=message,
@@ -48,7 +48,8 @@ def merge(project: Project, source: str, into: str = MAIN, *, message: str, key:
     return publish(project, move)
 
 
-def _merged(project: Project, ours: Commit | None, theirs: Commit, message: str) -> Commit:
+def merged(project: Project, ours: Commit | None, theirs: Commit, message: str) -> Commit:
+    """What a branch that stands at `ours` becomes by a merge of `theirs`; errors as for `merge`."""
     if ours is None or _is_ancestor(project, ours, theirs):
         return theirs
     if _is_ancestor(project, theirs, ours):

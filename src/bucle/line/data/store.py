@@ -14,21 +14,28 @@ from bucle.ground.ledger import Transaction
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.commit import Commit
 from bucle.line.data.pointers import Pointers, cut, join
-from bucle.line.data.tables import BRANCHES, COMMITS, TABLE_PARTS
+from bucle.line.data.tables import BRANCHES, COMMITS, PROTECTIONS, REVIEWS, TABLE_PARTS, TAGS
 
 __all__ = [
     "ancestors",
     "commit_of",
     "commits_with_prefix",
     "every_commit",
+    "graph",
     "history",
     "is_ancestor",
     "list_branches",
+    "list_reviews",
+    "list_tags",
     "newest_until",
+    "next_review",
     "parting",
+    "protections_of",
     "put_branch",
     "put_commit",
     "the_branch",
+    "the_review",
+    "the_tag",
 ]
 
 _PARAMETERS = 500
@@ -59,6 +66,40 @@ def list_branches(connection: Connection) -> list[Branch]:
 def put_branch(transaction: Transaction, name: str, head: str, *, at: datetime, actor: str) -> None:
     """Make a branch or move it."""
     transaction.put(BRANCHES, {"name": name, "head": head, "at": at, "actor": actor})
+
+
+def the_tag(connection: Connection, name: str) -> dict[str, Any] | None:
+    """A tag's row, or None."""
+    row = connection.execute(sa.select(TAGS).where(TAGS.c.name == name)).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def list_tags(connection: Connection) -> list[dict[str, Any]]:
+    """Every tag's row by name."""
+    return [dict(row._mapping) for row in connection.execute(sa.select(TAGS).order_by(TAGS.c.name))]
+
+
+def protections_of(connection: Connection) -> list[dict[str, Any]]:
+    """Every row of protected branches by name."""
+    return [dict(row._mapping) for row in connection.execute(sa.select(PROTECTIONS).order_by(PROTECTIONS.c.branch))]
+
+
+def the_review(connection: Connection, number: int) -> dict[str, Any] | None:
+    """A review's row, or None."""
+    row = connection.execute(sa.select(REVIEWS).where(REVIEWS.c.number == number)).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def list_reviews(connection: Connection, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """Reviews' rows, newest first; only those in a state unless it is None."""
+    query = sa.select(REVIEWS).order_by(REVIEWS.c.number.desc()).limit(limit)
+    query = query if state is None else query.where(REVIEWS.c.state == state)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def next_review(connection: Connection) -> int:
+    """The number of the review that comes next."""
+    return int(connection.execute(sa.select(sa.func.max(REVIEWS.c.number))).scalar() or 0) + 1
 
 
 def commit_of(connection: Connection, commit_id: str) -> Commit | None:
@@ -140,6 +181,13 @@ def ancestors(connection: Connection, head: str, *, down_to: int = 0) -> dict[st
     """Id -> generation of a commit and its ancestors, none of a generation less than `down_to`."""
     walk = _walk(head, down_to - 1)
     return {row.id: row.generation for row in connection.execute(sa.select(walk.c.id, walk.c.generation))}
+
+
+def graph(connection: Connection, head: str) -> dict[str, tuple[str, ...]]:
+    """Id -> parents of a commit and all its ancestors, parents before children."""
+    walk = _walk(head, -1)
+    rows = connection.execute(sa.select(walk).order_by(walk.c.generation, walk.c.id))
+    return {row.id: tuple(parent for parent in (row.parent, row.merged) if parent) for row in rows}
 
 
 def is_ancestor(connection: Connection, old: str, young: str) -> bool:

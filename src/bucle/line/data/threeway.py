@@ -20,19 +20,25 @@ Merged = tuple[dict[str, TableState], str]
 """Tables' pointers and the file tree's digest."""
 
 
-def three_way(project: Project, base: Commit | None, ours: Commit, theirs: Commit | None) -> Merged:
+def three_way(
+    project: Project, base: Commit | None, ours: Commit, theirs: Commit | None, *, picking: bool = False
+) -> Merged:
     """What `ours` becomes when it also takes what led from `base` to `theirs`.
 
     Each table and file that only one side changed is taken from that side; a table to which both only added rows gets
-    the rows of both, those of `ours` first. A side that is None is an empty lake.
+    the rows of both, those of `ours` first, also when they are equal: nobody can tell whether it was meant once. A side
+    that is None is an empty lake.
 
+    Args:
+        picking: rows that `theirs` added are taken whatever `ours` did to the table: one commit is done again, not two
+            histories joined.
     Raises:
         Conflict: both changed the same file, or a table in another way than by adding rows.
     Cost: as many comparisons as there are tables and files; no row is read or written; of a table both added to, one
         manifest is written.
     """
     with staging(project.state) as shelf:
-        both = _Joining(project, shelf)
+        both = _Joining(project, shelf, picking=picking)
         tables = _merge("table", base.tables if base else {}, ours.tables, theirs.tables if theirs else {}, both.join)
         tree = _trees(project, base.files if base else "", ours.files, theirs.files if theirs else "")
         shelf.settle()
@@ -60,15 +66,15 @@ def _merge(
     for name in sorted({*base, *theirs}):
         old, mine, their = base.get(name), ours.get(name), theirs.get(name)
         # Most entries are the very same object, since commits share what they have in common.
-        if old is their or _content(old) == _content(their) or _content(mine) == _content(their):
+        if old is their or _content(old) == _content(their):
             continue
         taken = their
         if _content(mine) != _content(old):
-            taken = join(old, mine, their)
-            if taken is None:
+            taken = join(old, mine, their) or (mine if _content(mine) == _content(their) else None)
+            if taken is None and mine is not their:
                 raise _conflict(what, name)
         if taken is None:
-            del merged[name]
+            merged.pop(name, None)
         else:
             merged[name] = taken
     return merged
@@ -84,11 +90,13 @@ class _Joining:
     Args:
         project: whose lake it is.
         shelf: takes the manifests.
+        picking: whether only `theirs` must have added rows.
     """
 
-    def __init__(self, project: Project, shelf: Shelf) -> None:
+    def __init__(self, project: Project, shelf: Shelf, *, picking: bool) -> None:
         self._project = project
         self._shelf = shelf
+        self._picking = picking
 
     def join(self, base: TableState | None, ours: TableState | None, theirs: TableState | None) -> TableState | None:
         """The table with the rows of both, or None when one did something else than adding rows."""
@@ -96,12 +104,14 @@ class _Joining:
             return None
         old, mine, their = (load_manifest(self._project, side.manifest) for side in (base, ours, theirs))
         columns = _columns_of_both(old, mine, their)
-        if columns is None or not (_only_grew(old, mine) and _only_grew(old, their)):
+        if columns is None or not _only_grew(old, their) or not (self._picking or _only_grew(old, mine)):
             return None
         if mine.by_id or their.by_id:
             return None
-        known = {file.path for file in mine.data}
+        known = {file.path for file in (*mine.data, *old.data)}
         added = [file for file in their.data if file.path not in known]
+        if not added:
+            return ours if columns == mine.columns else None
         # pyiceberg takes half a second to load; who only reads never needs it.
         from bucle.line.data.staged import advance, open_table, restage  # noqa: PLC0415
 
