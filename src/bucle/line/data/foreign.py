@@ -5,20 +5,24 @@ No path that a client names is used before it is known to be an ordinary file in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFileContent, FileFormat, ManifestEntryStatus, ManifestFile
 
-from bucle.ground.core import digest_of_value
-from bucle.line.data import iceberg
-from bucle.line.data.lake import DataFile, Manifest, Shelf
-from bucle.line.data.schema import Column, check_type
+from bucle.line.data import avro, iceberg
+from bucle.line.data.lake import Shelf
+from bucle.line.data.manifest import DataFile, Manifest, Statistics, pack_statistics
+from bucle.line.data.parquet import DELETED_PATH
+from bucle.line.data.positions import gone_of
+from bucle.line.data.schema import Column, check_type, gave_names_anew
 from bucle.line.data.updates import Json, bad_metadata
 
 __all__ = ["Seen", "TakeIn", "columns_of", "relative"]
@@ -107,21 +111,34 @@ class TakeIn:
             for one in after.get(listed, []):
                 self._keep(one["statistics-path"])
         live = self._live(before, after, current) if current else {}
+        data = tuple(file for file, is_data in live.values() if is_data)
+        deletes = tuple(file for file, is_data in live.values() if not is_data)
         return Manifest(
             columns=columns_of(after),
-            data=tuple(file for file, is_data in live.values() if is_data),
+            data=data,
             metadata=self._metadata,
-            deletes=tuple(file for file, is_data in live.values() if not is_data),
-            by_id=_gave_names_anew(after),
-            settings=_settings(after),
+            deletes=deletes,
+            gone=self._gone(data, deletes),
+            by_id=gave_names_anew(after),
+            settings=iceberg.settings_of(after),
         )
+
+    def _gone(self, data: tuple[DataFile, ...], deletes: tuple[DataFile, ...]) -> int | None:
+        """How many rows are gone; two files of deletes may name one row, or rows of a file that went."""
+        known = self.known
+        if known and known.data == data and known.deletes == deletes:
+            return known.gone
+        try:
+            return gone_of(self.shelf.state, data, deletes) if deletes else None
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise bad_metadata(f"A file of deletes cannot be read: {str(error).splitlines()[0]}.") from error
 
     def _live(self, before: Json | None, after: Json, current: Json) -> dict[str, tuple[DataFile, bool]]:
         """Path -> file, and whether it holds rows, in the order rows are read: known ones first, as they stood."""
         manifests = self._list(current)
         names = {one.manifest_path for one in manifests}
         old = _snapshot(before, before.get("current-snapshot-id")) if before else None
-        had = {one.manifest_path for one in iceberg.read_list(self._io(), old["manifest-list"])} if old else set()
+        had = {one.manifest_path for one in avro.read_list(self._io(), old["manifest-list"])} if old else set()
         known = self._known()
         if had <= names:
             # Nothing went: only what is new needs to be read.
@@ -152,7 +169,7 @@ class TakeIn:
         if not isinstance(location, str):
             raise bad_metadata("A snapshot has no manifest-list.")
         self._keep(location)
-        manifests = self._read(lambda: iceberg.read_list(self._io(), location), location)
+        manifests = self._read(lambda: avro.read_list(self._io(), location), location)
         for manifest in manifests:
             self._keep(manifest.manifest_path)
         return manifests
@@ -185,7 +202,25 @@ class TakeIn:
             raise bad_metadata(f"The file {path} is no whole Parquet file.") from error
         if rows != file.record_count:
             raise bad_metadata(f"The file {path} has {rows} rows, not {file.record_count} as listed.")
-        return DataFile(path=path, digest=digest, rows=rows, size_bytes=size_bytes)
+        return DataFile(
+            path=path,
+            digest=digest,
+            rows=rows,
+            size_bytes=size_bytes,
+            spec_id=file.spec_id or 0,
+            partition=tuple(str(one) if isinstance(one, Decimal) else one for one in file.partition),
+            statistics=_statistics(file),
+            of=self._of(file),
+        )
+
+    def _of(self, file: Any) -> str:
+        """The one data file that a file of deletes is about; '' when there may be several."""
+        if file.content == DataFileContent.DATA:
+            return ""
+        lower, upper = ((bounds or {}).get(DELETED_PATH) for bounds in (file.lower_bounds, file.upper_bounds))
+        if lower is None or lower != upper:
+            return ""
+        return relative(self.shelf, self.folder, lower.decode(errors="replace"))
 
     def _keep(self, location: str) -> None:
         named = location.removeprefix(f"file://{self.shelf.state.as_posix()}/")
@@ -203,8 +238,8 @@ class TakeIn:
             found = self.seen[path] = self.shelf.adopt(path)
         return found
 
-    def _io(self) -> iceberg.LakeIO:
-        return iceberg.LakeIO(self.shelf.state / self.folder / "metadata")
+    def _io(self) -> avro.LakeIO:
+        return avro.LakeIO(self.shelf.state / self.folder / "metadata")
 
     def _read(self, read: Any, location: str) -> list[Any]:
         """Read an Avro file; it lies in `metadata` itself, where it is looked up by name."""
@@ -227,35 +262,18 @@ def _schema(metadata: Json, schema_id: int) -> Json:
     return found
 
 
-def _gave_names_anew(metadata: Json) -> bool:
-    """Whether a column ever changed its name, or a name its column: then names do not find old files' values."""
-    name_of, id_of = dict[int, str](), dict[str, int]()
-    for schema in metadata["schemas"]:
-        for path, field_id in _named({"type": "struct", **schema}, ""):
-            if name_of.setdefault(field_id, path) != path or id_of.setdefault(path, field_id) != field_id:
-                return True
-    return False
-
-
-def _named(kind: Any, above: str) -> Iterator[tuple[str, int]]:
-    """Every field of a type with its path and id."""
-    if isinstance(kind, str):
-        return
-    if kind["type"] == "struct":
-        for one in kind["fields"]:
-            yield f"{above}.{one['name']}", one["id"]
-            yield from _named(one["type"], f"{above}.{one['name']}")
-    for inner in ("element", "key", "value"):
-        if inner in kind:
-            yield f"{above}.{inner}", kind[f"{inner}-id"]
-            yield from _named(kind[inner], f"{above}.{inner}")
-
-
-def _settings(metadata: Mapping[str, Any]) -> str:
-    """The digest of what was set beyond rows and columns; '' for a table as we make it."""
-    plain = iceberg.first_metadata("")
-    refs = {name: ref for name, ref in metadata["refs"].items() if name != "main"}
-    names = ("default-spec-id", "partition-specs", "default-sort-order-id", "sort-orders", "properties")
-    found = {**{name: metadata[name] for name in names}, "refs": refs}
-    usual = {**{name: plain[name] for name in names}, "refs": {}}
-    return "" if found == usual else digest_of_value(found)
+def _statistics(file: Any) -> bytes:
+    if file.content != DataFileContent.DATA:
+        return b""
+    return pack_statistics(
+        Statistics(
+            sizes=file.column_sizes or {},
+            values=file.value_counts or {},
+            nulls=file.null_value_counts or {},
+            # What another engine counted as not a number is taken for its own business: a bound may miss them.
+            nans={},
+            lower=file.lower_bounds or {},
+            upper=file.upper_bounds or {},
+            splits=list(file.split_offsets or ()),
+        )
+    )

@@ -1,4 +1,4 @@
-"""The lake on disk: files written once, durable before anything names them, and the list a table keeps of them."""
+"""The lake on disk: files written once, durable before anything names them."""
 
 from __future__ import annotations
 
@@ -11,63 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from bucle.ground.core import Digest, Record, decode, digest_of, digest_of_file, digest_of_value, encode
-from bucle.ground.project import Project
+from bucle.ground.core import Digest, digest_of, digest_of_file
 from bucle.ground.store import DiskFull
-from bucle.line.data.schema import Column
+from bucle.line.data.manifest import DataFile, Manifest, content_digest, keep_manifest, load_manifest
 
 __all__ = ["DataFile", "Manifest", "Shelf", "content_digest", "keep_manifest", "load_manifest", "new_folder", "staging"]
 
 
 _SYNCS = 8
 """So many files are forced to the disk at once, so that a journalling file system can take them together."""
-
-
-class DataFile(Record, frozen=True):
-    """A Parquet file of a table.
-
-    Attributes:
-        path: relative to the project's state folder, with `/`.
-        digest: of its bytes.
-        rows: how many it holds.
-        size_bytes: how long it is.
-    """
-
-    path: str
-    digest: str
-    rows: int
-    size_bytes: int
-
-
-class Manifest(Record, frozen=True):
-    """Everything a table state consists of; kept as a blob, so that its digest vouches for every file.
-
-    Attributes:
-        columns: the table's columns.
-        data: the data files in the order rows are read.
-        metadata: path -> digest of the Iceberg metadata file, manifest list and manifests, and of what else foreign
-            clients can ask for: files of snapshots in between, statistics.
-        deletes: files of another engine that say which rows of which data files are gone.
-        by_id: columns were renamed, or a name given anew, so that old files are to be read by field id.
-        settings: the digest of what another engine set beyond rows and columns: properties, partitions, order; '' if
-            nothing.
-    """
-
-    columns: tuple[Column, ...]
-    data: tuple[DataFile, ...]
-    metadata: dict[str, str]
-    deletes: tuple[DataFile, ...] = ()
-    by_id: bool = False
-    settings: str = ""
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are; a row that two delete files name is taken off twice."""
-        return sum(file.rows for file in self.data) - sum(file.rows for file in self.deletes)
-
-    def files(self) -> dict[str, str]:
-        """Path -> digest of every file."""
-        return {**{file.path: file.digest for file in (*self.data, *self.deletes)}, **self.metadata}
 
 
 class Shelf:
@@ -153,31 +105,6 @@ def staging(state: Path) -> Iterator[Shelf]:
 def new_folder(table: str) -> str:
     """A folder that no other table has or will have: the same name made on two branches never meets."""
     return f"lake/{table}-{uuid.uuid4().hex}"
-
-
-def content_digest(manifest: Manifest) -> Digest:
-    """The name of a table's content: its columns and its data files' bytes in order, not where they lie."""
-    content: dict[str, object] = {"columns": manifest.columns, "data": [file.digest for file in manifest.data]}
-    if manifest.deletes:
-        content["deletes"] = [file.digest for file in manifest.deletes]
-    if manifest.settings:
-        content["settings"] = manifest.settings
-    return digest_of_value(content)
-
-
-def keep_manifest(project: Project, manifest: Manifest) -> Digest:
-    """Keep a manifest as a blob."""
-    return project.blobs.put(encode(manifest))
-
-
-def load_manifest(project: Project, digest: str) -> Manifest:
-    """A manifest, verified.
-
-    Raises:
-        BlobMissing: it is not there.
-        BlobCorrupt: it was changed.
-    """
-    return decode(project.blobs.get(digest), Manifest, what="table manifest")
 
 
 def _sync(path: Path) -> None:

@@ -6,7 +6,7 @@ Source: Apache Iceberg table spec v2, "Schemas and Data Types", "Schema Evolutio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,7 @@ __all__ = [
     "check_type",
     "evolve",
     "fit",
+    "gave_names_anew",
     "last_id",
     "replace_columns",
     "schema_json",
@@ -211,6 +212,30 @@ def type_name(kind: IcebergType) -> str:
         return f"list<{type_name(kind['element'])}>"
     inner = (f"{field['name']}: {type_name(field['type'])}" for field in kind["fields"])
     return f"struct<{', '.join(inner)}>"
+
+
+def gave_names_anew(metadata: Mapping[str, Any]) -> bool:
+    """Whether a column ever changed its name, or a name its column: then names do not find old files' values."""
+    name_of, id_of = dict[int, str](), dict[str, int]()
+    for schema in metadata["schemas"]:
+        for path, field_id in _named({"type": "struct", **schema}, ""):
+            if name_of.setdefault(field_id, path) != path or id_of.setdefault(path, field_id) != field_id:
+                return True
+    return False
+
+
+def _named(kind: Any, above: str) -> Iterator[tuple[str, int]]:
+    """Every field of a type with its path and id."""
+    if isinstance(kind, str):
+        return
+    if kind["type"] == "struct":
+        for one in kind["fields"]:
+            yield f"{above}.{one['name']}", one["id"]
+            yield from _named(one["type"], f"{above}.{one['name']}")
+    for inner in ("element", "key", "value"):
+        if inner in kind:
+            yield f"{above}.{inner}", kind[f"{inner}-id"]
+            yield from _named(kind[inner], f"{above}.{inner}")
 
 
 def _dtype(kind: IcebergType) -> pl.DataType:

@@ -1,0 +1,234 @@
+"""Avro: Iceberg's manifests and manifest lists, written and read by pyiceberg.
+
+Source: Apache Iceberg table spec, format version 2, "Manifests" and "Manifest Lists".
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    FileFormat,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    ManifestWriterV2,
+    read_manifest_list,
+    write_manifest_list,
+)
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.typedef import Record as Row
+from pyiceberg.types import StructType
+
+from bucle.line.data import manifest as listed
+from bucle.line.data.parquet import DELETED_PATH
+from bucle.line.data.partition import values
+
+__all__ = [
+    "DATA",
+    "DELETES",
+    "LakeIO",
+    "added",
+    "data_entry",
+    "entries_of",
+    "manifest",
+    "manifest_list",
+    "read_list",
+    "without",
+]
+
+DATA = ManifestContent.DATA
+"""What a manifest lists: data files."""
+
+DELETES = ManifestContent.DELETES
+"""What a manifest lists: files that name rows that are gone."""
+
+_FILE_PATH = 1
+"""Where pyiceberg's DataFile, which has no setter, keeps its path."""
+
+
+class _Memory(InputFile, OutputFile):
+    """A file in memory, as pyiceberg reads and writes it."""
+
+    def __init__(self, location: str, data: bytes = b"") -> None:
+        super().__init__(location)
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def exists(self) -> bool:
+        """It does."""
+        return True
+
+    def open(self, seekable: bool = True) -> Any:
+        """For reading."""
+        return io.BytesIO(self.data)
+
+    def to_input_file(self) -> InputFile:
+        """Itself."""
+        return self
+
+    def create(self, overwrite: bool = False) -> Any:
+        """For writing; the bytes are here once it is closed."""
+        return _Sink(self)
+
+
+class _Sink(io.BytesIO):
+    def __init__(self, owner: _Memory) -> None:
+        super().__init__()
+        self._owner = owner
+
+    def close(self) -> None:
+        """Hand the bytes over."""
+        if not self.closed:
+            self._owner.data = self.getvalue()
+        super().close()
+
+
+class LakeIO(FileIO):
+    """Reads a table's metadata files from its folder, wherever the project was moved to.
+
+    Args:
+        folder: the table's `metadata` folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({})
+        self._folder = folder
+
+    def new_input(self, location: str) -> InputFile:
+        """The file of that name in this folder."""
+        return _Memory(location, (self._folder / PurePosixPath(location).name).read_bytes())
+
+    def new_output(self, location: str) -> OutputFile:
+        """A file in memory."""
+        return _Memory(location)
+
+    def delete(self, location: str | InputFile | OutputFile) -> None:
+        """Remove the file of that name."""
+        name = location if isinstance(location, str) else location.location
+        (self._folder / PurePosixPath(name).name).unlink()
+
+
+class _Writer(ManifestWriterV2):
+    """Writes manifests of either content; pyiceberg's own writes data manifests only."""
+
+    def __init__(self, *given: Any, holds: ManifestContent) -> None:
+        super().__init__(*given)
+        self._holds = holds
+
+    def content(self) -> ManifestContent:
+        """What it lists."""
+        return self._holds
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return {**super()._meta, "content": "data" if self._holds == DATA else "deletes"}
+
+    def add_all(self, entries: Sequence[ManifestEntry]) -> None:
+        """Add entries as one block: a block each, as pyiceberg writes them, takes three times as long."""
+        keep, blocks = self._writer.write_block, list[ManifestEntry]()
+        self._writer.write_block = blocks.extend  # type: ignore[method-assign,assignment]
+        for entry in entries:
+            self.add_entry(entry)
+        keep(blocks)
+
+
+def data_entry(
+    file: listed.DataFile, uri: Callable[[str], str], kind: StructType, *, holds: ManifestContent
+) -> DataFile:
+    """A file as manifests list it.
+
+    Args:
+        uri: says where a path of the lake lies.
+        kind: the type of its partition's values.
+        holds: whether it is a data file or one of deletes.
+    """
+    known = file.known
+    lower, upper = known.lower, known.upper
+    if file.of:
+        # Equal bounds tell readers that the file is about one data file only.
+        bound = {DELETED_PATH: uri(file.of).encode()}
+        lower, upper = {**lower, **bound}, {**upper, **bound}
+    return DataFile.from_args(
+        content=DataFileContent.DATA if holds == DATA else DataFileContent.POSITION_DELETES,
+        file_path=uri(file.path),
+        file_format=FileFormat.PARQUET,
+        partition=Row(*values(file.partition, kind)),
+        record_count=file.rows,
+        file_size_in_bytes=file.size_bytes,
+        column_sizes=known.sizes,
+        value_counts=known.values,
+        null_value_counts=known.nulls,
+        nan_value_counts=known.nans,
+        lower_bounds=lower,
+        upper_bounds=upper,
+        split_offsets=known.splits or None,
+        sort_order_id=None,
+        spec_id=file.spec_id,
+        equality_ids=None,
+        key_metadata=None,
+    )
+
+
+def added(snapshot_id: int, file: DataFile) -> ManifestEntry:
+    """A new file; its sequence number is given by the list that takes its manifest up."""
+    return ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=file)
+
+
+def entries_of(source: LakeIO, one: ManifestFile, *, move: Callable[[str], str]) -> list[ManifestEntry]:
+    """The live entries of a manifest, as existing ones; `move` says where a data file lies now."""
+    entries = one.fetch_manifest_entry(source)
+    for entry in entries:
+        entry.data_file[_FILE_PATH] = move(entry.data_file.file_path)
+        entry.status = ManifestEntryStatus.EXISTING
+    return list(entries)
+
+
+def without(entries: Sequence[ManifestEntry], gone: set[str], snapshot_id: int) -> bool:
+    """Mark the entries whose files are gone; returns whether there are any."""
+    hit = [entry for entry in entries if entry.data_file.file_path in gone]
+    for entry in hit:
+        entry.status, entry.snapshot_id = ManifestEntryStatus.DELETED, snapshot_id
+    return bool(hit)
+
+
+def manifest(
+    location: str,
+    schema: Schema,
+    spec: PartitionSpec,
+    snapshot_id: int,
+    entries: Sequence[ManifestEntry],
+    *,
+    holds: ManifestContent = DATA,
+) -> tuple[bytes, ManifestFile]:
+    """A manifest: its bytes, and the line of the manifest list that names it."""
+    file = _Memory(location)
+    writer = _Writer(spec, schema, file, snapshot_id, "deflate", holds=holds)
+    with writer:
+        writer.add_all(entries)
+    return file.data, writer.to_manifest_file()
+
+
+def manifest_list(
+    location: str, snapshot_id: int, parent_id: int | None, sequence: int, manifests: Sequence[ManifestFile]
+) -> bytes:
+    """The list of a snapshot's manifests, oldest first."""
+    file = _Memory(location)
+    with write_manifest_list(2, file, snapshot_id, parent_id, sequence, "deflate") as writer:
+        writer.add_manifests(list(manifests))
+    return file.data
+
+
+def read_list(source: LakeIO, location: str) -> list[ManifestFile]:
+    """The manifests of a snapshot, oldest first."""
+    return list(read_manifest_list(source.new_input(location)))

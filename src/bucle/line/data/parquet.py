@@ -1,0 +1,130 @@
+"""Parquet: rows and positions of deleted rows as Iceberg wants them on the disk, and what their footers say.
+
+Source: Apache Iceberg table spec, format version 2, "Parquet" (field ids) and "Position Delete Files".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+
+from bucle.line.data.iceberg import iceberg_schema
+from bucle.line.data.manifest import Statistics
+from bucle.line.data.schema import Column
+
+__all__ = ["DELETED_PATH", "DELETED_POS", "arrow_schema", "footer_statistics", "write_parquet", "write_positions"]
+
+ROW_GROUP = 250_000
+
+DELETED_PATH, DELETED_POS = 2147483546, 2147483545
+"""The field ids that Iceberg reserves for the columns of position deletes."""
+
+_POSITIONS = pa.schema(
+    [
+        pa.field("file_path", pa.string(), nullable=False, metadata={"PARQUET:field_id": str(DELETED_PATH)}),
+        pa.field("pos", pa.int64(), nullable=False, metadata={"PARQUET:field_id": str(DELETED_POS)}),
+    ]
+)
+
+
+def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path) -> Statistics:
+    """Write a frame as a Parquet file with field ids and return Iceberg's statistics of it.
+
+    Chunks are cut by content, so that a file with a few rows more shares most of its bytes with the one before.
+    """
+    arrow = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    arrow = arrow.cast(_with_ids(arrow.schema, columns))
+    collected = list[Any]()
+    pq.write_table(
+        arrow,
+        target,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+        use_content_defined_chunking=True,
+        store_decimal_as_integer=True,
+        metadata_collector=collected,
+    )
+    return _statistics(collected[0], columns, _nans(frame, columns))
+
+
+def footer_statistics(path: Path, columns: Sequence[Column]) -> Statistics:
+    """The statistics of a file that somebody else wrote. Raises OSError, pa.ArrowException: it cannot be read."""
+    metadata = pq.read_metadata(path)
+    # A column that the file lacks, or has under another name, has no statistics.
+    found = {metadata.schema.column(place).path for place in range(metadata.num_columns)}
+    whole = [column for column in columns if set(parquet_path_to_id_mapping(iceberg_schema([column]))) <= found]
+    known = set(parquet_path_to_id_mapping(iceberg_schema(whole)))
+    return _statistics(metadata, whole, {}) if known == found else Statistics()
+
+
+def write_positions(location: str, positions: np.ndarray, target: Path) -> None:
+    """Write the positions of deleted rows of one data file.
+
+    Args:
+        location: the data file, as its manifest names it.
+        positions: int64[n], rising.
+    """
+    path = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(positions), np.int32)), pa.array([location]))
+    table = pa.table([path.cast(pa.string()), pa.array(positions, pa.int64())], schema=_POSITIONS)
+    encoding = {"pos": "DELTA_BINARY_PACKED"}
+    pq.write_table(table, target, compression="zstd", column_encoding=encoding, use_dictionary=["file_path"])
+
+
+def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    """The columns as Arrow has them, with field ids."""
+    plain = pl.DataFrame(schema={column.name: column.dtype for column in columns})
+    return _with_ids(plain.to_arrow(compat_level=pl.CompatLevel.oldest()).schema, columns)
+
+
+def _with_ids(schema: pa.Schema, columns: Sequence[Column]) -> pa.Schema:
+    return pa.schema([_with_field_id(f, c.id, c.type) for f, c in zip(schema, columns, strict=True)])
+
+
+def _with_field_id(field: pa.Field, field_id: int, kind: Any) -> pa.Field:
+    """The Arrow field with the ids Iceberg finds columns by, nested ones too."""
+    made = pa.field(field.name, _with_inner_ids(field.type, kind), nullable=True)
+    return made.with_metadata({"PARQUET:field_id": str(field_id)})
+
+
+def _with_inner_ids(arrow: pa.DataType, kind: Any) -> pa.DataType:
+    if isinstance(kind, str):
+        return pa.time64("us") if kind == "time" else arrow
+    if kind["type"] == "list":
+        element = _with_field_id(arrow.value_field.with_name("element"), kind["element-id"], kind["element"])
+        return pa.large_list(element)
+    return pa.struct([_with_field_id(arrow.field(i), f["id"], f["type"]) for i, f in enumerate(kind["fields"])])
+
+
+def _statistics(metadata: Any, columns: Sequence[Column], nans: dict[int, int]) -> Statistics:
+    schema = iceberg_schema(columns)
+    found = data_file_statistics_from_parquet_metadata(
+        metadata, compute_statistics_plan(schema, {}), parquet_path_to_id_mapping(schema)
+    ).to_serialized_dict()
+    return Statistics(
+        sizes=found["column_sizes"],
+        values=found["value_counts"],
+        nulls=found["null_value_counts"],
+        nans=nans,
+        lower=found["lower_bounds"],
+        upper=found["upper_bounds"],
+        splits=list(found["split_offsets"] or ()),
+    )
+
+
+def _nans(frame: pl.DataFrame, columns: Sequence[Column]) -> dict[int, int]:
+    floats = [column for column in columns if column.type in ("float", "double")]
+    if not floats:
+        return {}
+    counts = frame.select(pl.col(column.name).is_nan().sum() for column in floats).row(0)
+    return {column.id: int(count) for column, count in zip(floats, counts, strict=True)}
