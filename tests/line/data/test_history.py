@@ -103,6 +103,18 @@ def test_a_revert_undoes_one_commit_and_keeps_the_others(any_project: Project) -
     assert values(any_project) == [7]
 
 
+def test_a_revert_takes_out_the_rows_that_came_and_leaves_those_added_since(any_project: Project) -> None:
+    data.commit(any_project, {"t": rows(1)}, message="start")
+    wrong = data.commit(any_project, {"t": rows(7, 8)}, message="wrong batch")
+    data.commit(any_project, {"t": rows(2)}, message="since")
+    data.revert(any_project, wrong.id)
+    assert values(any_project) == [1, 2]
+    with pytest.raises((data.Conflict, data.EmptyCommit)):
+        data.revert(any_project, wrong.id)
+    data.cherry_pick(any_project, wrong.id)
+    assert values(any_project) == [1, 2, 7, 8]
+
+
 def test_a_revert_of_what_was_changed_since_is_a_conflict(project: Project) -> None:
     data.commit(project, {"t": rows(1)}, message="start")
     wrong = data.commit(project, {"t": rows(2)}, mode="overwrite", message="wrong")

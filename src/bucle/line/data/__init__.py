@@ -65,6 +65,7 @@ from bucle.line.data.errors import (
     NoSuchTag,
     NotBuiltOnHead,
     PackDamaged,
+    RepeatedKey,
     ReviewBlocked,
     ReviewClosed,
     TableExists,
@@ -94,6 +95,7 @@ from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
+from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_columns, diff_rows
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
@@ -119,6 +121,8 @@ __all__ = [
     "Breach",
     "Checkout",
     "Column",
+    "ColumnChange",
+    "ColumnContent",
     "ColumnRule",
     "Commit",
     "Conflict",
@@ -154,10 +158,12 @@ __all__ = [
     "Proposal",
     "Protection",
     "Relation",
+    "RepeatedKey",
     "Review",
     "ReviewBlocked",
     "ReviewClosed",
     "ReviewReport",
+    "RowDiff",
     "Snapshot",
     "Sweep",
     "TableChange",
@@ -194,6 +200,8 @@ __all__ = [
     "delete_branch",
     "delete_tag",
     "diff",
+    "diff_columns",
+    "diff_rows",
     "draft_table",
     "drop_namespace",
     "drop_table",

@@ -39,6 +39,7 @@ __all__ = [
     "NoSuchTag",
     "NotBuiltOnHead",
     "PackDamaged",
+    "RepeatedKey",
     "ReviewBlocked",
     "ReviewClosed",
     "TableExists",
@@ -239,6 +240,12 @@ class NoSuchProtection(NotFound):
     """Nothing of this name is protected."""
 
     code = "BU0570"
+
+
+class RepeatedKey(UserError):
+    """What should name one row names several."""
+
+    code = "BU0571"
 
 
 class NoSuchReview(NotFound):

@@ -2,7 +2,8 @@
 
 The list of files is cut where the files' digests say, about every 64 files; each piece but the last is a blob of its
 own and the last stands in the manifest itself. An append changes the last piece only, however long the list is; equal
-lists are cut alike, so that equal content has equal digests. Older versions wrote one JSON object; it is read as before.
+lists are cut alike, so that equal content has equal digests. Older versions wrote one JSON object; it is read as
+before.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def cherry_pick(
     parent = _first_parent(project, picked)
 
     def take(head: Commit) -> Merged:
-        return three_way(project, parent, head, picked, picking=True)
+        return three_way(project, parent, head, picked, how="pick")
 
     return _apply(project, take, into, kind="data.picked", of=picked, message=message or picked.message, key=key)
 
@@ -58,7 +58,7 @@ def revert(project: Project, commit: str, branch: str = MAIN, *, message: str = 
     Returns:
         The branch's new head.
     Raises:
-        Conflict: the same table or file was changed since.
+        Conflict: the same file was changed since, or the table in another way than by adding rows before or after.
         EmptyCommit: nothing of it is left to undo.
         NoSuchBranch, NoSuchCommit: one of them is not there.
     Cost: as for a merge.
@@ -70,7 +70,7 @@ def revert(project: Project, commit: str, branch: str = MAIN, *, message: str = 
     parent = _first_parent(project, undone)
 
     def take(head: Commit) -> Merged:
-        return three_way(project, undone, head, parent)
+        return three_way(project, undone, head, parent, how="revert")
 
     why = message or f"revert: {undone.message}"
     return _apply(project, take, branch, kind="data.reverted", of=undone, message=why, key=key)

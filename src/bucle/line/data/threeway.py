@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from bucle.ground.project import Project
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.errors import Conflict
-from bucle.line.data.lake import Manifest, Shelf, load_manifest, staging
+from bucle.line.data.lake import Shelf, staging
+from bucle.line.data.manifest import DataFile, Manifest, load_manifest
 from bucle.line.data.schema import Column
 from bucle.line.data.tree import FileEntry, keep_tree, load_tree
 
-__all__ = ["Merged", "three_way"]
+if TYPE_CHECKING:
+    from bucle.line.data.revise import Operation
+
+__all__ = ["How", "Merged", "three_way"]
 
 V = TypeVar("V", TableState, FileEntry)
+
+How = Literal["merge", "pick", "revert"]
 
 Merged = tuple[dict[str, TableState], str]
 """Tables' pointers and the file tree's digest."""
 
 
 def three_way(
-    project: Project, base: Commit | None, ours: Commit, theirs: Commit | None, *, picking: bool = False
+    project: Project, base: Commit | None, ours: Commit, theirs: Commit | None, *, how: How = "merge"
 ) -> Merged:
     """What `ours` becomes when it also takes what led from `base` to `theirs`.
 
@@ -30,15 +36,16 @@ def three_way(
     that is None is an empty lake.
 
     Args:
-        picking: rows that `theirs` added are taken whatever `ours` did to the table: one commit is done again, not two
-            histories joined.
+        how: `merge` joins two histories. `pick` does one commit again: rows that `theirs` added are put on top whatever
+            `ours` did to the table. `revert` undoes one: rows that came from `theirs` to `base` are taken out, whatever
+            was added since.
     Raises:
         Conflict: both changed the same file, or a table in another way than by adding rows.
     Cost: as many comparisons as there are tables and files; no row is read or written; of a table both added to, one
         manifest is written.
     """
     with staging(project.state) as shelf:
-        both = _Joining(project, shelf, picking=picking)
+        both = _Joining(project, shelf, how)
         tables = _merge("table", base.tables if base else {}, ours.tables, theirs.tables if theirs else {}, both.join)
         tree = _trees(project, base.files if base else "", ours.files, theirs.files if theirs else "")
         shelf.settle()
@@ -85,48 +92,78 @@ def _never(base: V | None, ours: V | None, theirs: V | None) -> None:
 
 
 class _Joining:
-    """Puts together what two branches added to one table.
+    """Puts together what two sides did to one table.
 
     Args:
         project: whose lake it is.
-        shelf: takes the manifests.
-        picking: whether only `theirs` must have added rows.
+        shelf: takes the metadata.
+        how: what it is done for.
     """
 
-    def __init__(self, project: Project, shelf: Shelf, *, picking: bool) -> None:
+    def __init__(self, project: Project, shelf: Shelf, how: How) -> None:
         self._project = project
         self._shelf = shelf
-        self._picking = picking
+        self._how = how
 
     def join(self, base: TableState | None, ours: TableState | None, theirs: TableState | None) -> TableState | None:
-        """The table with the rows of both, or None when one did something else than adding rows."""
-        if base is None or ours is None or theirs is None:
+        """The table with what both did, or None when it cannot be put together."""
+        if base is None or ours is None or theirs is None or _folder(ours) != _folder(theirs):
             return None
         old, mine, their = (load_manifest(self._project, side.manifest) for side in (base, ours, theirs))
-        columns = _columns_of_both(old, mine, their)
-        if columns is None or not _only_grew(old, their) or not (self._picking or _only_grew(old, mine)):
-            return None
         if mine.by_id or their.by_id:
             return None
-        known = {file.path for file in (*mine.data, *old.data)}
-        added = [file for file in their.data if file.path not in known]
-        if not added:
-            return ours if columns == mine.columns else None
-        # pyiceberg takes half a second to load; who only reads never needs it.
-        from bucle.line.data.staged import advance, open_table, restage  # noqa: PLC0415
-
-        table, other = open_table(self._project, ours), open_table(self._project, theirs)
-        if table is None or other is None or table.folder != other.folder or table.is_partitioned:
+        if self._how == "revert":
+            return self._without(ours, mine, added=_added(their, old))
+        columns = _columns_of_both(old, mine, their)
+        added = _added(old, their)
+        if columns is None or added is None or (self._how == "merge" and _added(old, mine) is None):
             return None
-        staged = restage(self._shelf, other, added, table, columns)
-        return advance(self._project, self._shelf, ours.name, staged, table, mode="append")
+        return self._with(ours, mine, columns, added)
+
+    def _with(
+        self, ours: TableState, mine: Manifest, columns: tuple[Column, ...], added: Sequence[DataFile]
+    ) -> TableState | None:
+        """The table with files put at its end."""
+        known = {file.path for file in mine.data}
+        new = [file for file in added if file.path not in known]
+        if not new:
+            return ours if columns == mine.columns else None
+        return self._revised(ours, "append", columns, added=new)
+
+    def _without(self, ours: TableState, mine: Manifest, added: Sequence[DataFile] | None) -> TableState | None:
+        """The table without files that were added; None when one of them is not there as it was."""
+        if added is None:
+            return None
+        gone = {file.path for file in added}
+        left = [file for file in mine.data if file.path not in gone]
+        if len(left) + len(gone) != len(mine.data):
+            return None
+        return self._revised(ours, "delete", mine.columns, data=left)
+
+    def _revised(
+        self, ours: TableState, operation: Operation, columns: tuple[Column, ...], **files: Sequence[DataFile]
+    ) -> TableState | None:
+        # pyiceberg takes half a second to load; who only reads never needs it.
+        from bucle.line.data.revise import Revision, revise  # noqa: PLC0415
+        from bucle.line.data.table import open_table  # noqa: PLC0415
+
+        table = open_table(self._project, ours)
+        return (
+            None if table is None else revise(self._project, self._shelf, table, Revision(operation, columns, **files))
+        )
 
 
-def _only_grew(before: Manifest, after: Manifest) -> bool:
-    """Whether every data file that was there still is, no row of them is gone, and nothing else was set."""
+def _added(before: Manifest, after: Manifest) -> list[DataFile] | None:
+    """The files that came; None when a file or a row went, or something else was set."""
     if before.deletes != after.deletes or before.settings != after.settings:
-        return False
-    return {file.path for file in before.data} <= {file.path for file in after.data}
+        return None
+    old = {file.path for file in before.data}
+    new = [file for file in after.data if file.path not in old]
+    return new if len(old) + len(new) == len(after.data) else None
+
+
+def _folder(state: TableState) -> str:
+    return state.metadata_location.rpartition("/metadata/")[0]
 
 
 def _columns_of_both(base: Manifest, ours: Manifest, theirs: Manifest) -> tuple[Column, ...] | None:
