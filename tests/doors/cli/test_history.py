@@ -72,12 +72,12 @@ def test_a_bisection_runs_a_command_at_each_commit(shop: Shop) -> None:
         "rows = data.scan(Project.open(os.environ['BUCLE_PROJECT']), 'sales', at=os.environ['BUCLE_COMMIT'])\n"
         "sys.exit(1 if rows['price'].min() < 0 else 0)\n"
     )
-    said = shop("bisect", commits[0], commits[-1], "--json", "--", sys.executable, str(check))
+    said = shop("bisect", commits[0], commits[-1], "--run", f"{sys.executable} {check}", "--json")
     assert said.status == 7
     assert [one["id"] for one in said.record["suspects"]] == [commits[3]]
     assert shop("bisect", commits[0], commits[-1]).status == 2
-    assert shop("bisect", commits[-1], commits[0], "--", "true").status == 2
-    assert shop("bisect", commits[0], commits[-1], "--", "/no/such/command").status == 2
+    assert shop("bisect", commits[-1], commits[0], "--run", "true").status == 2
+    assert shop("bisect", commits[0], commits[-1], "--run", "/no/such/command").status == 2
 
 
 def test_annotate_names_the_commit_of_a_row(shop: Shop) -> None:

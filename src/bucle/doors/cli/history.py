@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
@@ -78,35 +79,22 @@ def _bisect_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("good", help="a commit that is well")
     parser.add_argument("bad", help="a later one that is not")
     parser.add_argument(
-        "command", nargs="*", metavar="COMMAND",
-        help="after --; judges $BUCLE_COMMIT: 0 is good, 125 cannot tell, any other status up to 127 is bad",
+        "--run", required=True, metavar="COMMAND",
+        help="judges $BUCLE_COMMIT: 0 is good, 125 cannot tell, any other status up to 127 is bad",
     )  # fmt: skip
 
 
 def _bisect(options: Namespace, terminal: Terminal) -> int:
-    from bucle.doors.cli.errors import BadUsage
     from bucle.line import data
 
-    if not options.command:
-        raise BadUsage("Which command judges a commit?", fix="bucle data bisect GOOD BAD -- COMMAND")
+    command = shlex.split(options.run)
     with terminal.project() as project:
         root = str(project.root)
 
         def judge(commit: Commit) -> bool | None:
-            environment = {**os.environ, "BUCLE_COMMIT": commit.id, "BUCLE_PROJECT": root}
-            try:
-                status = subprocess.run(options.command, env=environment, check=False).returncode  # noqa: S603  the operator's own
-            except OSError as error:
-                raise BadUsage(
-                    f"{options.command[0]!r} cannot be run: {error.strerror}.", fix="Name a command."
-                ) from error
-            if not 0 <= status <= LAST_VERDICT:
-                raise BadUsage(
-                    f"The command ended with {status} at commit {commit.id[:12]}, which is no verdict.",
-                    fix="Let it end with 0 for good, 125 for cannot tell, 1 to 127 for bad.",
-                )
-            terminal.say(f"{commit.id[:12]} {commit.message}: {_VERDICT[_verdict(status)]}")
-            return _verdict(status)
+            verdict = _judge(command, {"BUCLE_COMMIT": commit.id, "BUCLE_PROJECT": root})
+            terminal.say(f"{commit.id[:12]} {commit.message}: {_VERDICT[verdict]}")
+            return verdict
 
         found = data.bisect(project, options.good, options.bad, judge)
     terminal.show(found, told=[_commit(one) for one in found.suspects])
@@ -114,7 +102,19 @@ def _bisect(options: Namespace, terminal: Terminal) -> int:
     return FOUND
 
 
-def _verdict(status: int) -> bool | None:
+def _judge(command: list[str], told: dict[str, str]) -> bool | None:
+    """Run the command; None when it cannot tell."""
+    from bucle.doors.cli.errors import BadUsage
+
+    try:
+        status = subprocess.run(command, env={**os.environ, **told}, check=False).returncode  # noqa: S603
+    except OSError as error:
+        raise BadUsage(f"The command cannot be run: {error}.", fix="Give another to --run.") from error
+    if not 0 <= status <= LAST_VERDICT:
+        raise BadUsage(
+            f"The command ended with {status} at commit {told['BUCLE_COMMIT'][:12]}, which is no verdict.",
+            fix="Let it end with 0 for good, 125 for cannot tell, 1 to 127 for bad.",
+        )
     return None if status == CANNOT_TELL else status == 0
 
 
@@ -355,7 +355,7 @@ HISTORY: tuple[Verb, ...] = (
     Verb("cherry-pick", "do on a branch what one commit did elsewhere", _cherry_pick, _pick_arguments,
          "bucle data cherry-pick trial"),
     Verb("bisect", "find the first bad commit with a command; exit status 7", _bisect, _bisect_arguments,
-         "bucle data bisect trained-on main -- python check.py"),
+         "bucle data bisect trained-on main --run 'python check.py'"),
     Verb("annotate", "which commit brought each part of a table, each row, each file", _annotate, _annotate_arguments,
          "bucle data annotate samples"),
     Verb("protect", "let a branch move by reviews and landings only", _protect, _protect_arguments,
