@@ -75,7 +75,8 @@ def test_a_bisection_runs_a_command_at_each_commit(shop: Shop) -> None:
     said = shop("bisect", commits[0], commits[-1], "--run", f"{sys.executable} {check}", "--json")
     assert said.status == 7
     assert [one["id"] for one in said.record["suspects"]] == [commits[3]]
-    assert shop("bisect", commits[0], commits[-1]).status == 2
+    for command in ("", "'open", "sh -c 'kill -9 $$'"):
+        assert shop("bisect", commits[0], commits[-1], "--run", command).status == 2
     assert shop("bisect", commits[-1], commits[0], "--run", "true").status == 2
     assert shop("bisect", commits[0], commits[-1], "--run", "/no/such/command").status == 2
 

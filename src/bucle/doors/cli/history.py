@@ -87,7 +87,7 @@ def _bisect_arguments(parser: ArgumentParser) -> None:
 def _bisect(options: Namespace, terminal: Terminal) -> int:
     from bucle.line import data
 
-    command = shlex.split(options.run)
+    command = _words(options.run)
     with terminal.project() as project:
         root = str(project.root)
 
@@ -100,6 +100,18 @@ def _bisect(options: Namespace, terminal: Terminal) -> int:
     terminal.show(found, told=[_commit(one) for one in found.suspects])
     terminal.next(f"bucle data diff {found.suspects[0].parents[0][:12]} {found.suspects[0].id[:12]}")
     return FOUND
+
+
+def _words(command: str) -> list[str]:
+    from bucle.doors.cli.errors import BadUsage
+
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise BadUsage(f"{command!r} is no command: {error}.", fix="Close the quotation.") from error
+    if not words:
+        raise BadUsage("Which command judges a commit?", fix="bucle data bisect GOOD BAD --run COMMAND")
+    return words
 
 
 def _judge(command: list[str], told: dict[str, str]) -> bool | None:
