@@ -102,6 +102,16 @@ class Project:
         """
         return load_modules(self.root, self.config)
 
+    def module(self, name: str) -> ModuleType:
+        """One Python module from the project's folder.
+
+        Raises:
+            ModuleFailed: it is missing or fails on import.
+        """
+        if str(self.root) not in sys.path:
+            sys.path.insert(0, str(self.root))
+        return _import(name, self.root)
+
     def keep(self, kind: type[C], make: Callable[[], C]) -> C:
         """The one `kind` this open project keeps, e.g. a room's warm processes: made once, closed with the project."""
         with self._lock:
@@ -155,8 +165,8 @@ def _import(name: str, root: Path) -> ModuleType:
     except Exception as error:
         raise ModuleFailed(
             f"The project's module {name!r} cannot be imported: {type(error).__name__}: {error}.",
-            why=f"[project] modules in {root / 'bucle.toml'} names it.",
-            fix=f"Mend {name}.py, or take it off that list.",
+            why=f"{root / 'bucle.toml'} names it.",
+            fix=f"Mend {name}.py, or take it out there.",
             at=name,
         ) from error
 

@@ -106,10 +106,19 @@ def test_a_table_made_on_both_sides_is_a_conflict(project: Project) -> None:
 def test_the_same_change_on_both_sides_is_no_conflict(project: Project) -> None:
     data.commit(project, {"a": rows(1)}, message="start")
     data.create_branch(project, "trial")
+    data.commit(project, {"a": rows(2)}, branch="trial", mode="overwrite", message="there")
+    data.commit(project, {"a": rows(2)}, mode="overwrite", message="here")
+    data.merge(project, "trial", message="both")
+    assert data.scan(project, "a")["x"].to_list() == [2]
+
+
+def test_equal_rows_that_both_sides_added_are_kept_twice(project: Project) -> None:
+    data.commit(project, {"a": rows(1)}, message="start")
+    data.create_branch(project, "trial")
     data.commit(project, {"a": rows(2)}, branch="trial", message="there")
     data.commit(project, {"a": rows(2)}, message="here")
     data.merge(project, "trial", message="both")
-    assert data.scan(project, "a")["x"].to_list() == [1, 2]
+    assert data.scan(project, "a")["x"].to_list() == [1, 2, 2]
 
 
 def test_a_merge_with_a_key_happens_once(any_project: Project) -> None:

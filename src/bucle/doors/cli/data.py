@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, count, share
+from bucle.doors.cli.history import HISTORY
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb, nothing
 
@@ -133,20 +134,6 @@ def _commit(commit: Commit) -> dict[str, Any]:
         "message": commit.message,
         "tables": tables,
     }
-
-
-def _diff_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("a", help="a branch or commit")
-    parser.add_argument("b", help="another")
-
-
-def _diff(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
-
-    with terminal.project() as project:
-        found = data.diff(project, options.a, options.b)
-    columns = ("table", "change", "rows_before", "rows_after", "columns_added", "columns_removed", "columns_changed")
-    terminal.show(found, columns)
 
 
 def _check_arguments(parser: ArgumentParser) -> None:
@@ -355,7 +342,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("list", "the tables", _list, _at, "bucle data list"),
     Verb("show", "one table: its columns and first rows", _show, _show_arguments, "bucle data show samples"),
     Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
-    Verb("diff", "what changed between two commits, by table", _diff, _diff_arguments, "bucle data diff main main"),
+    *HISTORY,
     Verb("check", "hold files against a table's contract; exit status 7 when they break it", _check, _check_arguments,
          "bucle data check later.csv --table samples"),
     Verb("infer", "write contracts/TABLE.yaml from the rows there are", _infer, _infer_arguments,

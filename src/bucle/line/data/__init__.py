@@ -12,6 +12,8 @@ from bucle.line.data.alter import (
     alter,
     make_table,
 )
+from bucle.line.data.annotate import Annotation, annotate, annotate_files, annotate_rows
+from bucle.line.data.bisect import Bisection, bisect
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
 from bucle.line.data.catalog import (
@@ -43,14 +45,18 @@ from bucle.line.data.contract import (
     save_contract,
 )
 from bucle.line.data.delete import delete
+from bucle.line.data.diff import TableDiff, diff
 from bucle.line.data.errors import (
     AmbiguousCommit,
     BadAlteration,
+    BadBisection,
     BadCondition,
     BadFile,
+    BadHook,
     BadKeys,
     BadMetadata,
     BadPath,
+    BranchBusy,
     BranchExists,
     BranchProtected,
     CommitExpired,
@@ -58,6 +64,8 @@ from bucle.line.data.errors import (
     ContractInvalid,
     ContractViolated,
     EmptyCommit,
+    HookCycle,
+    HookRefused,
     LakeDamaged,
     LocalChanges,
     NamespaceExists,
@@ -68,19 +76,27 @@ from bucle.line.data.errors import (
     NoSuchFile,
     NoSuchFolder,
     NoSuchNamespace,
+    NoSuchProtection,
+    NoSuchReview,
     NoSuchTable,
+    NoSuchTag,
     NotBuiltOnHead,
     PackDamaged,
+    RepeatedKey,
+    ReviewBlocked,
+    ReviewClosed,
     TableExists,
     TableNotOurs,
+    TagExists,
     TypeMismatch,
     TypeNotKept,
 )
 from bucle.line.data.filetree import file_path, files, read_file
+from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
 from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
-from bucle.line.data.merge import TableDiff, diff, merge
+from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
     change_namespace,
     create_namespace,
@@ -91,12 +107,18 @@ from bucle.line.data.namespaces import (
     split_name,
 )
 from bucle.line.data.overwrite import overwrite_partitions
+from bucle.line.data.pick import cherry_pick, revert
+from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
+from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
+from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
+from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_columns, diff_rows
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
+from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.tree import FileEntry
 from bucle.line.data.upsert import upsert
 from bucle.line.data.verify import verify_files
@@ -105,18 +127,25 @@ __all__ = [
     "MAIN",
     "AddColumn",
     "AmbiguousCommit",
+    "Annotation",
     "BadAlteration",
+    "BadBisection",
     "BadCondition",
     "BadFile",
+    "BadHook",
     "BadKeys",
     "BadMetadata",
     "BadPath",
+    "Bisection",
     "Branch",
+    "BranchBusy",
     "BranchExists",
     "BranchProtected",
     "Breach",
     "Checkout",
     "Column",
+    "ColumnChange",
+    "ColumnContent",
     "ColumnRule",
     "Commit",
     "CommitExpired",
@@ -126,10 +155,14 @@ __all__ = [
     "ContractReport",
     "ContractViolated",
     "DataFile",
+    "DataSection",
     "DropColumn",
     "EmptyCommit",
     "FileEntry",
     "FolderStatus",
+    "Hook",
+    "HookCycle",
+    "HookRefused",
     "LakeDamaged",
     "LocalChanges",
     "MakeOptional",
@@ -143,12 +176,23 @@ __all__ = [
     "NoSuchFile",
     "NoSuchFolder",
     "NoSuchNamespace",
+    "NoSuchProtection",
+    "NoSuchReview",
     "NoSuchTable",
+    "NoSuchTag",
     "NotBuiltOnHead",
     "PackDamaged",
     "PartitionBy",
+    "Proposal",
+    "Protection",
     "Relation",
     "RenameColumn",
+    "RepeatedKey",
+    "Review",
+    "ReviewBlocked",
+    "ReviewClosed",
+    "ReviewReport",
+    "RowDiff",
     "Snapshot",
     "Sweep",
     "TableChange",
@@ -157,16 +201,25 @@ __all__ = [
     "TableMetadata",
     "TableNotOurs",
     "TableState",
+    "Tag",
+    "TagExists",
     "TypeMismatch",
     "TypeNotKept",
     "WidenColumn",
     "add_files",
     "alter",
+    "annotate",
+    "annotate_files",
+    "annotate_rows",
+    "approve_review",
+    "bisect",
     "branches",
     "change_namespace",
     "check_contract",
     "check_table_free",
     "checkout",
+    "cherry_pick",
+    "close_review",
     "commit",
     "commit_metadata",
     "compact",
@@ -175,16 +228,22 @@ __all__ = [
     "create_branch",
     "create_namespace",
     "create_table",
+    "create_tag",
     "delete",
     "delete_branch",
+    "delete_tag",
     "diff",
+    "diff_columns",
+    "diff_rows",
     "draft_table",
     "drop_namespace",
     "drop_table",
     "dump_contract",
     "file_path",
     "files",
+    "hooks",
     "infer_contract",
+    "inspect_review",
     "join_name",
     "land",
     "lazy",
@@ -193,14 +252,21 @@ __all__ = [
     "log",
     "make_table",
     "merge",
+    "merge_review",
     "namespace_properties",
     "namespaces",
+    "open_review",
     "overwrite_partitions",
     "parse_contract",
+    "protect",
+    "protections",
     "read_file",
     "register_table",
     "rename_table",
     "resolve",
+    "revert",
+    "review",
+    "reviews",
     "save_contract",
     "scan",
     "snapshot",
@@ -210,6 +276,8 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "tags",
+    "unprotect",
     "upsert",
     "verify_files",
 ]

@@ -12,9 +12,10 @@ from bucle.line.data import store
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import AmbiguousCommit, BranchExists, BranchProtected, NoSuchBranch, NoSuchCommit
+from bucle.line.data.protection import protection_of
 from bucle.line.data.tables import BRANCHES
 
-__all__ = ["branches", "create_branch", "delete_branch", "head_of", "log", "no_such_branch", "resolve"]
+__all__ = ["branches", "check_branch", "create_branch", "delete_branch", "head_of", "log", "no_such_branch", "resolve"]
 
 _SHORTEST_PREFIX = 4
 
@@ -24,7 +25,7 @@ def create_branch(project: Project, name: str, at: str = MAIN, *, key: str | Non
 
     Raises:
         BadName: the name cannot be used.
-        BranchExists: there is one of that name.
+        BranchExists: there is a branch or a tag of that name.
         NoSuchCommit: nothing answers to `at`.
     """
     check_name(name, "branch name")
@@ -36,9 +37,9 @@ def create_branch(project: Project, name: str, at: str = MAIN, *, key: str | Non
         key=key,
         data={"branch": name, "commit": made.head},
     ) as transaction:
-        if name == MAIN or store.the_branch(transaction.connection, name) is not None:
+        if store.the_branch(transaction.connection, name) or store.the_tag(transaction.connection, name):
             raise BranchExists(
-                f"There is a branch {name!r} already.",
+                f"There is a branch or a tag {name!r} already.",
                 why="A second one of that name would hide the first.",
                 fix=f"Choose another name, or remove it: bucle data branch delete {name}",
             )
@@ -50,7 +51,7 @@ def delete_branch(project: Project, name: str, *, key: str | None = None) -> Non
     """Remove a branch. Its commits stay and can be read by id.
 
     Raises:
-        BranchProtected: it is `main`.
+        BranchProtected: it is `main`, or protected.
         NoSuchBranch: there is none of that name.
     """
     if name == MAIN:
@@ -63,6 +64,13 @@ def delete_branch(project: Project, name: str, *, key: str | None = None) -> Non
         gone = store.the_branch(transaction.connection, name)
         if gone is None:
             raise no_such_branch(transaction.connection, name)
+        if protection_of(transaction.connection, name) is not None:
+            raise BranchProtected(
+                f"The branch {name!r} is protected and cannot be removed.",
+                why="What is protected stays.",
+                fix="Take the protection away first: bucle data protect remove NAME",
+                at=name,
+            )
         transaction.data.update(branch=name, commit=gone.head)
         transaction.delete(BRANCHES, {"name": name})
 
@@ -90,8 +98,8 @@ def resolve(project: Project, at: str = MAIN) -> Commit:
     """The commit that a name stands for.
 
     Args:
-        at: a branch, a commit's id or a prefix of it that no other has (4 digits at least), or `branch@instant`
-            for the newest commit of the branch made until then, e.g. `main@2013-03-01T00:00:00Z`.
+        at: a branch, a tag, a commit's id or a prefix of it that no other has (4 digits at least), or
+            `branch@instant` for the newest commit of the branch made until then, e.g. `main@2013-03-01T00:00:00Z`.
     Raises:
         NoSuchCommit: nothing answers to it, or the branch has no commit yet.
         AmbiguousCommit: several commits start so.
@@ -104,7 +112,9 @@ def resolve(project: Project, at: str = MAIN) -> Commit:
         if branch is not None:
             found = store.commit_of(connection, branch.head)
             return found or _raise_empty(branch.name)
-        return _by_prefix(connection, at)
+        tag = store.the_tag(connection, at)
+        found = store.commit_of(connection, tag["commit"]) if tag else None
+        return found or _by_prefix(connection, at)
 
 
 def log(project: Project, branch: str = MAIN, limit: int | None = None) -> list[Commit]:
@@ -121,6 +131,17 @@ def log(project: Project, branch: str = MAIN, limit: int | None = None) -> list[
     head = resolve(project, branch)
     with project.database.reading() as connection:
         return store.history(connection, head.id, limit)
+
+
+def check_branch(project: Project, name: str) -> None:
+    """Whether there is a branch of this name.
+
+    Raises:
+        NoSuchBranch: there is none.
+    """
+    with project.database.reading() as connection:
+        if store.the_branch(connection, name) is None:
+            raise no_such_branch(connection, name)
 
 
 def no_such_branch(connection: Connection, name: str) -> NoSuchBranch:
@@ -150,9 +171,10 @@ def _by_prefix(connection: Connection, at: str) -> Commit:
     if found:
         return found[0]
     known = [branch.name for branch in store.list_branches(connection)]
+    known += [tag["name"] for tag in store.list_tags(connection)]
     raise NoSuchCommit(
-        f"Nothing answers to {at!r}: no branch, no commit.",
-        why=f"Branches: {', '.join(known[:10])}. A commit is named by its id or at least 4 digits of it.",
+        f"Nothing answers to {at!r}: no branch, no tag, no commit.",
+        why=f"There are: {', '.join(known[:10])}. A commit is named by its id or at least 4 digits of it.",
         fix=suggest(at, known) or "See what there is: bucle data log",
         at=at,
     )

@@ -10,11 +10,14 @@ from bucle.line.data.report import ContractReport
 __all__ = [
     "AmbiguousCommit",
     "BadAlteration",
+    "BadBisection",
     "BadCondition",
     "BadFile",
+    "BadHook",
     "BadKeys",
     "BadMetadata",
     "BadPath",
+    "BranchBusy",
     "BranchExists",
     "BranchProtected",
     "CommitExpired",
@@ -22,6 +25,8 @@ __all__ = [
     "ContractInvalid",
     "ContractViolated",
     "EmptyCommit",
+    "HookCycle",
+    "HookRefused",
     "LakeDamaged",
     "LocalChanges",
     "NamespaceExists",
@@ -32,11 +37,18 @@ __all__ = [
     "NoSuchFile",
     "NoSuchFolder",
     "NoSuchNamespace",
+    "NoSuchProtection",
+    "NoSuchReview",
     "NoSuchTable",
+    "NoSuchTag",
     "NotBuiltOnHead",
     "PackDamaged",
+    "RepeatedKey",
+    "ReviewBlocked",
+    "ReviewClosed",
     "TableExists",
     "TableNotOurs",
+    "TagExists",
     "TypeMismatch",
     "TypeNotKept",
 ]
@@ -216,28 +228,100 @@ class LocalChanges(StateError):
     code = "BU0553"
 
 
+class NoSuchTag(NotFound):
+    """No tag has this name."""
+
+    code = "BU0560"
+
+
+class TagExists(StateError):
+    """A tag or a branch has this name already."""
+
+    code = "BU0561"
+
+
+class NoSuchProtection(NotFound):
+    """Nothing of this name is protected."""
+
+    code = "BU0570"
+
+
+class RepeatedKey(UserError):
+    """What should name one row names several."""
+
+    code = "BU0571"
+
+
+class NoSuchReview(NotFound):
+    """No review has this number."""
+
+    code = "BU0562"
+
+
+class ReviewBlocked(Refused):
+    """A review cannot be merged as it stands."""
+
+    code = "BU0563"
+
+
+class ReviewClosed(StateError):
+    """A review was merged or closed before."""
+
+    code = "BU0564"
+
+
+class HookRefused(Refused):
+    """A hook said no; nothing is visible."""
+
+    code = "BU0565"
+
+
+class BadHook(UserError):
+    """A hook is configured in a way that cannot work."""
+
+    code = "BU0566"
+
+
+class HookCycle(StateError):
+    """A hook makes a commit that would call the same hook again."""
+
+    code = "BU0567"
+
+
+class BranchBusy(StateError):
+    """A branch moved each time before a commit could be put on it."""
+
+    code = "BU0568"
+
+
+class BadBisection(UserError):
+    """Between these commits there is nothing to search."""
+
+    code = "BU0569"
+
+
 class BadCondition(UserError):
     """A condition cannot be read, or names columns the table does not have."""
 
-    code = "BU0570"
+    code = "BU0580"
 
 
 class BadKeys(UserError):
     """The rows of an upsert do not say which rows they are to replace: a key is double or null."""
 
-    code = "BU0571"
+    code = "BU0581"
 
 
 class BadAlteration(UserError):
     """A table's columns or partitions cannot be changed so: old rows would read as something else, or be lost."""
 
-    code = "BU0572"
+    code = "BU0582"
 
 
 class CommitExpired(StateError):
     """The data of this commit was given up; that it was made, by whom and why is still known."""
 
-    code = "BU0573"
+    code = "BU0583"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

@@ -110,6 +110,7 @@ def _move(
         message=change.message,
         key=key,
         also=drop,
+        way="landing" if all(name in contracts for name in change.tables) else "commit",
     )
 
 

@@ -22,9 +22,11 @@ from bucle.line.data import store
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, no_such_branch
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
-from bucle.line.data.errors import EmptyCommit
+from bucle.line.data.errors import BranchBusy, EmptyCommit
 from bucle.line.data.filetree import keep_files
+from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
+from bucle.line.data.protection import Way, check_way
 from bucle.line.data.tree import FileEntry, change_tree, keep_tree, load_tree
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ __all__ = [
 RACES = 3
 """Lost races before a commit is built under the ledger's lock."""
 
+RACES_ASKING = 30
+"""Lost races before giving up, when hooks are asked: they may not be asked under the lock."""
+
 Also = Callable[[Transaction], None]
 Frames = Mapping[str, "pl.DataFrame | pa.Table"]
 
@@ -65,6 +70,7 @@ class Move:
         message: why.
         key: the idempotency key.
         also: more to be written in the same transaction.
+        way: how the branch is moved; a protected one asks.
     """
 
     branch: str
@@ -74,6 +80,7 @@ class Move:
     message: str
     key: str | None
     also: Also | None = None
+    way: Way = "commit"
 
 
 class _Moved(Exception):
@@ -187,22 +194,48 @@ def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: Ta
 
 
 def publish(project: Project, move: Move) -> Commit:
-    """Move a branch to what is built on its head."""
-    for _ in range(RACES):
+    """Move a branch to what is built on its head, if its hooks agree.
+
+    Raises:
+        BranchProtected: the branch does not move this way.
+        HookRefused, HookCycle: a hook says no, or made this commit itself.
+        BranchBusy: with hooks to ask, the race was lost again and again.
+    """
+    before, after = _moments(move)
+    asked = hooks_at(project, before, move.branch)
+    for _ in range(RACES_ASKING if asked else RACES):
         head = head_of(project, move.branch)
         made = move.build(head)
+        moves = head is None or made.id != head.id
+        if moves and asked:
+            run_before(project, before, move.branch, head, made)
         try:
             with _transaction(project, move) as transaction:
                 found = store.the_branch(transaction.connection, move.branch)
                 if found is None or found.head != (head.id if head else ""):
                     raise _Moved
                 _write(project, transaction, move, head, made)
-            return made
         except _Moved:
             continue
         except AlreadyDone:
             return _found(project, move.key)
-    return _publish_locked(project, move)
+        if moves:
+            run_after(project, after, move.branch, head, made)
+        return made
+    return _publish_locked(project, move) if not asked else _raise_busy(move)
+
+
+def _moments(move: Move) -> tuple[Moment, Moment]:
+    return ("pre-merge", "post-merge") if move.kind == "data.merged" else ("pre-commit", "post-commit")
+
+
+def _raise_busy(move: Move) -> Commit:
+    raise BranchBusy(
+        f"The branch {move.branch!r} moved {RACES_ASKING} times while its hooks were asked.",
+        why="A hook is asked about exactly what becomes visible, and others were faster each time.",
+        fix="Try again when fewer write to it, or make the hook faster.",
+        at=move.branch,
+    )
 
 
 def done_before(project: Project, key: str | None) -> Commit | None:
@@ -249,9 +282,10 @@ def _publish_locked(project: Project, move: Move) -> Commit:
             head = store.commit_of(transaction.connection, found.head) if found.head else None
             made = move.build(head)
             _write(project, transaction, move, head, made)
-        return made
     except AlreadyDone:
         return _found(project, move.key)
+    run_after(project, _moments(move)[1], move.branch, head, made)
+    return made
 
 
 def _transaction(project: Project, move: Move) -> AbstractContextManager[Transaction]:
@@ -262,6 +296,8 @@ def _transaction(project: Project, move: Move) -> AbstractContextManager[Transac
 
 
 def _write(project: Project, transaction: Transaction, move: Move, head: Commit | None, made: Commit) -> None:
+    if head is None or made.id != head.id:
+        check_way(transaction.connection, move.branch, move.way)
     store.put_commit(transaction, made)
     store.put_branch(transaction, move.branch, made.id, at=project.clock.now(), actor=project.actor)
     lineage(transaction, head, made)

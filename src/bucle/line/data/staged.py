@@ -21,7 +21,7 @@ from bucle.line.data.revise import Revision, revise
 from bucle.line.data.schema import Column, evolve, fit, replace_columns
 from bucle.line.data.table import Table, make_state, new_table, open_table
 
-__all__ = ["Staged", "Table", "advance", "make_state", "open_table", "restage", "stage", "written"]
+__all__ = ["Staged", "Table", "advance", "make_state", "open_table", "stage", "written"]
 
 ROWS_PER_FILE = 4_000_000
 
@@ -72,27 +72,6 @@ def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, 
         spec_id=0 if table is None else table.metadata["default-spec-id"],
         columns=columns,
         files=tuple(written(shelf, folder, fit(frame, columns), columns, table)),
-    )
-
-
-def restage(
-    shelf: Shelf, theirs: Table, files: Sequence[DataFile], table: Table, columns: tuple[Column, ...]
-) -> Staged:
-    """Data files that another state of the same table has, ready to be put on top of this one; no row is written again.
-
-    Args:
-        theirs: the state that has them.
-        files: which of its files.
-        table: what they are put on.
-        columns: what the table will have.
-    """
-    return Staged(
-        folder=table.folder,
-        before=table.columns,
-        last=table.last,
-        spec_id=table.metadata["default-spec-id"],
-        columns=columns,
-        files=tuple(files),
     )
 
 

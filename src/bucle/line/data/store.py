@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,21 +12,37 @@ from sqlalchemy.engine import Connection, Row
 from bucle.ground.core import decode, encode
 from bucle.ground.ledger import Transaction
 from bucle.line.data.branch import MAIN, Branch
-from bucle.line.data.commit import Commit, TableState
-from bucle.line.data.tables import BRANCHES, COMMITS
+from bucle.line.data.commit import Commit
+from bucle.line.data.pointers import Pointers, cut, join
+from bucle.line.data.tables import BRANCHES, COMMITS, PROTECTIONS, REVIEWS, TABLE_PARTS, TAGS
 
 __all__ = [
     "ancestors",
     "commit_of",
     "commits_with_prefix",
     "every_commit",
+    "graph",
     "history",
+    "is_ancestor",
     "list_branches",
+    "list_reviews",
+    "list_tags",
     "newest_until",
+    "next_review",
+    "parting",
+    "protections_of",
     "put_branch",
     "put_commit",
     "the_branch",
+    "the_review",
+    "the_tag",
 ]
+
+_PARAMETERS = 500
+"""So many values a statement; databases limit them."""
+
+_FIRST_LOOK = 64
+"""So many generations below both heads are looked through first for where they parted."""
 
 ANCESTRY = (COMMITS.c.id, COMMITS.c.parent, COMMITS.c.merged, COMMITS.c.generation)
 
@@ -51,22 +68,56 @@ def put_branch(transaction: Transaction, name: str, head: str, *, at: datetime, 
     transaction.put(BRANCHES, {"name": name, "head": head, "at": at, "actor": actor})
 
 
+def the_tag(connection: Connection, name: str) -> dict[str, Any] | None:
+    """A tag's row, or None."""
+    row = connection.execute(sa.select(TAGS).where(TAGS.c.name == name)).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def list_tags(connection: Connection) -> list[dict[str, Any]]:
+    """Every tag's row by name."""
+    return [dict(row._mapping) for row in connection.execute(sa.select(TAGS).order_by(TAGS.c.name))]
+
+
+def protections_of(connection: Connection) -> list[dict[str, Any]]:
+    """Every row of protected branches by name."""
+    return [dict(row._mapping) for row in connection.execute(sa.select(PROTECTIONS).order_by(PROTECTIONS.c.branch))]
+
+
+def the_review(connection: Connection, number: int) -> dict[str, Any] | None:
+    """A review's row, or None."""
+    row = connection.execute(sa.select(REVIEWS).where(REVIEWS.c.number == number)).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def list_reviews(connection: Connection, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """Reviews' rows, newest first; only those in a state unless it is None."""
+    query = sa.select(REVIEWS).order_by(REVIEWS.c.number.desc()).limit(limit)
+    query = query if state is None else query.where(REVIEWS.c.state == state)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def next_review(connection: Connection) -> int:
+    """The number of the review that comes next."""
+    return int(connection.execute(sa.select(sa.func.max(REVIEWS.c.number))).scalar() or 0) + 1
+
+
 def commit_of(connection: Connection, commit_id: str) -> Commit | None:
     """The commit with this id, or None."""
     row = connection.execute(sa.select(COMMITS).where(COMMITS.c.id == commit_id)).one_or_none()
-    return None if row is None else _commit(row)
+    return None if row is None else _commit(connection, row)
 
 
 def commits_with_prefix(connection: Connection, prefix: str, limit: int = 2) -> list[Commit]:
     """Commits whose id starts so, at most `limit`."""
     query = sa.select(COMMITS).where(COMMITS.c.id.startswith(prefix, autoescape=True)).order_by(COMMITS.c.id)
-    return [_commit(row) for row in connection.execute(query.limit(limit))]
+    return [_commit(connection, row) for row in connection.execute(query.limit(limit))]
 
 
 def every_commit(connection: Connection) -> list[Commit]:
     """All commits, parents before children."""
     query = sa.select(COMMITS).order_by(COMMITS.c.generation, COMMITS.c.id)
-    return [_commit(row) for row in connection.execute(query)]
+    return [_commit(connection, row) for row in connection.execute(query)]
 
 
 def put_commit(transaction: Transaction, commit: Commit) -> None:
@@ -85,10 +136,30 @@ def put_commit(transaction: Transaction, commit: Commit) -> None:
         "at": commit.at,
         "author": commit.author,
         "message": commit.message,
-        "tables": encode(commit.tables).decode(),
+        "tables": encode(_keep_parts(transaction, commit)).decode(),
         "files": commit.files,
     }
     transaction.insert(COMMITS, row)
+
+
+def _keep_parts(transaction: Transaction, commit: Commit) -> list[str]:
+    parts = cut(commit.tables)
+    known = _parts(transaction.connection, parts)
+    for digest, part in parts.items():
+        if digest not in known:
+            transaction.insert(TABLE_PARTS, {"digest": digest, "states": part.decode()})
+    return list(parts)
+
+
+def _parts(connection: Connection, digests: Iterable[str]) -> dict[str, str]:
+    """Digest -> JSON of the parts that are there."""
+    found = dict[str, str]()
+    wanted = list(digests)
+    for at in range(0, len(wanted), _PARAMETERS):
+        some = TABLE_PARTS.c.digest.in_(wanted[at : at + _PARAMETERS])
+        rows = connection.execute(sa.select(TABLE_PARTS).where(some))
+        found.update((row.digest, row.states) for row in rows)
+    return found
 
 
 def history(connection: Connection, head: str, limit: int | None) -> list[Commit]:
@@ -98,18 +169,55 @@ def history(connection: Connection, head: str, limit: int | None) -> list[Commit
     """
     oldest = -1
     if limit is not None:
-        top = connection.execute(sa.select(COMMITS.c.generation).where(COMMITS.c.id == head)).scalar()
-        oldest = (-1 if top is None else int(top)) - limit
+        top = _generation(connection, head)
+        oldest = (-1 if top is None else top) - limit
     walk = _walk(head, oldest)
     query = sa.select(COMMITS).where(COMMITS.c.id.in_(sa.select(walk.c.id)))
     rows = connection.execute(query.order_by(COMMITS.c.generation.desc(), COMMITS.c.id).limit(limit))
-    return [_commit(row) for row in rows]
+    return [_commit(connection, row) for row in rows]
 
 
-def ancestors(connection: Connection, head: str) -> dict[str, int]:
-    """Id -> generation of a commit and all its ancestors."""
-    walk = _walk(head, -1)
+def ancestors(connection: Connection, head: str, *, down_to: int = 0) -> dict[str, int]:
+    """Id -> generation of a commit and its ancestors, none of a generation less than `down_to`."""
+    walk = _walk(head, down_to - 1)
     return {row.id: row.generation for row in connection.execute(sa.select(walk.c.id, walk.c.generation))}
+
+
+def graph(connection: Connection, head: str) -> dict[str, tuple[str, ...]]:
+    """Id -> parents of a commit and all its ancestors, parents before children."""
+    walk = _walk(head, -1)
+    rows = connection.execute(sa.select(walk).order_by(walk.c.generation, walk.c.id))
+    return {row.id: tuple(parent for parent in (row.parent, row.merged) if parent) for row in rows}
+
+
+def is_ancestor(connection: Connection, old: str, young: str) -> bool:
+    """Whether a commit is another or one of its ancestors.
+
+    Cost: the ancestors of `young` that are younger than `old`.
+    """
+    generation = _generation(connection, old)
+    return generation is not None and old in ancestors(connection, young, down_to=generation)
+
+
+def parting(connection: Connection, ours: str, theirs: str) -> str:
+    """The youngest commit both come from; '' when there is none.
+
+    Cost: the ancestors of both that are younger than it, and as many again.
+    """
+    heads = [generation for one in (ours, theirs) if (generation := _generation(connection, one)) is not None]
+    depth = _FIRST_LOOK
+    while True:
+        down_to = max(min(heads, default=0) - depth, 0)
+        mine, their = ancestors(connection, ours, down_to=down_to), ancestors(connection, theirs, down_to=down_to)
+        common = sorted(mine.keys() & their.keys(), key=lambda commit_id: (-mine[commit_id], commit_id))
+        if common or not down_to:
+            return common[0] if common else ""
+        depth *= 8
+
+
+def _generation(connection: Connection, commit_id: str) -> int | None:
+    found = connection.execute(sa.select(COMMITS.c.generation).where(COMMITS.c.id == commit_id)).scalar()
+    return None if found is None else int(found)
 
 
 def newest_until(connection: Connection, head: str, instant: datetime) -> Commit | None:
@@ -117,7 +225,7 @@ def newest_until(connection: Connection, head: str, instant: datetime) -> Commit
     walk = _walk(head, -1)
     query = sa.select(COMMITS).where(COMMITS.c.id.in_(sa.select(walk.c.id)), COMMITS.c.at <= instant)
     row = connection.execute(query.order_by(COMMITS.c.generation.desc(), COMMITS.c.id).limit(1)).one_or_none()
-    return None if row is None else _commit(row)
+    return None if row is None else _commit(connection, row)
 
 
 def _walk(head: str, older_than: int) -> sa.CTE:
@@ -129,13 +237,19 @@ def _walk(head: str, older_than: int) -> sa.CTE:
     return walk.union(step)
 
 
-def _commit(row: Row[Any]) -> Commit:
+def _commit(connection: Connection, row: Row[Any]) -> Commit:
     return Commit(
         id=row.id,
         parents=tuple(parent for parent in (row.parent, row.merged) if parent),
         at=row.at,
         author=row.author,
         message=row.message,
-        tables=decode(row.tables, dict[str, TableState], what="commit"),
+        tables=_tables(connection, row.tables),
         files=row.files,
     )
+
+
+def _tables(connection: Connection, kept: str) -> Pointers:
+    if kept.startswith("{"):
+        return decode(kept, Pointers, what="commit")
+    return join(decode(kept, list[str], what="commit"), lambda digests: _parts(connection, digests))

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from bucle.ground.store import METADATA, Instant, Json
 
-__all__ = ["BRANCHES", "COMMITS"]
+__all__ = ["BRANCHES", "COMMITS", "PROTECTIONS", "REVIEWS", "TABLE_PARTS", "TAGS"]
 
 COMMITS = sa.Table(
     "commits",
@@ -20,7 +20,16 @@ COMMITS = sa.Table(
     sa.Column("files", sa.Text, nullable=False),
 )
 """Every state of the lake: `parent` is where it came from, `merged` the second parent of a merge, both '' if none;
-`generation` is one more than the greatest of its parents, so that no ancestor has a greater one."""
+`generation` is one more than the greatest of its parents, so that no ancestor has a greater one. `tables` is the list
+of its parts in `table_parts`; older versions wrote the whole map."""
+
+TABLE_PARTS = sa.Table(
+    "table_parts",
+    METADATA,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("states", Json, nullable=False),
+)
+"""Some tables' pointers, by name; named by their content, so commits share them."""
 
 BRANCHES = sa.Table(
     "branches",
@@ -31,3 +40,38 @@ BRANCHES = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
 )
 """A name for a commit that moves on; `head` is '' until the first commit."""
+
+TAGS = sa.Table(
+    "tags",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("commit", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+)
+"""A name for a commit that stays."""
+
+PROTECTIONS = sa.Table(
+    "protections",
+    METADATA,
+    sa.Column("branch", sa.Text, primary_key=True),
+    sa.Column("rules", Json, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+)
+"""What it takes to move a branch."""
+
+REVIEWS = sa.Table(
+    "reviews",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("merged", sa.Text, nullable=False),
+)
+"""What somebody asks to be merged; `merged` is the commit it became, '' before."""

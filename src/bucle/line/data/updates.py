@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
+from pyiceberg.exceptions import ValidationError as Incompatible
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadataV2
@@ -128,7 +129,7 @@ def parse_strictly(metadata: Json) -> TableMetadataV2:
         parsed = TableMetadataV2.model_validate(metadata)
         parsed.spec().check_compatible(parsed.schema())
         parsed.sort_order().check_compatible(parsed.schema())
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, Incompatible) as error:
         raise bad_metadata(f"The table's metadata would not be consistent: {_line(error)}.") from error
     return parsed
 

@@ -1,0 +1,312 @@
+"""What Iceberg tables of ours cost: appends, scans, deletes, upserts, compactions, beside raw Parquet and other makers.
+
+    python benchmarks/tables.py [--peer PYTHON] [--commits 10,100,1000] [--rows 1000000]
+
+`--peer` is a Python with `deltalake` and `pyiceberg[sql-sqlite]`; without it only our own figures are told. Everything is
+CPU time of the whole process, threads included: on a shared machine a clock on the wall says little. All of it runs on
+one disk, each writer forcing its files to the disk where it does so by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+
+def cpu_ms(run: Callable[[], object]) -> float:
+    """CPU milliseconds of this process."""
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    run()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def middle(run: Callable[[int], object], rounds: int) -> float:
+    """The median CPU milliseconds of a call."""
+    return statistics.median(cpu_ms(lambda number=number: run(number)) for number in range(rounds))  # type: ignore[misc]
+
+
+def batch(rows: int, start: int = 0) -> pl.DataFrame:
+    """Eight columns: an id, an instant, a category, five numbers."""
+    random = np.random.default_rng(start)
+    at = np.arange(start, start + rows)
+    return pl.DataFrame(
+        {
+            "id": at,
+            "at": pl.Series(at * 1_000_000).cast(pl.Datetime("us")),
+            "cat": [f"c{value}" for value in random.integers(0, 100, rows)],
+            **{f"f{place}": random.random(rows) for place in range(5)},
+        }
+    )
+
+
+def curve(append: Callable[[int], object], points: list[int], rounds: int) -> dict[str, float]:
+    """What an append costs when the table has so many commits: the median of `rounds`."""
+    found, done = dict[str, float](), 0
+    for point in points:
+        while done < point:
+            append(done)
+            done += 1
+        found[str(point)] = middle(lambda number: append(done + number), rounds)  # noqa: B023
+        done += rounds
+    return found
+
+
+# Others: each takes a folder and gives name -> CPU milliseconds.
+
+
+def raw(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    frame = batch(1000)
+
+    def write(number: int) -> None:
+        path = folder / f"{number}.parquet"
+        frame.write_parquet(path, compression="zstd")
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+    return {"append": middle(write, given.rounds)}
+
+
+def delta(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    import deltalake
+
+    frame = batch(1000)
+    found: dict[str, Any] = {}
+    place = str(folder / "grow")
+    found["append"] = curve(
+        lambda _: deltalake.write_deltalake(place, frame, mode="append"), given.commits, given.rounds
+    )
+    place = str(folder / "files")
+    for number in range(given.files):
+        deltalake.write_deltalake(place, batch(1000, number * 1000), mode="append")
+    found["plan"] = middle(lambda _: deltalake.DeltaTable(place).file_uris(), 5)
+    found["compact"] = cpu_ms(lambda: deltalake.DeltaTable(place).optimize.compact())
+    for rounds, name in ((3, "delete"), (3, "upsert")):
+        times = list[float]()
+        for number in range(rounds):
+            place = str(folder / f"{name}{number}")
+            deltalake.write_deltalake(place, batch(given.rows))
+            table = deltalake.DeltaTable(place)
+            picked = _picked(given.rows, number)
+            if name == "delete":
+                step = given.rows // len(picked)
+                times.append(cpu_ms(lambda table=table, step=step: table.delete(f"id % {step} = {1}")))  # type: ignore[misc]
+                continue
+            new = batch(given.rows).filter(pl.col("id").is_in(picked)).with_columns(f0=pl.lit(9.0))
+
+            def merge(table: Any = table, new: pl.DataFrame = new) -> None:
+                merging = table.merge(new.to_arrow(), "s.id = t.id", source_alias="s", target_alias="t")
+                merging.when_matched_update_all().when_not_matched_insert_all().execute()
+
+            times.append(cpu_ms(merge))
+        found[name] = statistics.median(times)
+    return found
+
+
+def pyiceberg_writer(folder: str, count: int) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.exceptions import CommitFailedException
+
+    catalog = SqlCatalog("c", uri=f"sqlite:///{folder}/c.db", warehouse=f"file://{folder}")
+    rows = batch(1000).to_arrow(compat_level=pl.CompatLevel.oldest())
+    for _ in range(count):
+        while True:
+            try:
+                catalog.load_table("n.t").append(rows)
+                break
+            except CommitFailedException:
+                continue
+
+
+def pyiceberg(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    catalog = SqlCatalog("c", uri=f"sqlite:///{folder}/c.db", warehouse=f"file://{folder}")
+    catalog.create_namespace("n")
+    rows = batch(1000).to_arrow(compat_level=pl.CompatLevel.oldest())
+    catalog.create_table("n.t", rows.schema)
+    seconds = together(pyiceberg_writer, str(folder), given)
+    found = catalog.load_table("n.t").scan().to_arrow().num_rows
+    assert found == 4000 * given.each, found
+    return {"together": 4 * given.each / seconds}
+
+
+def together(writer: Callable[[str, int], None], folder: str, given: argparse.Namespace) -> float:
+    """Wall seconds of four processes that append at once, from when all are ready."""
+    context = multiprocessing.get_context("spawn")
+    ready, go = context.Barrier(5), context.Barrier(5)
+    processes = [context.Process(target=start, args=(writer, folder, given.each, ready, go)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    ready.wait()
+    begun = time.perf_counter()
+    go.wait()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    return time.perf_counter() - begun
+
+
+def start(writer: Callable[[str, int], None], folder: str, count: int, ready: Any, go: Any) -> None:
+    writer(folder, 1)
+    ready.wait()
+    go.wait()
+    writer(folder, count - 1)
+
+
+def _picked(rows: int, number: int) -> np.ndarray:
+    return np.arange(number, rows, max(1, rows // 10_000))
+
+
+# Ours.
+
+
+def opened(folder: Path) -> Any:
+    from bucle.ground.project import Project
+
+    (folder / "bucle.toml").write_text('[project]\nname = "bench"\n')
+    return Project.open(folder, actor="bench")
+
+
+def our_writer(folder: str, count: int) -> None:
+    from bucle.ground.project import Project
+    from bucle.line import data
+
+    project = Project.open(Path(folder), actor="bench")
+    frame = batch(1000)
+    for _ in range(count):
+        data.commit(project, {"t": frame}, message="append")
+    project.close()
+
+
+def ours(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    from bucle.line import data
+
+    project = opened(folder)
+    frame, found = batch(1000), dict[str, Any]()
+    found["append"] = curve(
+        lambda _: data.commit(project, {"grow": frame}, message="append"), given.commits, given.rounds
+    )
+    for number in range(given.files):
+        data.commit(project, {"files": batch(1000, number * 1000)}, message="append")
+    found["plan"] = middle(lambda _: data.lazy(project, "files"), 5)
+    where = pl.col("id") == 500
+    found["plan and read one of"] = middle(lambda _: data.scan(project, "files", where=where), 5)
+    before = data.scan(project, "files")
+    found["compact"] = cpu_ms(lambda: data.compact(project, "files"))
+    assert data.scan(project, "files").equals(before)
+    whole = batch(given.rows)
+    deletes, upserts = list[float](), list[float]()
+    for number in range(3):
+        for name, times in (("delete", deletes), ("upsert", upserts)):
+            table = f"{name}{number}"
+            data.commit(project, {table: whole}, message="whole")
+            if name == "delete":
+                step = given.rows // len(_picked(given.rows, number))
+                times.append(cpu_ms(lambda: data.delete(project, table, f"id % {step} = 1", message="gone")))  # noqa: B023
+            else:
+                new = whole.filter(pl.col("id").is_in(_picked(given.rows, number))).with_columns(f0=pl.lit(9.0))
+                times.append(cpu_ms(lambda: data.upsert(project, table, new, on=["id"], message="new")))  # noqa: B023
+    found["delete"], found["upsert"] = statistics.median(deletes), statistics.median(upserts)
+    found |= scans(project, folder, whole)
+    project.close()
+    together_in = folder / "together"
+    together_in.mkdir()
+    opened(together_in).close()
+    found["together"] = 4 * given.each / together(our_writer, str(together_in), given)
+    return found
+
+
+def scans(project: Any, folder: Path, whole: pl.DataFrame) -> dict[str, float]:
+    """Ten files read through the table and read bare, one after the other."""
+    from bucle.line import data
+
+    cut = whole.height // 10
+    for number in range(10):
+        data.commit(project, {"scan": whole.slice(number * cut, cut)}, message="part")
+    manifest = data.load_manifest(project, data.resolve(project).tables["scan"].manifest)
+    files = [project.state / file.path for file in manifest.data]
+    pairs = [
+        (cpu_ms(lambda: data.scan(project, "scan")), cpu_ms(lambda: pl.scan_parquet(files).collect())) for _ in range(9)
+    ]
+    return {
+        "scan": statistics.median(pair[0] for pair in pairs),
+        "scan bare": statistics.median(pair[1] for pair in pairs),
+    }
+
+
+CASES = {"raw": raw, "delta": delta, "pyiceberg": pyiceberg, "ours": ours}
+
+
+def asked(python: str, case: str, arguments: list[str]) -> dict[str, Any]:
+    command = [python, __file__, *arguments, "--case", case]
+    made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    return found
+
+
+def show(what: str, mine: float, other: float | None, who: str, bar: str = "") -> None:
+    told = "" if other is None else f"{other:10.1f} {mine / other:8.2f}x"
+    print(f"{what:<34} {mine:10.1f} {told:<20} {who:<28} {bar}")
+
+
+def tell(mine: dict[str, Any], bare: dict[str, Any], theirs: dict[str, Any], slow: dict[str, Any]) -> None:
+    print(f"\n{'CPU ms':<34} {'ours':>10} {'other':>10} {'ratio':>9}")
+    for point, value in mine["append"].items():
+        other = theirs.get("append", {}).get(point)
+        show(f"append 1,000 rows, {point} commits", value, other, "deltalake", "at most 0.5")
+    first = next(iter(mine["append"].items()))
+    for point, value in list(mine["append"].items())[1:]:
+        show(f"append at {point} commits", value, first[1], f"at {first[0]} commits", "at most 1.3")
+    show("append 1,000 rows", first[1], bare["append"], "write_parquet + fsync")
+    show("plan 1,000 files", mine["plan"], theirs.get("plan"), "deltalake", "at most 15 ms")
+    show("find one row in 1,000 files", mine["plan and read one of"], None, "")
+    show("compact 1,000 files", mine["compact"], theirs.get("compact"), "deltalake", "at most 1.3")
+    show("delete 10,000 rows", mine["delete"], theirs.get("delete"), "deltalake", "at most 0.25")
+    show("upsert 10,000 rows", mine["upsert"], theirs.get("upsert"), "deltalake", "at most 0.25")
+    show("scan", mine["scan"], mine["scan bare"], "scan_parquet of its files", "at most 1.05")
+    show("commits/s of 4 processes", mine["together"], slow.get("together"), "pyiceberg's SqlCatalog", "at least 5")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", default="", help="a Python with deltalake and pyiceberg")
+    parser.add_argument("--commits", type=lambda text: [int(one) for one in text.split(",")], default=[10, 100, 1000])
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--each", type=int, default=20, help="appends of each of the four processes")
+    parser.add_argument("--case", choices=[*CASES], default="")
+    given = parser.parse_args()
+    if given.case:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(CASES[given.case](Path(folder), given)))
+        return
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("polars", "pyarrow", "pyiceberg"))
+    print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"Python {platform.python_version()}, {versions}; {given.rows:,} rows, {given.files:,} files")
+    arguments = sys.argv[1:]
+    theirs = asked(given.peer, "delta", arguments) if given.peer else {}
+    slow = asked(given.peer, "pyiceberg", arguments) if given.peer else {}
+    tell(asked(sys.executable, "ours", arguments), asked(sys.executable, "raw", arguments), theirs, slow)
+
+
+if __name__ == "__main__":
+    main()

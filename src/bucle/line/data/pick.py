@@ -1,0 +1,121 @@
+"""Pick: take what one commit did, or its opposite, to a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bucle.ground.core import short
+from bucle.ground.project import Project
+from bucle.line.data import store
+from bucle.line.data.branch import MAIN
+from bucle.line.data.branches import resolve
+from bucle.line.data.commit import Commit, make_commit
+from bucle.line.data.errors import EmptyCommit
+from bucle.line.data.publish import Move, done_before, publish
+from bucle.line.data.threeway import Merged, three_way
+
+__all__ = ["cherry_pick", "revert"]
+
+
+def cherry_pick(
+    project: Project, commit: str, into: str = MAIN, *, message: str = "", key: str | None = None
+) -> Commit:
+    """Do on a branch what one commit did where it was made.
+
+    Args:
+        commit: whose change is taken, against its first parent.
+        into: the branch that moves.
+        message: why; the commit's own unless given.
+        key: an idempotency key.
+    Returns:
+        The branch's new head.
+    Raises:
+        Conflict: the branch changed the same table or file in a way that cannot be put together.
+        EmptyCommit: the branch has all of it already.
+        NoSuchBranch, NoSuchCommit: one of them is not there.
+    Cost: as for a merge.
+    """
+    done = done_before(project, key)
+    if done is not None:
+        return done
+    picked = resolve(project, commit)
+    parent = _first_parent(project, picked)
+
+    def take(head: Commit) -> Merged:
+        return three_way(project, parent, head, picked, how="pick")
+
+    return _apply(project, take, into, kind="data.picked", of=picked, message=message or picked.message, key=key)
+
+
+def revert(project: Project, commit: str, branch: str = MAIN, *, message: str = "", key: str | None = None) -> Commit:
+    """Undo on a branch what one commit did; what happened since stays, and so does the history.
+
+    Args:
+        commit: whose change is undone, against its first parent; of a merge that is all it brought in.
+        branch: the branch that moves.
+        message: why; `revert: …` unless given.
+        key: an idempotency key.
+    Returns:
+        The branch's new head.
+    Raises:
+        Conflict: the same file was changed since, or the table in another way than by adding rows before or after.
+        EmptyCommit: nothing of it is left to undo.
+        NoSuchBranch, NoSuchCommit: one of them is not there.
+    Cost: as for a merge.
+    """
+    done = done_before(project, key)
+    if done is not None:
+        return done
+    undone = resolve(project, commit)
+    parent = _first_parent(project, undone)
+
+    def take(head: Commit) -> Merged:
+        return three_way(project, undone, head, parent, how="revert")
+
+    why = message or f"revert: {undone.message}"
+    return _apply(project, take, branch, kind="data.reverted", of=undone, message=why, key=key)
+
+
+def _apply(
+    project: Project,
+    take: Callable[[Commit], Merged],
+    branch: str,
+    *,
+    kind: str,
+    of: Commit,
+    message: str,
+    key: str | None,
+) -> Commit:
+    def build(head: Commit | None) -> Commit:
+        base = head if head is not None else _nothing(project, message)
+        tables, tree = take(base)
+        if tables == base.tables and tree == base.files:
+            raise EmptyCommit(
+                f"Nothing of commit {short(of.id)} is left to do on branch {branch!r}.",
+                why="The branch would stay as it is.",
+                fix=f"See what the commit did: bucle data log --branch {branch}",
+                at=of.id,
+            )
+        parents = (head.id,) if head is not None else ()
+        return make_commit(parents, tables, tree, at=project.clock.now(), author=project.actor, message=message)
+
+    move = Move(
+        branch=branch,
+        build=build,
+        describe=lambda _: {"of": of.id},
+        kind=kind,
+        message=message,
+        key=key,
+    )
+    return publish(project, move)
+
+
+def _nothing(project: Project, message: str) -> Commit:
+    return make_commit((), {}, "", at=project.clock.now(), author=project.actor, message=message)
+
+
+def _first_parent(project: Project, commit: Commit) -> Commit | None:
+    if not commit.parents:
+        return None
+    with project.database.reading() as connection:
+        return store.commit_of(connection, commit.parents[0])

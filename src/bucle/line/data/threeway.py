@@ -1,0 +1,190 @@
+"""Three-way merge: what two sides make of one base, table by table and file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from bucle.ground.project import Project
+from bucle.line.data.commit import Commit, TableState
+from bucle.line.data.errors import Conflict
+from bucle.line.data.lake import Shelf, staging
+from bucle.line.data.manifest import DataFile, Manifest, load_manifest
+from bucle.line.data.schema import Column
+from bucle.line.data.tree import FileEntry, keep_tree, load_tree
+
+if TYPE_CHECKING:
+    from bucle.line.data.revise import Operation
+
+__all__ = ["How", "Merged", "three_way"]
+
+V = TypeVar("V", TableState, FileEntry)
+
+How = Literal["merge", "pick", "revert"]
+
+Merged = tuple[dict[str, TableState], str]
+"""Tables' pointers and the file tree's digest."""
+
+
+def three_way(
+    project: Project, base: Commit | None, ours: Commit, theirs: Commit | None, *, how: How = "merge"
+) -> Merged:
+    """What `ours` becomes when it also takes what led from `base` to `theirs`.
+
+    Each table and file that only one side changed is taken from that side; a table to which both only added rows gets
+    the rows of both, those of `ours` first, also when they are equal: nobody can tell whether it was meant once. A side
+    that is None is an empty lake.
+
+    Args:
+        how: `merge` joins two histories. `pick` does one commit again: rows that `theirs` added are put on top whatever
+            `ours` did to the table. `revert` undoes one: rows that came from `theirs` to `base` are taken out, whatever
+            was added since.
+    Raises:
+        Conflict: both changed the same file, or a table in another way than by adding rows.
+    Cost: as many comparisons as there are tables and files; no row is read or written; of a table both added to, one
+        manifest is written.
+    """
+    with staging(project.state) as shelf:
+        both = _Joining(project, shelf, how)
+        tables = _merge("table", base.tables if base else {}, ours.tables, theirs.tables if theirs else {}, both.join)
+        tree = _trees(project, base.files if base else "", ours.files, theirs.files if theirs else "")
+        shelf.settle()
+    return tables, tree
+
+
+def _trees(project: Project, base: str, ours: str, theirs: str) -> str:
+    if theirs == base:
+        return ours
+    if ours == base:
+        return theirs
+    old, mine, their = (load_tree(project, tree) for tree in (base, ours, theirs))
+    return keep_tree(project, _merge("file", old, mine, their, _never))
+
+
+def _merge(
+    what: str,
+    base: Mapping[str, V],
+    ours: Mapping[str, V],
+    theirs: Mapping[str, V],
+    join: Callable[[V | None, V | None, V | None], V | None],
+) -> dict[str, V]:
+    """What both sides make of it together; `join` says what becomes of what both have changed, None if nothing can."""
+    merged = dict(ours)
+    for name in sorted({*base, *theirs}):
+        old, mine, their = base.get(name), ours.get(name), theirs.get(name)
+        # Most entries are the very same object, since commits share what they have in common.
+        if old is their or _content(old) == _content(their):
+            continue
+        taken = their
+        if _content(mine) != _content(old):
+            taken = join(old, mine, their) or (mine if _content(mine) == _content(their) else None)
+            if taken is None and mine is not their:
+                raise _conflict(what, name)
+        if taken is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = taken
+    return merged
+
+
+def _never(base: V | None, ours: V | None, theirs: V | None) -> None:
+    """Two contents of one file are a conflict."""
+
+
+class _Joining:
+    """Puts together what two sides did to one table.
+
+    Args:
+        project: whose lake it is.
+        shelf: takes the metadata.
+        how: what it is done for.
+    """
+
+    def __init__(self, project: Project, shelf: Shelf, how: How) -> None:
+        self._project = project
+        self._shelf = shelf
+        self._how = how
+
+    def join(self, base: TableState | None, ours: TableState | None, theirs: TableState | None) -> TableState | None:
+        """The table with what both did, or None when it cannot be put together."""
+        if base is None or ours is None or theirs is None or _folder(ours) != _folder(theirs):
+            return None
+        old, mine, their = (load_manifest(self._project, side.manifest) for side in (base, ours, theirs))
+        if mine.by_id or their.by_id:
+            return None
+        if self._how == "revert":
+            return self._without(ours, mine, added=_added(their, old))
+        columns = _columns_of_both(old, mine, their)
+        added = _added(old, their)
+        if columns is None or added is None or (self._how == "merge" and _added(old, mine) is None):
+            return None
+        return self._with(ours, mine, columns, added)
+
+    def _with(
+        self, ours: TableState, mine: Manifest, columns: tuple[Column, ...], added: Sequence[DataFile]
+    ) -> TableState | None:
+        """The table with files put at its end."""
+        known = {file.path for file in mine.data}
+        new = [file for file in added if file.path not in known]
+        if not new:
+            return ours if columns == mine.columns else None
+        return self._revised(ours, "append", columns, added=new)
+
+    def _without(self, ours: TableState, mine: Manifest, added: Sequence[DataFile] | None) -> TableState | None:
+        """The table without files that were added; None when one of them is not there as it was."""
+        if added is None:
+            return None
+        gone = {file.path for file in added}
+        left = [file for file in mine.data if file.path not in gone]
+        if len(left) + len(gone) != len(mine.data):
+            return None
+        return self._revised(ours, "delete", mine.columns, data=left)
+
+    def _revised(
+        self, ours: TableState, operation: Operation, columns: tuple[Column, ...], **files: Sequence[DataFile]
+    ) -> TableState | None:
+        # pyiceberg takes half a second to load; who only reads never needs it.
+        from bucle.line.data.revise import Revision, revise  # noqa: PLC0415
+        from bucle.line.data.table import open_table  # noqa: PLC0415
+
+        table = open_table(self._project, ours)
+        return (
+            None if table is None else revise(self._project, self._shelf, table, Revision(operation, columns, **files))
+        )
+
+
+def _added(before: Manifest, after: Manifest) -> list[DataFile] | None:
+    """The files that came; None when a file or a row went, or something else was set."""
+    if before.deletes != after.deletes or before.settings != after.settings:
+        return None
+    old = {file.path for file in before.data}
+    new = [file for file in after.data if file.path not in old]
+    return new if len(old) + len(new) == len(after.data) else None
+
+
+def _folder(state: TableState) -> str:
+    return state.metadata_location.rpartition("/metadata/")[0]
+
+
+def _columns_of_both(base: Manifest, ours: Manifest, theirs: Manifest) -> tuple[Column, ...] | None:
+    """The columns when at most one side changed them, or both alike; two new columns might bear one field id."""
+    if theirs.columns in (base.columns, ours.columns):
+        return ours.columns
+    return theirs.columns if ours.columns == base.columns else None
+
+
+def _conflict(what: str, name: str) -> Conflict:
+    how = "in another way than by adding rows" if what == "table" else "differently"
+    return Conflict(
+        f"Both branches changed {what} {name!r} since they parted, {how}.",
+        why="Taking one side would silently drop what the other did.",
+        fix=f"Decide which is right, write {name!r} on the source branch as it should be, and merge again "
+        "from a branch that starts at the target's head.",
+        at=name,
+    )
+
+
+def _content(entry: TableState | FileEntry | None) -> str | None:
+    if isinstance(entry, FileEntry):
+        return f"{entry.digest} {entry.mode:o}"
+    return None if entry is None else entry.digest
