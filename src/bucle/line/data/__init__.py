@@ -91,6 +91,7 @@ from bucle.line.data.errors import (
     TypeMismatch,
     TypeNotKept,
 )
+from bucle.line.data.expire import Expiry, expire
 from bucle.line.data.filetree import file_path, files, read_file
 from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
 from bucle.line.data.infer import infer_contract
@@ -158,6 +159,7 @@ __all__ = [
     "DataSection",
     "DropColumn",
     "EmptyCommit",
+    "Expiry",
     "FileEntry",
     "FolderStatus",
     "Hook",
@@ -239,6 +241,7 @@ __all__ = [
     "drop_namespace",
     "drop_table",
     "dump_contract",
+    "expire",
     "file_path",
     "files",
     "hooks",

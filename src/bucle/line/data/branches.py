@@ -6,12 +6,19 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from bucle.ground.core import BadName, as_utc, check_name, make_ref, suggest
+from bucle.ground.core import BadName, as_utc, check_name, make_ref, short, suggest
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.commit import Commit
-from bucle.line.data.errors import AmbiguousCommit, BranchExists, BranchProtected, NoSuchBranch, NoSuchCommit
+from bucle.line.data.errors import (
+    AmbiguousCommit,
+    BranchExists,
+    BranchProtected,
+    CommitExpired,
+    NoSuchBranch,
+    NoSuchCommit,
+)
 from bucle.line.data.protection import protection_of
 from bucle.line.data.tables import BRANCHES
 
@@ -103,18 +110,19 @@ def resolve(project: Project, at: str = MAIN) -> Commit:
     Raises:
         NoSuchCommit: nothing answers to it, or the branch has no commit yet.
         AmbiguousCommit: several commits start so.
+        CommitExpired: its data was given up.
     """
     name, mark, instant = at.partition("@")
     with project.database.reading() as connection:
         branch = store.the_branch(connection, name)
         if branch is not None and mark:
-            return _as_of(connection, branch, _instant(instant, at))
+            return _kept(connection, _as_of(connection, branch, _instant(instant, at)))
         if branch is not None:
             found = store.commit_of(connection, branch.head)
             return found or _raise_empty(branch.name)
         tag = store.the_tag(connection, at)
         found = store.commit_of(connection, tag["commit"]) if tag else None
-        return found or _by_prefix(connection, at)
+        return found or _kept(connection, _by_prefix(connection, at))
 
 
 def log(project: Project, branch: str = MAIN, limit: int | None = None) -> list[Commit]:
@@ -159,6 +167,19 @@ def _start(project: Project, at: str) -> str:
     with project.database.reading() as connection:
         branch = store.the_branch(connection, at)
     return branch.head if branch is not None else resolve(project, at).id
+
+
+def _kept(connection: Connection, found: Commit) -> Commit:
+    """The commit itself; what a branch or tag stands at never expires."""
+    gone = store.expired_at(connection, found.id)
+    if gone is not None:
+        raise CommitExpired(
+            f"The data of commit {short(found.id)} was given up at {gone.isoformat()}.",
+            why="No branch or tag held it, and it was past its retention; that it was made is still in the log.",
+            fix="Read a younger one: bucle data log. Tag what is to stay: bucle data tag create NAME",
+            at=found.id,
+        )
+    return found
 
 
 def _by_prefix(connection: Connection, at: str) -> Commit:

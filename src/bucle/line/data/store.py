@@ -14,16 +14,19 @@ from bucle.ground.ledger import Transaction
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.commit import Commit
 from bucle.line.data.pointers import Pointers, cut, join
-from bucle.line.data.tables import BRANCHES, COMMITS, PROTECTIONS, REVIEWS, TABLE_PARTS, TAGS
+from bucle.line.data.tables import BRANCHES, COMMITS, EXPIRED, PROTECTIONS, REVIEWS, TABLE_PARTS, TAGS
 
 __all__ = [
     "ancestors",
     "commit_of",
     "commits_with_prefix",
     "every_commit",
+    "expire_commits",
+    "expired_at",
     "graph",
     "history",
     "is_ancestor",
+    "kept_commits",
     "list_branches",
     "list_reviews",
     "list_tags",
@@ -118,6 +121,32 @@ def every_commit(connection: Connection) -> list[Commit]:
     """All commits, parents before children."""
     query = sa.select(COMMITS).order_by(COMMITS.c.generation, COMMITS.c.id)
     return [_commit(connection, row) for row in connection.execute(query)]
+
+
+def kept_commits(connection: Connection, *, expired_after: datetime | None = None) -> list[Commit]:
+    """All commits whose data is kept, parents before children.
+
+    Args:
+        expired_after: those that expired after it are told as well.
+    """
+    query = sa.select(COMMITS).outerjoin(EXPIRED, EXPIRED.c.commit == COMMITS.c.id)
+    kept = EXPIRED.c.commit.is_(None)
+    if expired_after is not None:
+        kept = sa.or_(kept, EXPIRED.c.expired_at > expired_after)
+    rows = connection.execute(query.where(kept).order_by(COMMITS.c.generation, COMMITS.c.id))
+    return [_commit(connection, row) for row in rows]
+
+
+def expired_at(connection: Connection, commit_id: str) -> datetime | None:
+    """When a commit's data was given up; None when it was not."""
+    found = connection.execute(sa.select(EXPIRED.c.expired_at).where(EXPIRED.c.commit == commit_id)).scalar()
+    return found if isinstance(found, datetime) else None
+
+
+def expire_commits(transaction: Transaction, commits: Iterable[str], *, at: datetime, actor: str) -> None:
+    """Give up the data of commits."""
+    for one in commits:
+        transaction.put(EXPIRED, {"commit": one, "expired_at": at, "actor": actor})
 
 
 def put_commit(transaction: Transaction, commit: Commit) -> None:

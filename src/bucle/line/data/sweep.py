@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import INGEST
 from bucle.line.data.branches import branches, delete_branch
+from bucle.line.data.commit import Commit
 from bucle.line.data.filetree import unpacked
 from bucle.line.data.lake import load_manifest
 from bucle.line.data.pack import ENDING
@@ -19,6 +21,9 @@ from bucle.line.data.packs import packs_of
 from bucle.line.data.tree import load_part, parts_of
 
 __all__ = ["Sweep", "sweep"]
+
+_LAKE = "lake/files"
+"""What the event of a sweep is about."""
 
 
 class Sweep(Record, frozen=True):
@@ -36,7 +41,9 @@ class Sweep(Record, frozen=True):
 
 
 def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Sweep:
-    """Remove the branches of landings that a crash cut short, and the lake's files and packs that no commit names.
+    """Remove the branches of landings that a crash cut short, and the lake's files and packs that no commit needs.
+
+    A commit whose data was given up (`expire`) needs none, once it has been so for `older_than`.
 
     Args:
         older_than: what is younger stays, since a commit under way may be about to name it.
@@ -45,20 +52,43 @@ def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Swe
     Cost: a look at every manifest, every file tree, every file of the lake and the end of every pack.
     """
     dropped = _drop_landings(project, older_than)
-    with project.database.reading() as connection:
-        commits = store.every_commit(connection)
-    manifests = {state.manifest for commit in commits for state in commit.tables.values()}
-    needed = {path for digest in manifests for path in load_manifest(project, digest).files()}
-    loose = [
-        path
-        for path in _older(older_than, (project.state / "lake").glob("*/*/*"))
-        if path.relative_to(project.state).as_posix() not in needed
-    ]
-    with packs_of(project).held(alone=True):
+    known = _needed(project, older_than, set())
+    old = list(_older(older_than, (project.state / "lake").glob("*/*/*")))
+    loose = [path for path in old if path.relative_to(project.state).as_posix() not in known.files]
+    with (
+        packs_of(project).held(alone=True),
+        project.ledger.transaction("data.swept", subject=_LAKE, actor=project.actor) as transaction,
+    ):
+        # No branch moves here: what was committed since the look above is looked at before anything is removed.
+        since = _needed(project, older_than, known.manifests)
+        loose = [path for path in loose if path.relative_to(project.state).as_posix() not in since.files]
         loose += _loose_packs(project, older_than)
         size_bytes = sum(map(_remove, loose))
         packs_of(project).refresh()
+        transaction.data.update(files=len(loose), size_bytes=size_bytes)
     return Sweep(branches=dropped, files=len(loose), size_bytes=size_bytes)
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What commits need: manifests, and the files these name."""
+
+    manifests: set[str]
+    files: set[str]
+
+
+def _needed(project: Project, older_than: timedelta, known: set[str]) -> _Needed:
+    """What every commit needs, but for manifests that are known.
+
+    A commit that expired a moment ago counts: one under way may be built on what it held.
+    """
+    manifests = {state.manifest for commit in _kept(project, older_than) for state in commit.tables.values()} - known
+    return _Needed(manifests, {path for digest in manifests for path in load_manifest(project, digest).files()})
+
+
+def _kept(project: Project, older_than: timedelta) -> list[Commit]:
+    with project.database.reading() as connection:
+        return store.kept_commits(connection, expired_after=project.clock.now() - older_than)
 
 
 def _loose_packs(project: Project, older_than: timedelta) -> list[Path]:
@@ -70,8 +100,7 @@ def _loose_packs(project: Project, older_than: timedelta) -> list[Path]:
     packs.refresh()
     for error in packs.damaged.values():
         raise error
-    with project.database.reading() as connection:
-        trees = {commit.files for commit in store.every_commit(connection)}
+    trees = {commit.files for commit in _kept(project, older_than)}
     parts = {part for tree in trees for part in parts_of(project, tree)}
     digests = {entry.digest for part in parts for entry in load_part(project, part).values()}
     needed = {packs.path(name) for digest in digests for name in packs.needed_for(digest)}
@@ -81,7 +110,7 @@ def _loose_packs(project: Project, older_than: timedelta) -> list[Path]:
 
 def _remove(path: Path) -> int:
     size_bytes = path.stat().st_size
-    path.unlink()
+    path.unlink(missing_ok=True)
     return size_bytes
 
 

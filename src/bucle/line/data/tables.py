@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from bucle.ground.store import METADATA, Instant, Json
 
-__all__ = ["BRANCHES", "COMMITS", "PROTECTIONS", "REVIEWS", "TABLE_PARTS", "TAGS"]
+__all__ = ["BRANCHES", "COMMITS", "EXPIRED", "PROTECTIONS", "REVIEWS", "TABLE_PARTS", "TAGS"]
 
 COMMITS = sa.Table(
     "commits",
@@ -75,3 +75,12 @@ REVIEWS = sa.Table(
     sa.Column("merged", sa.Text, nullable=False),
 )
 """What somebody asks to be merged; `merged` is the commit it became, '' before."""
+
+EXPIRED = sa.Table(
+    "expired_commits",
+    METADATA,
+    sa.Column("commit", sa.Text, primary_key=True),
+    sa.Column("expired_at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+)
+"""Commits whose data was given up; their rows in `commits` stay."""

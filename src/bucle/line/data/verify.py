@@ -19,14 +19,14 @@ __all__ = ["verify_files"]
 
 
 def verify_files(project: Project) -> list[Fault]:
-    """Read again every file of every commit, on whatever branch, and compare it with the digest it had.
+    """Read again every file of every commit whose data is kept and compare it with the digest it had.
 
     Returns:
         What is missing or has other bytes, each with its table; empty when all is well.
     Cost: one read of the whole lake, each file once.
     """
     with project.database.reading() as connection:
-        commits = store.every_commit(connection)
+        commits = store.kept_commits(connection)
     return [*_tables(project, commits), *_trees(project, commits)]
 
 

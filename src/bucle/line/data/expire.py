@@ -1,0 +1,86 @@
+"""Expire: give up the data of commits that nothing holds; that they were made stays known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from bucle.ground.core import Record, make_ref
+from bucle.ground.project import Project
+from bucle.line.data import store
+from bucle.line.data.commit import Commit
+
+__all__ = ["Expiry", "expire"]
+
+_ASKED = 250
+"""Of so many commits the ledger is asked at once."""
+
+
+class Expiry(Record, frozen=True):
+    """What an expiry did.
+
+    Attributes:
+        commits: the commits whose data was given up, oldest first.
+        used: commits that stay since a run, a model or a prediction was made from them.
+    """
+
+    commits: tuple[str, ...]
+    used: tuple[str, ...]
+
+
+def expire(
+    project: Project, *, older_than: timedelta, keep: int = 10, also_used: bool = False, dry_run: bool = False
+) -> Expiry:
+    """Give up the data of old commits. `sweep` then removes the files that only they needed.
+
+    A commit stays when a branch or a tag stands at it, when it is among the newest of a branch, when it is young, and
+    when something but data was made from it. Its row, its place in the history and the audit log stay in any case.
+
+    Args:
+        older_than: what is younger stays.
+        keep: so many commits of each branch stay, however old.
+        also_used: commits from which runs, models or predictions were made are given up as well.
+        dry_run: only tell what would be given up.
+    Cost: one look at every commit; of each that would go, what was made from it.
+    """
+    found = _found(project, older_than, keep)
+    used = set() if also_used else _used(project, found)
+    gone = [commit for commit in found if commit.id not in used]
+    if gone and not dry_run:
+        with project.ledger.transaction("data.expired", subject="lake/commits", actor=project.actor) as transaction:
+            # A branch or tag may have come to stand at one of them since.
+            now = _held(project, keep)
+            gone = [commit for commit in gone if commit.id not in now]
+            at = project.clock.now()
+            store.expire_commits(transaction, (commit.id for commit in gone), at=at, actor=project.actor)
+            transaction.data.update(commits=len(gone))
+    return Expiry(commits=tuple(one.id for one in gone), used=tuple(one.id for one in found if one.id in used))
+
+
+def _found(project: Project, older_than: timedelta, keep: int) -> list[Commit]:
+    latest, held = project.clock.now() - older_than, _held(project, keep)
+    with project.database.reading() as connection:
+        kept = store.kept_commits(connection)
+    return [commit for commit in kept if commit.at <= latest and commit.id not in held]
+
+
+def _held(project: Project, keep: int) -> set[str]:
+    """The commits at which branches and tags stand, and the newest of each branch."""
+    with project.database.reading() as connection:
+        heads = [branch.head for branch in store.list_branches(connection) if branch.head]
+        tagged = {tag["commit"] for tag in store.list_tags(connection)}
+        newest = {one.id for head in heads for one in store.history(connection, head, max(keep, 1))}
+    return {*heads, *tagged, *newest}
+
+
+def _used(project: Project, commits: Iterable[Commit]) -> set[str]:
+    """Those from which something but data was made."""
+    owners = dict[str, str]()
+    for commit in commits:
+        owners[make_ref("commit", commit.id)] = commit.id
+        owners |= {make_ref("table", name, commit.id): commit.id for name in commit.tables}
+    used, refs = set[str](), list(owners)
+    for at in range(0, len(refs), _ASKED):
+        edges = project.ledger.edges_of(refs[at : at + _ASKED], upstream=False)
+        used |= {owners[edge.source] for edge in edges if not edge.target.startswith(("table/", "commit/"))}
+    return used
