@@ -19,9 +19,9 @@ from pyiceberg.manifest import (
     ManifestEntry,
     ManifestEntryStatus,
     ManifestFile,
+    ManifestListWriterV2,
     ManifestWriterV2,
-    read_manifest_list,
-    write_manifest_list,
+    _inherit_from_manifest,
 )
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
@@ -29,6 +29,7 @@ from pyiceberg.typedef import Record as Row
 from pyiceberg.types import StructType
 
 from bucle.line.data import manifest as listed
+from bucle.line.data.container import read_container, write_container
 from bucle.line.data.parquet import DELETED_PATH
 from bucle.line.data.partition import values
 
@@ -120,11 +121,12 @@ class LakeIO(FileIO):
 
 
 class _Writer(ManifestWriterV2):
-    """Writes manifests of either content; pyiceberg's own writes data manifests only."""
+    """Writes manifests of either content; pyiceberg's own writes data manifests only, and a block for each entry."""
 
     def __init__(self, *given: Any, holds: ManifestContent) -> None:
         super().__init__(*given)
         self._holds = holds
+        self._lines = list[ManifestEntry]()
 
     def content(self) -> ManifestContent:
         """What it lists."""
@@ -134,13 +136,37 @@ class _Writer(ManifestWriterV2):
     def _meta(self) -> dict[str, str]:
         return {**super()._meta, "content": "data" if self._holds == DATA else "deletes"}
 
-    def add_all(self, entries: Sequence[ManifestEntry]) -> None:
-        """Add entries as one block: a block each, as pyiceberg writes them, takes three times as long."""
-        keep, blocks = self._writer.write_block, list[ManifestEntry]()
-        self._writer.write_block = blocks.extend  # type: ignore[method-assign,assignment]
+    def new_writer(self) -> Any:
+        """Collects the entries for one block."""
+        return self
+
+    def write_block(self, entries: list[ManifestEntry]) -> None:
+        """Collect entries."""
+        self._lines += entries
+
+    @property
+    def output_file(self) -> OutputFile:
+        """Where the manifest is written to."""
+        return self._output_file
+
+    def write(self, entries: Sequence[ManifestEntry]) -> tuple[bytes, ManifestFile]:
+        """The manifest of these entries, and the line that names it."""
+        self._writer = self  # type: ignore[assignment]
         for entry in entries:
             self.add_entry(entry)
-        keep(blocks)
+        kind = self._spec.partition_type(self._schema)
+        data = write_container("manifest_entry", self._lines, self._meta, kind)
+        self._output_file.data = data  # type: ignore[attr-defined]
+        return data, self.to_manifest_file()
+
+
+class _List(ManifestListWriterV2):
+    """Says what is to stand in a manifest list."""
+
+    def lines(self, manifests: Sequence[ManifestFile]) -> bytes:
+        """The list of these manifests."""
+        made = [self.prepare_manifest(one) for one in manifests]
+        return write_container("manifest_file", made, self._meta, StructType())
 
 
 def data_entry(
@@ -187,11 +213,12 @@ def added(snapshot_id: int, file: DataFile) -> ManifestEntry:
 
 def entries_of(source: LakeIO, one: ManifestFile, *, move: Callable[[str], str]) -> list[ManifestEntry]:
     """The live entries of a manifest, as existing ones; `move` says where a data file lies now."""
-    entries = one.fetch_manifest_entry(source)
+    found = read_container("manifest_entry", source.new_input(one.manifest_path))
+    entries = [_inherit_from_manifest(entry, one) for entry in found if entry.status != ManifestEntryStatus.DELETED]
     for entry in entries:
         entry.data_file[_FILE_PATH] = move(entry.data_file.file_path)
         entry.status = ManifestEntryStatus.EXISTING
-    return list(entries)
+    return entries
 
 
 def without(entries: Sequence[ManifestEntry], gone: set[str], snapshot_id: int) -> bool:
@@ -212,23 +239,16 @@ def manifest(
     holds: ManifestContent = DATA,
 ) -> tuple[bytes, ManifestFile]:
     """A manifest: its bytes, and the line of the manifest list that names it."""
-    file = _Memory(location)
-    writer = _Writer(spec, schema, file, snapshot_id, "deflate", holds=holds)
-    with writer:
-        writer.add_all(entries)
-    return file.data, writer.to_manifest_file()
+    return _Writer(spec, schema, _Memory(location), snapshot_id, "deflate", holds=holds).write(entries)
 
 
 def manifest_list(
     location: str, snapshot_id: int, parent_id: int | None, sequence: int, manifests: Sequence[ManifestFile]
 ) -> bytes:
     """The list of a snapshot's manifests, oldest first."""
-    file = _Memory(location)
-    with write_manifest_list(2, file, snapshot_id, parent_id, sequence, "deflate") as writer:
-        writer.add_manifests(list(manifests))
-    return file.data
+    return _List(_Memory(location), snapshot_id, parent_id, sequence, "deflate").lines(manifests)
 
 
 def read_list(source: LakeIO, location: str) -> list[ManifestFile]:
     """The manifests of a snapshot, oldest first."""
-    return list(read_manifest_list(source.new_input(location)))
+    return read_container("manifest_file", source.new_input(location))

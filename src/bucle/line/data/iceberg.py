@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ __all__ = [
     "next_metadata",
     "parse_metadata",
     "partition_spec",
+    "schema_of",
     "settings_of",
     "with_columns",
 ]
@@ -48,13 +50,24 @@ def new_snapshot_id() -> int:
 
 def iceberg_schema(columns: Sequence[Column]) -> Schema:
     """The columns as pyiceberg has them."""
-    return Schema.model_validate(schema_json(columns, 0))
+    return schema_of(msgspec.json.encode(schema_json(columns, 0)))
+
+
+@lru_cache(256)
+def schema_of(text: bytes) -> Schema:
+    """The schema that stands in JSON; what pyiceberg works out of it is worked out once."""
+    return Schema.model_validate_json(text)
+
+
+@lru_cache(256)
+def _spec_of(text: bytes) -> PartitionSpec:
+    return PartitionSpec.model_validate_json(text)
 
 
 def partition_spec(metadata: Mapping[str, Any], spec_id: int) -> PartitionSpec:
     """One of a table's partition specs."""
     found = next(one for one in metadata["partition-specs"] if one["spec-id"] == spec_id)
-    return PartitionSpec.model_validate(found)
+    return _spec_of(msgspec.json.encode(found))
 
 
 def first_metadata(location: str) -> dict[str, Any]:

@@ -6,9 +6,11 @@ Source: Apache Iceberg table spec, format version 2, "Parquet" (field ids) and "
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -19,9 +21,9 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 
-from bucle.line.data.iceberg import iceberg_schema
+from bucle.line.data.iceberg import iceberg_schema, schema_of
 from bucle.line.data.manifest import Statistics
-from bucle.line.data.schema import Column
+from bucle.line.data.schema import Column, schema_json
 
 __all__ = ["DELETED_PATH", "DELETED_POS", "arrow_schema", "footer_statistics", "write_parquet", "write_positions"]
 
@@ -107,10 +109,8 @@ def _with_inner_ids(arrow: pa.DataType, kind: Any) -> pa.DataType:
 
 
 def _statistics(metadata: Any, columns: Sequence[Column], nans: dict[int, int]) -> Statistics:
-    schema = iceberg_schema(columns)
-    found = data_file_statistics_from_parquet_metadata(
-        metadata, compute_statistics_plan(schema, {}), parquet_path_to_id_mapping(schema)
-    ).to_serialized_dict()
+    plan, paths = _plan(msgspec.json.encode(schema_json(columns, 0)))
+    found = data_file_statistics_from_parquet_metadata(metadata, plan, paths).to_serialized_dict()
     return Statistics(
         sizes=found["column_sizes"],
         values=found["value_counts"],
@@ -120,6 +120,13 @@ def _statistics(metadata: Any, columns: Sequence[Column], nans: dict[int, int]) 
         upper=found["upper_bounds"],
         splits=list(found["split_offsets"] or ()),
     )
+
+
+@lru_cache(256)
+def _plan(schema: bytes) -> tuple[Any, dict[str, int]]:
+    """What is to be counted of each column, and which path of the file is which column."""
+    made = schema_of(schema)
+    return compute_statistics_plan(made, {}), parquet_path_to_id_mapping(made)
 
 
 def _nans(frame: pl.DataFrame, columns: Sequence[Column]) -> dict[int, int]:
