@@ -12,23 +12,41 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 
-from bucle.line.data.manifest import DataFile, Manifest, Statistics
+from bucle.line.data.manifest import DataFile, Manifest
 from bucle.line.data.schema import Column
 
 __all__ = ["bounds_of", "read_frame"]
 
-_BOUNDED: dict[str, pl.DataType] = {
-    "int": pl.Int32(),
-    "long": pl.Int64(),
-    "date": pl.Int32(),
-    "timestamp": pl.Int64(),
-    "timestamptz": pl.Int64(),
-    "float": pl.Float32(),
-    "double": pl.Float64(),
+_BOUNDED = {
+    "int": "<i4",
+    "long": "<i8",
+    "date": "<i4",
+    "timestamp": "<i8",
+    "timestamptz": "<i8",
+    "float": "<f4",
+    "double": "<f8",
 }
 """Iceberg type -> the number its bounds are kept as; strings are their UTF-8."""
+
+_NOTHING = bytes(8)
+
+
+class _Bounds(msgspec.Struct, frozen=True, array_like=True):
+    """What is needed of `Statistics`; the rest is passed over unread."""
+
+    sizes: msgspec.Raw
+    values: msgspec.Raw
+    nulls: dict[int, int]
+    nans: dict[int, int]
+    lower: dict[int, bytes]
+    upper: dict[int, bytes]
+
+
+_DECODER = msgspec.msgpack.Decoder(_Bounds)
+_UNKNOWN = _Bounds(msgspec.Raw(), msgspec.Raw(), {}, {}, {}, {})
 
 
 def read_frame(
@@ -48,9 +66,10 @@ def read_frame(
     wide = [file for file in manifest.deletes if not file.of]
     if wide:
         return _anti(state, manifest, wide, bounded)
-    scoped = defaultdict[str, list[str]](list)
+    # Text, not paths: a thousand paths take longer to make than to plan.
+    root, scoped = state.as_posix(), defaultdict[str, list[str]](list)
     for file in manifest.deletes:
-        scoped[file.of].append(str(state / file.path))
+        scoped[file.of].append(f"{root}/{file.path}")
     at = {place: scoped[file.path] for place, file in enumerate(manifest.data) if file.path in scoped}
     names = list(schema) if bounded is None else bounded
     statistics = bounds_of(manifest, [c for c in manifest.columns if c.name in names]) if names else None
@@ -58,7 +77,7 @@ def read_frame(
     if manifest.by_id:
         given["_column_mapping"] = ("iceberg-column-mapping", _arrow(manifest.columns), None)
     return pl.scan_parquet(
-        [state / file.path for file in manifest.data],
+        [f"{root}/{file.path}" for file in manifest.data],
         schema=schema,
         glob=False,
         hive_partitioning=False,
@@ -78,14 +97,14 @@ def bounds_of(manifest: Manifest, columns: Sequence[Column]) -> pl.DataFrame | N
 
     A bound that is not known, or does not hold for every value, is null. None when no file has any.
     """
-    known = [file.known for file in manifest.data]
+    known = [_DECODER.decode(file.statistics) if file.statistics else _UNKNOWN for file in manifest.data]
     found = [one for column in columns if column.type in {*_BOUNDED, "string"} for one in _bounds(column, known)]
     if not any(series.null_count() < len(series) for series in found):
         return None
     return pl.DataFrame([pl.Series("len", [file.rows for file in manifest.data], pl.UInt32), *found])
 
 
-def _bounds(column: Column, known: Sequence[Statistics]) -> list[pl.Series]:
+def _bounds(column: Column, known: Sequence[_Bounds]) -> list[pl.Series]:
     nulls = pl.Series(f"{column.name}_nc", [one.nulls.get(column.id) for one in known], pl.UInt32)
     least, most = ([one.lower.get(column.id) for one in known], [one.upper.get(column.id) for one in known])
     if column.type in ("float", "double"):
@@ -99,12 +118,18 @@ def _series(column: Column, side: str, values: Sequence[bytes | None]) -> pl.Ser
     name = f"{column.name}_{side}"
     if column.type == "string":
         return pl.Series(name, [_text(value) for value in values], pl.String)
+    import numpy as np  # noqa: PLC0415
+
     kind = _BOUNDED[column.type]
-    # A column that was widened since has shorter bounds in old files.
-    whole = 4 if kind in (pl.Int32, pl.Float32) else 8
-    fixed = [_widened(value, column.type, whole) for value in values]
-    series = pl.Series(name, fixed, pl.Binary).bin.reinterpret(dtype=kind, endianness="little")
-    return series.cast(column.dtype).alias(name)
+    whole = int(kind[-1])
+    fixed = [_NOTHING[:whole] if value is None else value for value in values]
+    if len(joined := b"".join(fixed)) != whole * len(values) or len(set(map(len, fixed))) > 1:
+        # A column that was widened since has shorter bounds in old files.
+        values = [_widened(value, column.type, whole) for value in values]
+        joined = b"".join([_NOTHING[:whole] if value is None else value for value in values])
+    series = pl.Series(name, np.frombuffer(joined, kind)).cast(column.dtype)
+    missing = [place for place, value in enumerate(values) if value is None]
+    return series.scatter(missing, None) if missing else series
 
 
 def _text(value: bytes | None) -> str | None:

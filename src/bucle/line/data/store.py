@@ -130,7 +130,7 @@ def kept_commits(connection: Connection, *, expired_after: datetime | None = Non
         expired_after: those that expired after it are told as well.
     """
     query = sa.select(COMMITS).outerjoin(EXPIRED, EXPIRED.c.commit == COMMITS.c.id)
-    kept = EXPIRED.c.commit.is_(None)
+    kept: sa.ColumnElement[bool] = EXPIRED.c.commit.is_(None)
     if expired_after is not None:
         kept = sa.or_(kept, EXPIRED.c.expired_at > expired_after)
     rows = connection.execute(query.where(kept).order_by(COMMITS.c.generation, COMMITS.c.id))
