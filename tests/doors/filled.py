@@ -475,6 +475,16 @@ def _profile(project: Project, package: registry.Package) -> monitoring.Profile:
     return decode(project.blobs.get(package.files["profile.json"]), monitoring.Profile)
 
 
+def ask_for_a_review(project: Project) -> None:
+    """A tag, and a branch with a day more that asks to be merged."""
+    data.create_tag(project, "year-end", message="what the last model of the year saw")
+    data.create_branch(project, "mended", "main")
+    day = data.scan(project, "flights").tail(20)
+    data.commit(project, {"flights": day}, branch="mended", message="a day that was missing")
+    data.protect(project, "release-*", approvals=2)
+    data.open_review(project, "mended", title="The day the collector was down")
+
+
 def fill(root: Path, *, months: int = 10, executions: int = 3) -> None:
     """Write the project and play its year."""
     write_project(root)
@@ -482,5 +492,6 @@ def fill(root: Path, *, months: int = 10, executions: int = 3) -> None:
     project = Project.open(root, clock=clock, actor="ana")
     try:
         Year(project, clock, executions=executions).play(months)
+        ask_for_a_review(project)
     finally:
         project.close()

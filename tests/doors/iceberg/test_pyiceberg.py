@@ -133,15 +133,18 @@ def test_rows_a_client_deletes_and_overwrites_are_gone(lake: Site, connect: Conn
     assert sound(lake)
 
 
-def test_a_partitioned_table_is_read_here_and_written_by_clients_only(lake: Site, connect: Connect) -> None:
+def test_a_table_that_a_client_partitioned_is_read_and_written_by_both(lake: Site, connect: Connect) -> None:
     catalog = connect()
     spec = PartitionSpec(PartitionField(source_id=2, field_id=1000, transform=IdentityTransform(), name="origin"))
     schema = catalog.load_table("default.flights").schema()
     table = catalog.create_table("default.parted", schema=schema, partition_spec=spec)
     table.append(pa.concat_tables([arrow(flights(2)), arrow(flights(2, 5).with_columns(origin=pl.lit("LGA")))]))
     assert data.scan(lake.project, "parted").height == 4
-    with pytest.raises(data.TableNotOurs, match="partitioned"):
-        data.commit(lake.project, {"parted": flights(1)}, message="no")
+    data.commit(lake.project, {"parted": flights(1, 9)}, message="ours")
+    again = catalog.load_table("default.parted")
+    assert sorted(again.scan(row_filter="origin == 'JFK'").to_arrow()["id"].to_pylist()) == [0, 1, 9]
+    again.append(arrow(flights(1, 11)))
+    assert data.scan(lake.project, "parted", where=pl.col("origin") == "JFK").height == 4
     assert sound(lake)
 
 

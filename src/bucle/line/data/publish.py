@@ -264,6 +264,17 @@ def rows_added(made: Commit, change: Change) -> dict[str, dict[str, Any]]:
     }
 
 
+def tables_changed(head: Commit | None, made: Commit) -> dict[str, dict[str, Any]]:
+    """Table -> how it stands now, of those that came or have another content; for events."""
+    before = head.tables if head else {}
+    return {
+        name: {"rows_added": state.rows - (before[name].rows if name in before else 0), "rows": state.rows,
+               "digest": state.digest}
+        for name, state in made.tables.items()
+        if name not in before or before[name].digest != state.digest
+    }  # fmt: skip
+
+
 def lineage(transaction: Transaction, head: Commit | None, made: Commit) -> None:
     """Note where a commit came from and which tables it gave a new content."""
     for parent in made.parents:
@@ -301,7 +312,8 @@ def _write(project: Project, transaction: Transaction, move: Move, head: Commit 
     store.put_commit(transaction, made)
     store.put_branch(transaction, move.branch, made.id, at=project.clock.now(), actor=project.actor)
     lineage(transaction, head, made)
-    transaction.data.update(move.describe(made), commit=made.id, branch=move.branch, message=made.message)
+    told = {"tables": tables_changed(head, made), **move.describe(made)}
+    transaction.data.update(told, commit=made.id, branch=move.branch, message=made.message)
     if move.also is not None:
         move.also(transaction)
 

@@ -13,9 +13,9 @@ from bucle.ground.core import Record, to_builtins
 from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
 from bucle.line import data
-from bucle.line.data import Branch, Commit, Contract, Snapshot
+from bucle.line.data import Branch, Commit, Contract, Snapshot, Tag
 
-__all__ = ["Change", "Data", "TablePage", "TableRow", "data_page", "table"]
+__all__ = ["At", "Change", "Data", "TablePage", "TableRow", "data_page", "table"]
 
 At = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:+@\-]*$")]
 
@@ -58,6 +58,8 @@ class Data(Record, frozen=True):
         tables: at that commit.
         changes: the last commits, newest first.
         branches: by name.
+        tags: by name.
+        reviews: how many are open.
         refused: batches that broke a contract, newest first.
         problems: what could not be read.
     """
@@ -67,6 +69,8 @@ class Data(Record, frozen=True):
     tables: tuple[TableRow, ...]
     changes: tuple[Change, ...]
     branches: tuple[Branch, ...]
+    tags: tuple[Tag, ...]
+    reviews: int
     refused: tuple[Event, ...]
     problems: tuple[dict[str, str], ...]
 
@@ -117,6 +121,8 @@ def data_page(project: Project, *, at: At = "main") -> Data:
         tables=tuple(rows),
         changes=tuple(_changes(history)),
         branches=tuple(data.branches(project)),
+        tags=tuple(data.tags(project)),
+        reviews=len(data.reviews(project)),
         refused=tuple(project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)),
         problems=tuple(problems),
     )
