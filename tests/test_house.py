@@ -14,6 +14,7 @@ import bucle
 SOURCE = Path(bucle.__file__).parent
 GROUND = ["core", "code", "store", "ledger", "project", "governance"]
 LINE = [
+    "contracts",
     "data",
     "features",
     "pipelines",

@@ -12,7 +12,8 @@ from bucle.doors.cli.verb import FOUND, Verb, nothing
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
-    from bucle.line.data import Breach, Commit
+    from bucle.line.contracts import Breach
+    from bucle.line.data import Commit
 
 __all__ = ["VERBS"]
 
@@ -29,12 +30,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _add(options: Namespace, terminal: Terminal) -> int:
     """Land files; the contract in `contracts/TABLE.yaml` is kept when there is one."""
     from bucle.doors.cli.rows import read_rows
-    from bucle.line import data
+    from bucle.line import contracts, data
 
     rows = read_rows(options.files)
     with terminal.project() as project:
-        contracts = data.contracts_of(project)
-        mine = {name: contract for name, contract in contracts.items() if name == options.table}
+        kept = contracts.of_project(project)
+        mine = {name: contract for name, contract in kept.items() if name == options.table}
         message = options.message or ", ".join(options.files)
         mode: Any = "overwrite" if options.overwrite else "append"
         try:
@@ -42,7 +43,7 @@ def _add(options: Namespace, terminal: Terminal) -> int:
                 project, {options.table: rows}, contracts=mine, branch=options.branch, message=message, mode=mode,
                 key=options.key,
             )  # fmt: skip
-        except data.ContractViolated as refusal:
+        except contracts.ContractViolated as refusal:
             return _refused(terminal, refusal)
         table = landed.tables[options.table]
     told = {"commit": landed.id, "table": table.name, "rows": table.rows, "added": rows.height}
@@ -70,16 +71,16 @@ def _at(parser: ArgumentParser) -> None:
 
 
 def _list(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
+    from bucle.line import contracts, data
 
     with terminal.project() as project:
         is_empty = options.at == "main" and not data.log(project, limit=1)
         names = [] if is_empty else data.tables(project, options.at)
         found = [data.snapshot(project, name, at=options.at) for name in names]
-        contracts = data.contracts_of(project)
+        kept = contracts.of_project(project)
     rows = [
         {"table": one.table, "rows": one.rows, "files": one.files, "columns": len(one.columns),
-         "contract": "yes" if one.table in contracts else "no", "commit": one.commit[:12]}
+         "contract": "yes" if one.table in kept else "no", "commit": one.commit[:12]}
         for one in found
     ]  # fmt: skip
     terminal.show(found, ("table", "rows", "files", "columns", "contract", "commit"), told=rows)
@@ -93,12 +94,12 @@ def _show_arguments(parser: ArgumentParser) -> None:
 
 
 def _show(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
+    from bucle.line import contracts, data
 
     with terminal.project() as project:
         found = data.snapshot(project, options.table, at=options.at)
         sample = data.scan(project, options.table, at=options.at).head(options.rows).to_dicts()
-        has_contract = data.contract_path(project, options.table).is_file()
+        has_contract = contracts.path_of(project, options.table).is_file()
     terminal.show({"snapshot": found, "sample": sample}, told=_plain(found))
     terminal.tell_table(sample, title=f"the first {len(sample)} rows")
     terminal.next("bucle data log" if has_contract else f"bucle data infer {options.table}")
@@ -157,12 +158,12 @@ def _check_arguments(parser: ArgumentParser) -> None:
 def _check(options: Namespace, terminal: Terminal) -> int:
     """Hold files against a contract; nothing is written."""
     from bucle.doors.cli.rows import read_rows
-    from bucle.line import data
+    from bucle.line import contracts
 
     rows = read_rows(options.files)
     with terminal.project() as project:
-        contract = data.load_contract(data.contract_path(project, options.table))
-    report = data.check_contract(rows, contract)
+        contract = contracts.load(contracts.path_of(project, options.table))
+    report = contracts.check(rows, contract)
     told = {"table": report.table, "rows": report.rows, "passed": report.passed, "breaches": len(report.breaches)}
     terminal.show({**told, "breaches": report.breaches}, told=told)
     terminal.tell_table([_breach(one) for one in report.breaches], title="what the batch breaks")
@@ -180,10 +181,10 @@ def _infer_arguments(parser: ArgumentParser) -> None:
 
 def _infer(options: Namespace, terminal: Terminal) -> None:
     from bucle.doors.cli.errors import AlreadyThere
-    from bucle.line import data
+    from bucle.line import contracts, data
 
     with terminal.project() as project:
-        path = data.contract_path(project, options.table)
+        path = contracts.path_of(project, options.table)
         if path.exists() and not options.force:
             raise AlreadyThere(
                 f"{path.relative_to(project.root)} is there already.",
@@ -193,7 +194,7 @@ def _infer(options: Namespace, terminal: Terminal) -> None:
             )
         contract = data.infer_contract(project, options.table, at=options.at, slack=options.slack)
         path.parent.mkdir(exist_ok=True)
-        data.save_contract(contract, path)
+        contracts.save(contract, path)
         told = {"contract": str(path.relative_to(project.root)), "columns": len(contract.columns)}
     terminal.show(contract, told=told)
     terminal.next(f"review {told['contract']}, then: bucle data add FILE --table {options.table}")

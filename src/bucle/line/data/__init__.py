@@ -16,20 +16,8 @@ from bucle.line.data.catalog import (
     table_metadata,
     table_names,
 )
-from bucle.line.data.check import check_contract
 from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
-from bucle.line.data.contract import (
-    ColumnRule,
-    Contract,
-    Relation,
-    contract_path,
-    contracts_of,
-    dump_contract,
-    load_contract,
-    parse_contract,
-    save_contract,
-)
 from bucle.line.data.errors import (
     AmbiguousCommit,
     BadFile,
@@ -38,8 +26,6 @@ from bucle.line.data.errors import (
     BranchExists,
     BranchProtected,
     Conflict,
-    ContractInvalid,
-    ContractViolated,
     EmptyCommit,
     LakeDamaged,
     LocalChanges,
@@ -60,7 +46,7 @@ from bucle.line.data.errors import (
     TypeNotKept,
 )
 from bucle.line.data.filetree import file_path, files, read_file
-from bucle.line.data.infer import infer_contract
+from bucle.line.data.guarded import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
 from bucle.line.data.merge import TableDiff, diff, merge
@@ -74,7 +60,6 @@ from bucle.line.data.namespaces import (
     split_name,
 )
 from bucle.line.data.publish import commit
-from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
@@ -91,16 +76,10 @@ __all__ = [
     "Branch",
     "BranchExists",
     "BranchProtected",
-    "Breach",
     "Checkout",
     "Column",
-    "ColumnRule",
     "Commit",
     "Conflict",
-    "Contract",
-    "ContractInvalid",
-    "ContractReport",
-    "ContractViolated",
     "DataFile",
     "EmptyCommit",
     "FileEntry",
@@ -119,7 +98,6 @@ __all__ = [
     "NoSuchTable",
     "NotBuiltOnHead",
     "PackDamaged",
-    "Relation",
     "Snapshot",
     "Sweep",
     "TableChange",
@@ -133,13 +111,10 @@ __all__ = [
     "add_files",
     "branches",
     "change_namespace",
-    "check_contract",
     "check_table_free",
     "checkout",
     "commit",
     "commit_metadata",
-    "contract_path",
-    "contracts_of",
     "create_branch",
     "create_namespace",
     "create_table",
@@ -148,25 +123,21 @@ __all__ = [
     "draft_table",
     "drop_namespace",
     "drop_table",
-    "dump_contract",
     "file_path",
     "files",
     "infer_contract",
     "join_name",
     "land",
     "lazy",
-    "load_contract",
     "load_manifest",
     "log",
     "merge",
     "namespace_properties",
     "namespaces",
-    "parse_contract",
     "read_file",
     "register_table",
     "rename_table",
     "resolve",
-    "save_contract",
     "scan",
     "snapshot",
     "split_name",

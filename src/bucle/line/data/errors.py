@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from bucle.ground.core import NotFound, Refused, StateError, StoreError, UserError
-from bucle.line.data.report import ContractReport
+from bucle.ground.core import NotFound, StateError, StoreError, UserError
 
 __all__ = [
     "AmbiguousCommit",
@@ -15,8 +12,6 @@ __all__ = [
     "BranchExists",
     "BranchProtected",
     "Conflict",
-    "ContractInvalid",
-    "ContractViolated",
     "EmptyCommit",
     "LakeDamaged",
     "LocalChanges",
@@ -116,30 +111,6 @@ class LakeDamaged(StoreError):
     code = "BU0513"
 
 
-class ContractInvalid(UserError):
-    """A contract's file cannot be understood."""
-
-    code = "BU0514"
-
-
-class ContractViolated(Refused):
-    """A batch breaks its contract; nothing of it is visible.
-
-    Attributes:
-        report: which rule of which column broke, how often, and the first rows that broke it.
-    """
-
-    code = "BU0515"
-
-    def __init__(self, what: str, *, report: ContractReport, why: str = "", fix: str = "", at: str = "") -> None:
-        super().__init__(what, why=why, fix=fix, at=at)
-        self.report = report
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """It crosses a process border with its report."""
-        return _rebuild_violation, (self.what, self.report, self.why, self.fix, self.at)
-
-
 class BadPath(UserError):
     """A path in the file tree is absolute, climbs out, or has empty parts."""
 
@@ -210,7 +181,3 @@ class LocalChanges(StateError):
     """A checkout would write over something that is kept nowhere."""
 
     code = "BU0553"
-
-
-def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:
-    return ContractViolated(what, report=report, why=why, fix=fix, at=at)

@@ -9,16 +9,15 @@ import polars as pl
 from bucle.ground.core import digest_of_value, make_ref, short, suggest, to_builtins
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
+from bucle.line import contracts as rules
+from bucle.line.contracts import Breach, Contract, ContractInvalid, ContractReport, ContractViolated
 from bucle.line.data import store
 from bucle.line.data.branch import INGEST, MAIN
 from bucle.line.data.branches import head_of
-from bucle.line.data.check import check_contract, check_repeats, check_schema
 from bucle.line.data.commit import Commit, Mode
-from bucle.line.data.contract import Contract
-from bucle.line.data.errors import ContractInvalid, ContractViolated, EmptyCommit
+from bucle.line.data.errors import EmptyCommit
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.publish import Change, Frames, Move, as_frames, build, done_before, lineage, publish, rows_added
-from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.snapshot import frame_of_files
 from bucle.line.data.tables import BRANCHES
 
@@ -63,9 +62,9 @@ def land(
         raise EmptyCommit("A landing needs a table.", why="There is nothing to check.", fix="Name some rows.")
     frames = as_frames(tables)
     _check_names(frames, contracts)
-    early = [b for name, f in frames.items() if name in contracts for b in check_schema(f, contracts[name])]
+    early = [b for name, f in frames.items() if name in contracts for b in rules.check_schema(f, contracts[name])]
     if early:
-        reports = [check_contract(frame, contracts[name]) for name, frame in frames.items() if name in contracts]
+        reports = [rules.check(frame, contracts[name]) for name, frame in frames.items() if name in contracts]
         raise _refuse(project, _joined(frames, reports), branch, message, key, ingest="", commit="")
     change = Change(tables=frames, mode=mode, files={}, message=message)
     head = head_of(project, branch)
@@ -120,11 +119,11 @@ def _audit(
     for name in change.tables:
         if name in contracts:
             batch = _landed(project, change, made, name)
-            report = check_contract(batch, contracts[name])
+            report = rules.check(batch, contracts[name])
             repeats = list[Breach]()
             if change.mode == "append" and head is not None and name in head.tables:
                 existing = frame_of_files(project, load_manifest(project, head.tables[name].manifest))
-                repeats = list(check_repeats(batch, existing, contracts[name]))
+                repeats = list(rules.check_repeats(batch, existing, contracts[name]))
             reports.append(ContractReport(table=name, rows=report.rows, breaches=(*report.breaches, *repeats)))
     joined = _joined(change.tables, reports)
     if not joined.passed:

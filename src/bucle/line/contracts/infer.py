@@ -9,13 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from bucle.ground.project import Project
-from bucle.line.data.branch import MAIN
-from bucle.line.data.contract import ColumnRule, Contract, Relation
-from bucle.line.data.schema import storage_type, type_name
-from bucle.line.data.snapshot import scan
+from bucle.line.contracts.contract import ColumnRule, Contract, Relation
+from bucle.line.contracts.type import type_of
 
-__all__ = ["infer_contract"]
+__all__ = ["infer"]
 
 FEW_VALUES = 40
 """Text with at most so many values, each seen often, is taken for a closed set."""
@@ -29,7 +26,7 @@ KEY_COLUMNS = 6
 _SMALLEST = 1e-290
 
 
-def infer_contract(source: Project | pl.DataFrame, table: str, *, at: str = MAIN, slack: float = 0.1) -> Contract:
+def infer(frame: pl.DataFrame, table: str, *, slack: float = 0.1) -> Contract:
     """A contract that these rows keep, with some room.
 
     Numbers get a range widened on both sides, missing values a share, text with few values a closed set, what never
@@ -37,15 +34,11 @@ def infer_contract(source: Project | pl.DataFrame, table: str, *, at: str = MAIN
     get no range, since time goes on.
 
     Args:
-        source: a project, whose table is read at `at`, or the rows themselves.
-        table: the table.
+        frame: the rows.
+        table: the table they are of.
         slack: room as a share: of the range for numbers, of the rows for missing values.
-    Raises:
-        NoSuchTable: the commit does not hold it.
-        TypeNotKept: a column has a type Iceberg does not hold.
     Cost: a few passes over the rows.
     """
-    frame = source if isinstance(source, pl.DataFrame) else scan(source, table, at=at)
     seen = _measure(frame)
     rules = tuple(_rule(frame, name, seen, slack) for name in frame.columns)
     singles = {rule.name for rule in rules if rule.unique}
@@ -80,7 +73,7 @@ def _rule(frame: pl.DataFrame, name: str, seen: Mapping[str, Any], slack: float)
     is_key = is_text or dtype.is_integer()
     return ColumnRule(
         name=name,
-        type=type_name(storage_type(dtype, name)),
+        type=type_of(dtype),
         nullable=nulls > 0 or not frame.height,
         max_null_share=min(1.0, math.ceil((share * (1 + slack) + slack) * 1e4) / 1e4) if nulls else None,
         minimum=low,

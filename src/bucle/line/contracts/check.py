@@ -9,17 +9,15 @@ from typing import Any
 import polars as pl
 
 from bucle.ground.core import suggest
-from bucle.line.data.contract import ColumnRule, Contract, Relation
-from bucle.line.data.errors import ContractInvalid, TypeNotKept
-from bucle.line.data.report import Breach, ContractReport
-from bucle.line.data.schema import storage_type, type_name
+from bucle.line.contracts.contract import ColumnRule, Contract, Relation
+from bucle.line.contracts.errors import ContractInvalid
+from bucle.line.contracts.report import Breach, ContractReport
+from bucle.line.contracts.type import accepts, type_of
 
-__all__ = ["check_contract", "check_repeats", "check_schema"]
+__all__ = ["check", "check_repeats", "check_schema"]
 
 SHOWN = 5
 """How many bad rows a breach shows."""
-
-_ACCEPTED = {("int", "long"), ("float", "double"), ("int", "double"), ("long", "double")}
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class _Test:
     limits: tuple[float | None, float | None] | None = None
 
 
-def check_contract(frame: pl.DataFrame, contract: Contract) -> ContractReport:
+def check(frame: pl.DataFrame, contract: Contract) -> ContractReport:
     """What a batch does against its contract.
 
     Args:
@@ -88,8 +86,8 @@ def check_schema(frame: pl.DataFrame, contract: Contract) -> Iterator[Breach]:
                 near = suggest(rule.name, [c for c in frame.columns if c not in rules])
                 yield _about(table, rule.name, "required", "the column is there", f"it is missing. {near}".strip())
             continue
-        found = _type_of(frame.schema[rule.name], rule.name)
-        if rule.type and found not in (rule.type, "") and (found, rule.type) not in _ACCEPTED:
+        found = type_of(frame.schema[rule.name])
+        if not accepts(rule.type, found):
             yield _about(table, rule.name, "type", rule.type, f"it is {found}")
     if contract.extra_columns == "refuse":
         for name in frame.columns:
@@ -244,12 +242,3 @@ def _about(
     table: str, column: str, rule: str, expected: str, found: str, *, count: int = 1, share: float = 1.0
 ) -> Breach:
     return Breach(table=table, column=column, rule=rule, count=count, share=share, expected=expected, found=found)
-
-
-def _type_of(dtype: pl.DataType, name: str) -> str:
-    if dtype == pl.Null:
-        return ""
-    try:
-        return type_name(storage_type(dtype, name))
-    except TypeNotKept:
-        return str(dtype)

@@ -1,10 +1,10 @@
-"""Contract: what a batch of rows must be like, kept as YAML that people review."""
+"""A contract as a file: YAML that people review, read strictly and written without what is default."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -13,21 +13,10 @@ import yaml
 from bucle.ground.core import NotFound, Record, check_name, suggest, to_builtins
 from bucle.ground.project import Project
 from bucle.ground.store import write_atomically
-from bucle.line.data.errors import ContractInvalid
+from bucle.line.contracts.contract import ColumnRule, Contract, Relation
+from bucle.line.contracts.errors import ContractInvalid
 
-__all__ = [
-    "ColumnRule",
-    "Contract",
-    "Relation",
-    "contract_path",
-    "contracts_of",
-    "dump_contract",
-    "load_contract",
-    "parse_contract",
-    "save_contract",
-]
-
-Scalar = bool | int | float | str
+__all__ = ["dump", "load", "of_project", "parse", "path_of", "save"]
 
 HEADER = """\
 # The contract of table {table}: a batch that breaks a rule is refused before any reader sees it.
@@ -35,84 +24,12 @@ HEADER = """\
 """
 
 
-class ColumnRule(Record, frozen=True, forbid_unknown_fields=True):
-    """What one column must be like.
-
-    Attributes:
-        name: the column.
-        type: its Iceberg type, e.g. `double`; a narrower number is accepted; '' accepts any.
-        required: whether the batch must have it.
-        nullable: whether a value may be missing; not-a-number counts as missing.
-        max_null_share: the greatest share of missing values, 0 to 1; None sets no limit.
-        minimum: the least value allowed; instants and dates as ISO 8601 text.
-        maximum: the greatest value allowed.
-        mean_minimum: the least mean a batch may have; catches a unit or a currency that changed.
-        mean_maximum: the greatest mean a batch may have.
-        allowed: the only values allowed; empty allows all.
-        pattern: a regular expression that the whole text must match; '' matches all.
-        unique: whether no value may come twice, in the batch or in the table it lands on.
-        tolerance: the share of rows that may break minimum, maximum, allowed or pattern, 0 to 1.
-    """
-
-    name: str
-    type: str = ""
-    required: bool = True
-    nullable: bool = True
-    max_null_share: float | None = None
-    minimum: int | float | str | None = None
-    maximum: int | float | str | None = None
-    mean_minimum: float | None = None
-    mean_maximum: float | None = None
-    allowed: tuple[Scalar, ...] = ()
-    pattern: str = ""
-    unique: bool = False
-    tolerance: float = 0.0
-
-
-class Relation(Record, frozen=True, forbid_unknown_fields=True):
-    """What must hold between two columns of a row; rows with a missing value keep it.
-
-    Attributes:
-        left: a column.
-        op: how they compare.
-        right: another column.
-        tolerance: the share of rows that may break it, 0 to 1.
-    """
-
-    left: str
-    op: Literal["<", "<=", "==", "!=", ">=", ">"]
-    right: str
-    tolerance: float = 0.0
-
-
-class Contract(Record, frozen=True, forbid_unknown_fields=True):
-    """What a batch of a table's rows must be like.
-
-    Attributes:
-        table: the table.
-        columns: one rule a column.
-        unique: groups of columns whose values together come once, in the batch and in the table it lands on.
-        relations: what must hold between two columns of a row.
-        min_rows: the fewest rows a batch may have.
-        max_rows: the most; None sets no limit.
-        extra_columns: what to do with a column that has no rule.
-    """
-
-    table: str
-    columns: tuple[ColumnRule, ...] = ()
-    unique: tuple[tuple[str, ...], ...] = ()
-    relations: tuple[Relation, ...] = ()
-    min_rows: int = 0
-    max_rows: int | None = None
-    extra_columns: Literal["refuse", "allow"] = "refuse"
-
-
-def contract_path(project: Project, table: str) -> Path:
+def path_of(project: Project, table: str) -> Path:
     """Where a table's contract is kept: `contracts/TABLE.yaml` beside `bucle.toml`."""
     return project.root / "contracts" / f"{check_name(table, 'table name')}.yaml"
 
 
-def contracts_of(project: Project) -> dict[str, Contract]:
+def of_project(project: Project) -> dict[str, Contract]:
     """Table -> contract of every file in `contracts/`.
 
     Raises:
@@ -120,7 +37,7 @@ def contracts_of(project: Project) -> dict[str, Contract]:
     """
     found = dict[str, Contract]()
     for path in sorted((project.root / "contracts").glob("*.yaml")):
-        contract = load_contract(path)
+        contract = load(path)
         if contract.table != path.stem:
             raise _invalid(
                 path.name, f"it is the contract of {contract.table!r}", f"Name the file {contract.table}.yaml."
@@ -129,7 +46,7 @@ def contracts_of(project: Project) -> dict[str, Contract]:
     return found
 
 
-def load_contract(path: Path) -> Contract:
+def load(path: Path) -> Contract:
     """The contract in a file.
 
     Raises:
@@ -145,11 +62,11 @@ def load_contract(path: Path) -> Contract:
             fix="Make a first one from its rows: bucle data infer TABLE",
             at=str(path),
         ) from error
-    return parse_contract(text, path.name)
+    return parse(text, path.name)
 
 
-def parse_contract(text: str, source: str = "contract") -> Contract:
-    """The contract in a YAML text; errors as for `load_contract`."""
+def parse(text: str, source: str = "contract") -> Contract:
+    """The contract in a YAML text; errors as for `load`."""
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -163,12 +80,12 @@ def parse_contract(text: str, source: str = "contract") -> Contract:
     return contract
 
 
-def save_contract(contract: Contract, path: Path) -> None:
+def save(contract: Contract, path: Path) -> None:
     """Write a contract as YAML, leaving out what is as by default."""
-    write_atomically(path, dump_contract(contract).encode())
+    write_atomically(path, dump(contract).encode())
 
 
-def dump_contract(contract: Contract) -> str:
+def dump(contract: Contract) -> str:
     """A contract as YAML for people."""
     raw = _without_defaults(contract)
     raw["columns"] = [_without_defaults(rule) for rule in contract.columns]
