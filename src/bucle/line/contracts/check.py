@@ -2,233 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from bucle.ground.core import suggest
-from bucle.line.contracts.contract import ColumnRule, Contract, Relation
+from bucle.line.contracts.contract import ColumnRule, Contract, Severity
+from bucle.line.contracts.distribution import Distribution
 from bucle.line.contracts.errors import ContractInvalid
+from bucle.line.contracts.keys import ROW, missing_references, repeated_keys
+from bucle.line.contracts.probe import Finding, Probe, probes
 from bucle.line.contracts.report import Breach, ContractReport
 from bucle.line.contracts.type import accepts, type_of
 
-__all__ = ["check", "check_repeats", "check_schema"]
+__all__ = ["SHOWN", "check", "check_schema", "rules_in"]
 
 SHOWN = 5
 """How many bad rows a breach shows."""
 
-
-@dataclass(frozen=True)
-class _Test:
-    """A rule as two expressions: how many rows break it, and which.
-
-    Attributes:
-        columns: what the rule is about.
-        rule: its name.
-        expected: the limit, for people.
-        count: an expression that gives one number: rows that break it, or a measure of the batch.
-        bad: an expression that marks the rows, None for a rule about the whole batch.
-        allowance: the greatest count that is no breach, as a share of the rows.
-        limits: for a measure: the least and greatest value allowed.
-    """
-
-    columns: tuple[str, ...]
-    rule: str
-    expected: str
-    count: pl.Expr
-    bad: pl.Expr | None
-    allowance: float = 0.0
-    limits: tuple[float | None, float | None] | None = None
+_FAULTS = (
+    pl.exceptions.InvalidOperationError,
+    pl.exceptions.ComputeError,
+    pl.exceptions.SchemaError,
+    pl.exceptions.ShapeError,
+)
 
 
-def check(frame: pl.DataFrame, contract: Contract) -> ContractReport:
+class _Told(NamedTuple):
+    """A breach with what becomes of it."""
+
+    breach: Breach
+    severity: Severity
+
+
+def check(
+    frame: pl.DataFrame | pl.LazyFrame,
+    contract: Contract,
+    *,
+    existing: pl.LazyFrame | None = None,
+    tables: Mapping[str, pl.LazyFrame] | None = None,
+    previous: Mapping[str, Distribution] | None = None,
+    training: Mapping[str, Distribution] | None = None,
+    at: datetime | None = None,
+    environment: str = "",
+) -> ContractReport:
     """What a batch does against its contract.
 
     Args:
-        frame: the batch.
+        frame: the batch; a lazy one is computed in one pass as well, without being held in memory.
         contract: the rules; one about a column of another type than it names is not looked at, since the type is
             already a breach.
+        existing: the rows that are there already; keys are held against them too.
+        tables: name -> rows of the tables that references lead to.
+        previous: what drift is measured against, from `distributions`.
+        training: what skew is measured against.
+        at: when it lands, for the age of its newest value.
+        environment: where this is, e.g. `serving`; rules for other environments are left out. '' looks at all.
     Returns:
-        The report; a broken rule is a finding, not an error.
+        The report; a broken rule is a finding, not an error. What could not be looked at is in `.skipped`.
     Raises:
         ContractInvalid: a limit cannot be compared with its column, e.g. `minimum: red` for a number.
-    Cost: one pass over the columns that have rules; a second one over the broken ones, for the rows to show.
+        BadExpression: a condition is not understood.
+    Cost: one pass over the columns that have rules; a second one when a rule is broken, for the rows to show; one read
+        of key columns for `existing` and `tables`.
     """
-    breaches = list(check_schema(frame, contract))
-    sound = {b.column for b in breaches if b.rule in ("type", "required")}
-    tests = [test for test in _tests(frame, contract) if not sound.intersection(test.columns)]
+    rows = frame.lazy()
+    schema = rows.collect_schema()
+    told = list(_schema_faults(schema, contract, environment))
+    unsound = {one.breach.column for one in told if one.breach.rule in ("type", "required")}
+    found = list(
+        probes(contract, schema, rules=rules_in(contract, environment), at=at, previous=previous, training=training)
+    )
+    sound = [one for one in found if not unsound.intersection(one.columns)]
+    height, values = _measured(rows, sound, contract)
+    broken = [
+        (probe, finding)
+        for probe, value in zip(sound, values, strict=True)
+        if (finding := probe.judge(value, height)) is not None
+    ]
+    told += _breaches(rows, contract.table, broken, height)
+    for one in (*missing_references(rows, contract, tables, unsound), *repeated_keys(rows, existing, contract)):
+        told.append(_Told(one.breach(contract.table, SHOWN), one.severity))
+    told += [_Told(one, "error") for one in _row_counts(height, contract)]
+    return ContractReport(
+        table=contract.table,
+        rows=height,
+        breaches=tuple(one.breach for one in told if one.severity == "error"),
+        warnings=tuple(one.breach for one in told if one.severity == "warn"),
+        rules=len(sound) + _schema_rules(contract) + len(contract.references),
+        skipped=tuple(_skipped(contract, at=at, previous=previous, training=training, tables=tables)),
+    )
+
+
+def check_schema(frame: pl.DataFrame, contract: Contract) -> Iterator[Breach]:
+    """What is wrong with a batch's columns before any row is looked at, and keeps it out."""
+    yield from (one.breach for one in _schema_faults(frame.schema, contract, "") if one.severity == "error")
+
+
+def rules_in(contract: Contract, environment: str) -> list[ColumnRule]:
+    """The columns that are looked at in an environment."""
+    return [
+        one for one in contract.columns if not environment or not one.environments or environment in one.environments
+    ]
+
+
+def _schema_faults(schema: pl.Schema, contract: Contract, environment: str) -> Iterator[_Told]:
+    table, known = contract.table, {rule.name for rule in contract.columns}
+    for rule in rules_in(contract, environment):
+        if rule.name not in schema:
+            if rule.required:
+                near = suggest(rule.name, [name for name in schema if name not in known])
+                found = f"it is missing. {near}".strip()
+                breach = _about(table, rule.name, "required", "the column is there", found)
+                yield _Told(breach, rule.severities.get("required", rule.severity))
+            continue
+        found = type_of(schema[rule.name])
+        if not accepts(rule.type, found):
+            yield _Told(_about(table, rule.name, "type", rule.type, f"it is {found}"), "error")
+    if contract.extra_columns == "refuse":
+        for name in schema:
+            if name not in known:
+                breach = _about(table, name, "extra_columns", "only columns with a rule", "the column has none")
+                yield _Told(breach, "error")
+
+
+def _measured(rows: pl.LazyFrame, sound: Sequence[Probe], contract: Contract) -> tuple[int, tuple[Any, ...]]:
+    measures = [probe.measure.alias(str(number)) for number, probe in enumerate(sound)]
     try:
-        counts = frame.select(test.count.alias(str(i)) for i, test in enumerate(tests)).row(0) if tests else ()
-    except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
+        height, *values = rows.select(pl.len().alias("rows"), *measures).collect().row(0)
+    except _FAULTS as error:
+        culprit = _culprit(rows, sound)
         raise ContractInvalid(
-            f"The contract of {contract.table!r} compares a column with something else: {str(error).splitlines()[0]}.",
+            f"The contract of {contract.table!r} cannot be computed: {culprit}{str(error).splitlines()[0]}.",
             why="A rule that cannot be computed cannot be kept.",
             fix=f"Mend contracts/{contract.table}.yaml.",
             at=contract.table,
         ) from error
-    breaches += [
-        _breach(frame, contract.table, test, count)
-        for test, count in zip(tests, counts, strict=True)
-        if _broken(test, count, frame.height)
-    ]
-    breaches += _row_counts(frame.height, contract)
-    return ContractReport(table=contract.table, rows=frame.height, breaches=tuple(breaches))
+    return int(height), tuple(values)
 
 
-def check_schema(frame: pl.DataFrame, contract: Contract) -> Iterator[Breach]:
-    """What is wrong with a batch's columns before any row is looked at."""
-    table, rules = contract.table, {rule.name: rule for rule in contract.columns}
-    for rule in contract.columns:
-        if rule.name not in frame.columns:
-            if rule.required:
-                near = suggest(rule.name, [c for c in frame.columns if c not in rules])
-                yield _about(table, rule.name, "required", "the column is there", f"it is missing. {near}".strip())
-            continue
-        found = type_of(frame.schema[rule.name])
-        if not accepts(rule.type, found):
-            yield _about(table, rule.name, "type", rule.type, f"it is {found}")
-    if contract.extra_columns == "refuse":
-        for name in frame.columns:
-            if name not in rules:
-                yield _about(table, name, "extra_columns", "only columns with a rule", "the column has none")
+def _culprit(rows: pl.LazyFrame, sound: Sequence[Probe]) -> str:
+    for probe in sound:
+        try:
+            rows.select(probe.measure).collect()
+        except _FAULTS:
+            return f"{probe.rule} of {', '.join(probe.columns)} ({probe.expected}): "
+    return ""
 
 
-def check_repeats(batch: pl.DataFrame, existing: pl.LazyFrame, contract: Contract) -> Iterator[Breach]:
-    """Which rows of a batch bear a key that the table they land on has already.
-
-    Cost: one read of the key columns of the table.
-    """
-    known = existing.collect_schema().names()
-    for keys in _key_groups(contract):
-        if not set(keys) <= {*known} & {*batch.columns}:
-            continue
-        types = {key: batch.schema[key] for key in keys}
-        seen = existing.select(pl.col(key).cast(types[key]) for key in keys)
-        marked = batch.lazy().with_row_index("row").select("row", *keys)
-        bad = marked.join(seen, on=list(keys), how="semi", maintain_order="left").collect()
-        if bad.height:
-            yield Breach(
-                table=contract.table,
-                column=", ".join(keys),
-                rule="unique",
-                count=bad.height,
-                share=bad.height / batch.height,
-                expected="no row of the table has the same values",
-                found=f"{bad.height} rows are in the table already",
-                rows=tuple(bad.sort("row").head(SHOWN).to_dicts()),
-            )
+def _breaches(rows: pl.LazyFrame, table: str, broken: Sequence[tuple[Probe, Finding]], height: int) -> Iterator[_Told]:
+    """The breaches with their first rows: one pass for all of them."""
+    wanted = {
+        str(number): _row_of(probe).filter(probe.bad).head(SHOWN).implode()
+        for number, (probe, _) in enumerate(broken)
+        if probe.bad is not None
+    }
+    shown = _first_rows(rows, wanted) if wanted else {}
+    for number, (probe, finding) in enumerate(broken):
+        first = shown.get(str(number), [])
+        text = finding.text or _told(finding.count, height, probe.columns, first)
+        breach = _about(
+            table, ", ".join(probe.columns), probe.rule, probe.expected, text, count=finding.count, share=finding.share,
+            rows=tuple(first), by_row=probe.bad is not None and probe.by_row,
+        )  # fmt: skip
+        yield _Told(breach, probe.severity)
 
 
-def _tests(frame: pl.DataFrame, contract: Contract) -> Iterator[_Test]:
-    for rule in contract.columns:
-        if rule.name in frame.columns:
-            yield from _column_tests(rule, frame.schema[rule.name])
-    for keys in _key_groups(contract):
-        if set(keys) <= set(frame.columns):
-            yield _unique(keys)
-    for relation in contract.relations:
-        if {relation.left, relation.right} <= set(frame.columns):
-            yield _relation(relation, frame.schema)
+def _first_rows(rows: pl.LazyFrame, wanted: Mapping[str, pl.Expr]) -> dict[str, list[dict[str, Any]]]:
+    return rows.with_row_index(ROW).select(one.alias(name) for name, one in wanted.items()).collect().row(0, named=True)
 
 
-def _column_tests(rule: ColumnRule, dtype: pl.DataType) -> Iterator[_Test]:
-    name, column, value = (rule.name,), pl.col(rule.name), _value(rule.name, dtype)
-    if not rule.nullable or rule.max_null_share is not None:
-        share = rule.max_null_share if rule.nullable and rule.max_null_share is not None else 0.0
-        what = "max_null_share" if rule.nullable else "nullable"
-        expected = f"at most {share:.4g} of the values missing" if rule.nullable else "no value missing"
-        yield _rows(name, what, expected, value.is_null(), share)
-    if rule.minimum is not None:
-        limit = _limit(rule.minimum, dtype)
-        yield _rows(name, "minimum", f"at least {rule.minimum}", value < limit, rule.tolerance)
-    if rule.maximum is not None:
-        limit = _limit(rule.maximum, dtype)
-        yield _rows(name, "maximum", f"at most {rule.maximum}", value > limit, rule.tolerance)
-    if rule.allowed:
-        text = ", ".join(map(str, rule.allowed[:12])) + (", …" if len(rule.allowed) > 12 else "")
-        as_text = dtype.is_temporal() or isinstance(dtype, pl.Categorical | pl.Enum)
-        known = (column.cast(pl.String) if as_text else column).is_in(list(rule.allowed))
-        yield _rows(name, "allowed", f"one of {text}", ~known, rule.tolerance)
-    if rule.pattern:
-        matches = column.cast(pl.String).str.contains(f"^(?:{rule.pattern})$")
-        yield _rows(name, "pattern", f"matches {rule.pattern}", ~matches, rule.tolerance)
-    if rule.mean_minimum is not None or rule.mean_maximum is not None:
-        limits = (rule.mean_minimum, rule.mean_maximum)
-        low, high = ("any" if one is None else f"{one:g}" for one in limits)
-        yield _Test(name, "mean", f"a mean from {low} to {high}", value.mean(), None, limits=limits)
+def _row_of(probe: Probe) -> pl.Expr:
+    return pl.struct(pl.col(ROW).alias("row"), *(name for name in probe.columns if name != "row"))
 
 
-def _rows(columns: tuple[str, ...], rule: str, expected: str, bad: pl.Expr, allowance: float) -> _Test:
-    return _Test(columns, rule, expected, bad.sum(), bad.fill_null(False), allowance)
-
-
-def _unique(keys: tuple[str, ...]) -> _Test:
-    key = pl.struct(keys) if len(keys) > 1 else pl.col(keys[0])
-    whole = pl.all_horizontal(pl.col(k).is_not_null() for k in keys)
-    distinct = key.filter(whole).n_unique()
-    return _Test(keys, "unique", "no two rows alike", whole.sum() - distinct, whole & ~key.is_first_distinct())
-
-
-def _value(name: str, dtype: pl.DataType) -> pl.Expr:
-    """A column with not-a-number as missing."""
-    return pl.col(name).fill_nan(None) if dtype.is_float() else pl.col(name)
-
-
-def _relation(relation: Relation, schema: pl.Schema) -> _Test:
-    left, right = (_value(name, schema[name]) for name in (relation.left, relation.right))
-    holds = {
-        "<": left < right,
-        "<=": left <= right,
-        "==": left == right,
-        "!=": left != right,
-        ">=": left >= right,
-        ">": left > right,
-    }[relation.op]
-    text = f"{relation.left} {relation.op} {relation.right}"
-    return _rows((relation.left, relation.right), "relation", text, ~holds, relation.tolerance)
-
-
-def _key_groups(contract: Contract) -> list[tuple[str, ...]]:
-    return [*((rule.name,) for rule in contract.columns if rule.unique), *contract.unique]
-
-
-def _limit(value: int | float | str, dtype: pl.DataType) -> pl.Expr:
-    if not isinstance(value, str) or not dtype.is_temporal():
-        return pl.lit(value)
-    if isinstance(dtype, pl.Datetime):
-        zone = dtype.time_zone
-        return (
-            pl.lit(value).str.to_datetime(time_unit="us", time_zone=zone) if zone else pl.lit(value).str.to_datetime()
-        )
-    return pl.lit(value).str.to_time() if isinstance(dtype, pl.Time) else pl.lit(value).str.to_date()
-
-
-def _broken(test: _Test, count: Any, rows: int) -> bool:
-    if test.limits is None:
-        return int(count or 0) > test.allowance * rows
-    low, high = test.limits
-    return count is not None and ((low is not None and count < low) or (high is not None and count > high))
-
-
-def _breach(frame: pl.DataFrame, table: str, test: _Test, count: Any) -> Breach:
-    if test.bad is None:
-        found = f"the mean is {count:.6g}"
-        return _about(table, ", ".join(test.columns), test.rule, test.expected, found, count=frame.height, share=1.0)
-    bad = frame.lazy().with_row_index("row").filter(test.bad).select("row", *test.columns).head(SHOWN).collect()
-    first = bad.row(0, named=True) if bad.height else {}
-    values = ", ".join(f"{name}={first[name]!r}" for name in test.columns if name in first)
-    return Breach(
-        table=table,
-        column=", ".join(test.columns),
-        rule=test.rule,
-        count=int(count),
-        share=int(count) / frame.height,
-        expected=test.expected,
-        found=f"{int(count)} of {frame.height} rows do not, the first is row {first.get('row')} with {values}",
-        rows=tuple(bad.to_dicts()),
-    )
+def _told(count: int, height: int, columns: tuple[str, ...], first: Sequence[Mapping[str, Any]]) -> str:
+    if not first:
+        return f"{count} of {height} rows do not"
+    values = ", ".join(f"{name}={first[0][name]!r}" for name in columns if name in first[0])
+    return f"{count} of {height} rows do not, the first is row {first[0].get('row')} with {values}"
 
 
 def _row_counts(rows: int, contract: Contract) -> Iterable[Breach]:
@@ -238,7 +192,43 @@ def _row_counts(rows: int, contract: Contract) -> Iterable[Breach]:
         yield _about(contract.table, "", "max_rows", f"at most {contract.max_rows} rows", f"the batch has {rows}")
 
 
+def _schema_rules(contract: Contract) -> int:
+    limits = (contract.min_rows > 0) + (contract.max_rows is not None) + (contract.extra_columns == "refuse")
+    return sum(rule.required + bool(rule.type) for rule in contract.columns) + limits
+
+
+def _skipped(
+    contract: Contract,
+    *,
+    at: datetime | None,
+    previous: Mapping[str, Distribution] | None,
+    training: Mapping[str, Distribution] | None,
+    tables: Mapping[str, Any] | None,
+) -> Iterator[str]:
+    for rule in contract.columns:
+        if rule.max_age_hours is not None and at is None:
+            yield f"{rule.name}.max_age_hours: no instant of landing was given"
+        if rule.drift is not None and rule.name not in (previous or {}):
+            yield f"{rule.name}.drift: there are no earlier rows to compare with"
+        if rule.skew is not None and rule.name not in (training or {}):
+            yield f"{rule.name}.skew: no training rows were given to compare with"
+    for reference in contract.references if tables is None else ():
+        yield f"{', '.join(reference.columns)}.reference: the table {reference.table!r} was not given"
+
+
 def _about(
-    table: str, column: str, rule: str, expected: str, found: str, *, count: int = 1, share: float = 1.0
+    table: str,
+    column: str,
+    rule: str,
+    expected: str,
+    found: str,
+    *,
+    count: int = 1,
+    share: float = 1.0,
+    rows: tuple[dict[str, Any], ...] = (),
+    by_row: bool = False,
 ) -> Breach:
-    return Breach(table=table, column=column, rule=rule, count=count, share=share, expected=expected, found=found)
+    return Breach(
+        table=table, column=column, rule=rule, count=count, share=share, expected=expected, found=found, rows=rows,
+        by_row=by_row,
+    )  # fmt: skip

@@ -13,10 +13,25 @@ import yaml
 from bucle.ground.core import NotFound, Record, check_name, suggest, to_builtins
 from bucle.ground.project import Project
 from bucle.ground.store import write_atomically
-from bucle.line.contracts.contract import ColumnRule, Contract, Relation
-from bucle.line.contracts.errors import ContractInvalid
+from bucle.line.contracts.contract import Check, ColumnRule, Comparator, Contract, Measure, Reference, Relation
+from bucle.line.contracts.errors import BadExpression, ContractInvalid
+from bucle.line.contracts.expression import compile_expression
 
 __all__ = ["dump", "load", "of_project", "parse", "path_of", "save"]
+
+_RULES: dict[str, type[Record]] = {
+    "relations": Relation,
+    "checks": Check,
+    "measures": Measure,
+    "references": Reference,
+}
+"""The lists of rules that are not about one column."""
+
+_ABOUT_COLUMNS = (
+    "required", "nullable", "max_null_share", "minimum", "maximum", "mean", "min_length", "max_length", "min_distinct",
+    "max_distinct", "max_age_hours", "allowed", "pattern", "unique", "drift", "skew",
+)  # fmt: skip
+"""The rules of a column, as a report calls them."""
 
 HEADER = """\
 # The contract of table {table}: a batch that breaks a rule is refused before any reader sees it.
@@ -89,8 +104,9 @@ def dump(contract: Contract) -> str:
     """A contract as YAML for people."""
     raw = _without_defaults(contract)
     raw["columns"] = [_without_defaults(rule) for rule in contract.columns]
-    if contract.relations:
-        raw["relations"] = [_without_defaults(relation) for relation in contract.relations]
+    for name in _RULES:
+        if getattr(contract, name):
+            raw[name] = [_without_defaults(one) for one in getattr(contract, name)]
     body = yaml.dump(raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return HEADER.format(table=contract.table) + body
 
@@ -105,12 +121,15 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _without_defaults(record: Record) -> dict[str, Any]:
-    defaults = {field.name: field.default for field in msgspec.structs.fields(record)}
-    return {name: value for name, value in to_builtins(record).items() if value != _as_list(defaults[name])}
-
-
-def _as_list(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    kept = dict[str, Any]()
+    for field in msgspec.structs.fields(record):
+        value = getattr(record, field.name)
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        if isinstance(value, Record):
+            kept[field.name] = _without_defaults(value)
+        elif value != default or isinstance(value, bool) != isinstance(default, bool):
+            kept[field.name] = to_builtins(value)
+    return kept
 
 
 def _plain(value: Any) -> Any:
@@ -128,8 +147,12 @@ def _check_keys(raw: Any, source: str) -> None:
     _known(raw, Contract.__struct_fields__, source)
     for rule in _mappings(raw.get("columns")):
         _known(rule, ColumnRule.__struct_fields__, f"{source}, column {rule.get('name')!r}")
-    for relation in _mappings(raw.get("relations")):
-        _known(relation, Relation.__struct_fields__, f"{source}, a relation")
+        for which in ("drift", "skew"):
+            if isinstance(rule.get(which), Mapping):
+                _known(rule[which], Comparator.__struct_fields__, f"{source}, {which} of {rule.get('name')!r}")
+    for name, kind in _RULES.items():
+        for one in _mappings(raw.get(name)):
+            _known(one, kind.__struct_fields__, f"{source}, one of {name}")
 
 
 def _mappings(value: Any) -> Iterable[Mapping[str, Any]]:
@@ -148,17 +171,73 @@ def _check_rules(contract: Contract, source: str) -> None:
         if names.count(name) > 1:
             raise _invalid(source, f"column {name!r} has two rules", "Keep one of them.")
     for rule in contract.columns:
-        try:
-            pl.Series([""]).str.contains(rule.pattern)
-        except pl.exceptions.ComputeError as error:
-            raise _invalid(source, f"the pattern of {rule.name!r} is none: {error}", "Mend the pattern.") from error
-    named = [
-        *(c for group in contract.unique for c in group),
-        *(c for r in contract.relations for c in (r.left, r.right)),
-    ]
-    for name in named:
+        _check_column(rule, source)
+    for name in _named_columns(contract):
         if name not in names:
             raise _invalid(source, f"there is no rule for column {name!r}", suggest(name, names) or "Add its rule.")
+    for one in contract.references:
+        if one.to and len(one.to) != len(one.columns):
+            raise _invalid(source, f"the reference to {one.table!r} pairs unequal columns", "Name as many in `to`.")
+    _check_names(contract, source)
+    _check_expressions(contract, source)
+    if not 0 <= contract.max_quarantine_share <= 1:
+        raise _invalid(source, "max_quarantine_share is no share", "Give a number from 0 to 1.")
+
+
+def _check_column(rule: ColumnRule, source: str) -> None:
+    try:
+        pl.Series([""]).str.contains(rule.pattern)
+    except pl.exceptions.ComputeError as error:
+        raise _invalid(source, f"the pattern of {rule.name!r} is none: {error}", "Mend the pattern.") from error
+    for setting in ("tolerances", "severities"):
+        for what in getattr(rule, setting):
+            if what not in _ABOUT_COLUMNS:
+                near = suggest(what, _ABOUT_COLUMNS) or f"There are: {', '.join(_ABOUT_COLUMNS)}."
+                raise _invalid(source, f"{setting} of {rule.name!r} names no rule {what!r}", near)
+    shares = {"tolerance": rule.tolerance, "max_null_share": rule.max_null_share, **rule.tolerances}
+    shares |= {name: one.threshold for name in ("drift", "skew") if (one := getattr(rule, name)) is not None}
+    for what, share in shares.items():
+        if share is not None and not 0 <= share <= 1:
+            raise _invalid(source, f"{what} of {rule.name!r} is {share}", "Give a number from 0 to 1.")
+
+
+def _named_columns(contract: Contract) -> list[str]:
+    return [
+        *(name for group in contract.unique for name in group),
+        *(name for one in contract.relations for name in (one.left, one.right)),
+        *(name for one in contract.references for name in one.columns),
+    ]
+
+
+def _check_names(contract: Contract, source: str) -> None:
+    names = [*(one.name for one in contract.checks), *(one.name for one in contract.measures)]
+    for name in names:
+        if names.count(name) > 1:
+            raise _invalid(source, f"two checks are called {name!r}", "Give each a name of its own.")
+
+
+def _check_expressions(contract: Contract, source: str) -> None:
+    """Types are not known yet, so any column may stand anywhere; the names must be right."""
+    # An expression may name a column that has no rule where such columns are allowed.
+    schema: Mapping[str, pl.DataType] = {rule.name: pl.Null() for rule in contract.columns}
+    texts = [rule.where for rule in contract.columns]
+    texts += [text for one in contract.checks for text in (one.holds, one.where)]
+    texts += [one.value for one in contract.measures]
+    for text in filter(None, texts):
+        try:
+            compile_expression(text, _Any(schema) if contract.extra_columns == "allow" else schema)
+        except BadExpression as error:
+            raise _invalid(source, error.what.rstrip("."), error.fix) from error
+
+
+class _Any(dict[str, pl.DataType]):
+    """A schema in which every column is."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> pl.DataType:
+        return pl.Null()
 
 
 def _invalid(source: str, what: str, fix: str) -> ContractInvalid:

@@ -7,7 +7,7 @@ from typing import Any
 from bucle.ground.core import Refused, UserError
 from bucle.line.contracts.report import ContractReport
 
-__all__ = ["ContractInvalid", "ContractViolated"]
+__all__ = ["BadExpression", "ContractInvalid", "ContractViolated"]
 
 
 class ContractInvalid(UserError):
@@ -32,6 +32,12 @@ class ContractViolated(Refused):
     def __reduce__(self) -> tuple[Any, ...]:
         """It crosses a process border with its report."""
         return _rebuild_violation, (self.what, self.report, self.why, self.fix, self.at)
+
+
+class BadExpression(UserError):
+    """A condition or a measure written as SQL is not understood."""
+
+    code = "BU0517"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

@@ -10,7 +10,7 @@ from bucle.ground.core import digest_of_value, make_ref, short, suggest, to_buil
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.line import contracts as rules
-from bucle.line.contracts import Breach, Contract, ContractInvalid, ContractReport, ContractViolated
+from bucle.line.contracts import Contract, ContractInvalid, ContractReport, ContractViolated
 from bucle.line.data import store
 from bucle.line.data.branch import INGEST, MAIN
 from bucle.line.data.branches import head_of
@@ -119,12 +119,10 @@ def _audit(
     for name in change.tables:
         if name in contracts:
             batch = _landed(project, change, made, name)
-            report = rules.check(batch, contracts[name])
-            repeats = list[Breach]()
+            existing = None
             if change.mode == "append" and head is not None and name in head.tables:
                 existing = frame_of_files(project, load_manifest(project, head.tables[name].manifest))
-                repeats = list(rules.check_repeats(batch, existing, contracts[name]))
-            reports.append(ContractReport(table=name, rows=report.rows, breaches=(*report.breaches, *repeats)))
+            reports.append(rules.check(batch, contracts[name], existing=existing))
     joined = _joined(change.tables, reports)
     if not joined.passed:
         raise _violated(joined, "")
