@@ -59,8 +59,8 @@ def split(
     """Set the rows aside that break a rule; arguments and errors as for `check`.
 
     A rule about rows that stays within its tolerance sets nothing aside. Rules about the batch (types, means, drift,
-    how many rows, …) are held against the rows that are left. Repeated keys are looked for among those as well, so a row
-    whose twin was set aside for something else stays.
+    how many rows, …) are held against the rows that are left. Repeated keys are looked for among those as well, so a
+    row whose twin was set aside for something else stays.
 
     Cost: as `check`, and a pass more for each round in which rows are set aside: two as a rule.
     """

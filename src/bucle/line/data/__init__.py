@@ -46,7 +46,7 @@ from bucle.line.data.errors import (
     TypeNotKept,
 )
 from bucle.line.data.filetree import file_path, files, read_file
-from bucle.line.data.guarded import infer_contract
+from bucle.line.data.guarded import contract_of, infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
 from bucle.line.data.merge import TableDiff, diff, merge
@@ -65,6 +65,7 @@ from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tree import FileEntry
+from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
 
 __all__ = [
@@ -108,6 +109,7 @@ __all__ = [
     "TableState",
     "TypeMismatch",
     "TypeNotKept",
+    "Verdict",
     "add_files",
     "branches",
     "change_namespace",
@@ -115,6 +117,7 @@ __all__ = [
     "checkout",
     "commit",
     "commit_metadata",
+    "contract_of",
     "create_branch",
     "create_namespace",
     "create_table",
@@ -146,5 +149,6 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "verdicts",
     "verify_files",
 ]
