@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
 import polars as pl
 
-from bucle.line.contracts.contract import ColumnRule, Contract, Relation
+from bucle.line.contracts.contract import ColumnRule, Comparator, Contract, Relation
 from bucle.line.contracts.type import type_of
 
 __all__ = ["infer"]
@@ -26,7 +27,7 @@ KEY_COLUMNS = 6
 _SMALLEST = 1e-290
 
 
-def infer(frame: pl.DataFrame, table: str, *, slack: float = 0.1) -> Contract:
+def infer(frame: pl.DataFrame, table: str, *, slack: float = 0.1, drift: float | None = None) -> Contract:
     """A contract that these rows keep, with some room.
 
     Numbers get a range widened on both sides, missing values a share, text with few values a closed set, what never
@@ -37,10 +38,12 @@ def infer(frame: pl.DataFrame, table: str, *, slack: float = 0.1) -> Contract:
         frame: the rows.
         table: the table they are of.
         slack: room as a share: of the range for numbers, of the rows for missing values.
+        drift: how far the values of a batch may be from those before it; keys and instants, which differ from batch
+            to batch, are left out. None does not look.
     Cost: a few passes over the rows.
     """
     seen = _measure(frame)
-    rules = tuple(_rule(frame, name, seen, slack) for name in frame.columns)
+    rules = tuple(_compared(_rule(frame, name, seen, slack), drift) for name in frame.columns)
     singles = {rule.name for rule in rules if rule.unique}
     return Contract(
         table=table,
@@ -81,6 +84,13 @@ def _rule(frame: pl.DataFrame, name: str, seen: Mapping[str, Any], slack: float)
         allowed=_closed_set(frame, name, values) if is_text else (),
         unique=is_key and frame.height >= ENOUGH_ROWS and nulls == 0 and values == frame.height,
     )
+
+
+def _compared(rule: ColumnRule, drift: float | None) -> ColumnRule:
+    of_values = rule.type in ("int", "long", "float", "double", "boolean") or rule.allowed
+    if drift is None or rule.unique or not of_values:
+        return rule
+    return msgspec.structs.replace(rule, drift=Comparator(threshold=drift))
 
 
 def _range(low: Any, high: Any, slack: float) -> tuple[int | float | None, int | float | None]:

@@ -46,7 +46,7 @@ from bucle.line.data.errors import (
     TypeNotKept,
 )
 from bucle.line.data.filetree import file_path, files, read_file
-from bucle.line.data.guarded import contract_of, infer_contract
+from bucle.line.data.guarded import contract_of, infer_contract, profile
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
 from bucle.line.data.merge import TableDiff, diff, merge
@@ -137,6 +137,7 @@ __all__ = [
     "merge",
     "namespace_properties",
     "namespaces",
+    "profile",
     "read_file",
     "register_table",
     "rename_table",

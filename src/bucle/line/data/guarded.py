@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
@@ -21,7 +21,10 @@ from bucle.line.data.lake import load_manifest
 from bucle.line.data.snapshot import frame_of_files, lazy, scan, state_of
 from bucle.line.data.tree import find_entry
 
-__all__ = ["contract_file", "contract_of", "infer_contract", "referred", "surroundings"]
+if TYPE_CHECKING:
+    from bucle.line.profiles import TableProfile
+
+__all__ = ["contract_file", "contract_of", "infer_contract", "profile", "referred", "surroundings"]
 
 FOLDER = ".contracts/"
 """Where a commit's file tree keeps the contracts its tables were landed by."""
@@ -30,14 +33,34 @@ FURTHEST = 1000
 """So many commits are looked through for the batch before."""
 
 
-def infer_contract(project: Project, table: str, *, at: str = MAIN, slack: float = 0.1) -> Contract:
+def infer_contract(
+    project: Project, table: str, *, at: str = MAIN, slack: float = 0.1, drift: float | None = None
+) -> Contract:
     """A contract that a table's rows at a commit keep, with some room; as `contracts.infer`.
 
     Raises:
         NoSuchTable: the commit does not hold it.
     Cost: a read of the table and a few passes over it.
     """
-    return contracts.infer(scan(project, table, at=at), table, slack=slack)
+    return contracts.infer(scan(project, table, at=at), table, slack=slack, drift=drift)
+
+
+def profile(project: Project, table: str, *, at: str = MAIN, show_personal: bool = False) -> TableProfile:
+    """What a table's rows at a commit look like; as `profiles.measure`, and bound to the snapshot's digest.
+
+    Args:
+        show_personal: whether to show values of columns that may be personal.
+    Raises:
+        NoSuchTable: the commit does not hold it.
+    Cost: a read of the table and a few passes over it.
+    """
+    # Templates take a while to load; who only reads tables never needs them.
+    from bucle.line import profiles  # noqa: PLC0415
+
+    commit = resolve(project, at)
+    state = state_of(commit, table)
+    rows = scan(project, table, at=commit.id)
+    return profiles.measure(rows, table, digest=state.digest, show_personal=show_personal)
 
 
 def contract_of(project: Project, table: str, *, at: str = MAIN) -> Contract | None:
