@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import yaml
 
-from bucle.ground.core import NotFound, Record, to_builtins
+from bucle.ground.core import NotFound
 from bucle.line.cleaning.errors import CleaningInvalid
 from bucle.line.cleaning.policy import Cleaning, ColumnCleaning
+from bucle.line.contracts import yaml_text
 
 __all__ = ["check_policy", "dump", "load", "parse"]
 
@@ -45,7 +45,7 @@ def parse(text: str, source: str = "cleaning") -> Cleaning:
 
 def dump(policy: Cleaning) -> str:
     """A policy as YAML, without what is as by default."""
-    return yaml.safe_dump(_bare(policy), sort_keys=False, allow_unicode=True, width=120)
+    return yaml_text(policy)
 
 
 def check_policy(policy: Cleaning, source: str = "cleaning") -> None:
@@ -94,20 +94,6 @@ def _check_rule(rule: ColumnCleaning, source: str) -> None:
 
 def _cased(text: str, case: str) -> str:
     return text.lower() if case == "lower" else text.upper()
-
-
-def _bare(record: Record) -> dict[str, Any]:
-    kept = dict[str, Any]()
-    for field in msgspec.structs.fields(record):
-        value = getattr(record, field.name)
-        default = field.default_factory() if callable(field.default_factory) else field.default
-        if isinstance(value, Record):
-            kept[field.name] = _bare(value)
-        elif isinstance(value, tuple) and value and isinstance(value[0], Record):
-            kept[field.name] = [_bare(one) for one in value]
-        elif value != default or isinstance(value, bool) != isinstance(default, bool):
-            kept[field.name] = to_builtins(value)
-    return kept
 
 
 def _invalid(source: str, what: str, fix: str) -> CleaningInvalid:

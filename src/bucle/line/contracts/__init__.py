@@ -21,6 +21,7 @@ from bucle.line.contracts.infer import infer
 from bucle.line.contracts.report import Breach, ContractReport
 from bucle.line.contracts.split import QUARANTINE, ROW_COLUMN, RULES_COLUMN, Split, split
 from bucle.line.contracts.type import TYPE_NAMES, type_of
+from bucle.line.contracts.yaml_text import yaml_text
 
 __all__ = [
     "AGGREGATES",
@@ -62,4 +63,5 @@ __all__ = [
     "save",
     "split",
     "type_of",
+    "yaml_text",
 ]

@@ -30,6 +30,9 @@ _FAULTS = (
 )
 
 
+Rows = pl.DataFrame | pl.LazyFrame
+
+
 class _Told(NamedTuple):
     """A breach with what becomes of it."""
 
@@ -68,21 +71,21 @@ def check(
     Cost: one pass over the columns that have rules; a second one when a rule is broken, for the rows to show; one read
         of key columns for `existing` and `tables`.
     """
-    rows = frame.lazy()
-    schema = rows.collect_schema()
+    schema = frame.collect_schema()
     told = list(_schema_faults(schema, contract, environment))
     unsound = {one.breach.column for one in told if one.breach.rule in ("type", "required")}
     found = list(
         probes(contract, schema, rules=rules_in(contract, environment), at=at, previous=previous, training=training)
     )
     sound = [one for one in found if not unsound.intersection(one.columns)]
-    height, values = _measured(rows, sound, contract)
+    height, values = _measured(frame, sound, contract)
     broken = [
         (probe, finding)
         for probe, value in zip(sound, values, strict=True)
         if (finding := probe.judge(value, height)) is not None
     ]
-    told += _breaches(rows, contract.table, broken, height)
+    told += _breaches(frame, contract.table, broken, height)
+    rows = frame.lazy()
     for one in (*missing_references(rows, contract, tables, unsound), *repeated_keys(rows, existing, contract)):
         told.append(_Told(one.breach(contract.table, SHOWN), one.severity))
     told += [_Told(one, "error") for one in _row_counts(height, contract)]
@@ -99,6 +102,11 @@ def check(
 def check_schema(frame: pl.DataFrame, contract: Contract) -> Iterator[Breach]:
     """What is wrong with a batch's columns before any row is looked at, and keeps it out."""
     yield from (one.breach for one in _schema_faults(frame.schema, contract, "") if one.severity == "error")
+
+
+def computed(rows: Rows) -> pl.DataFrame:
+    """The rows in memory. Those that are there already are computed eagerly: half the CPU of the lazy engines."""
+    return rows.collect() if isinstance(rows, pl.LazyFrame) else rows
 
 
 def rules_in(contract: Contract, environment: str) -> list[ColumnRule]:
@@ -128,10 +136,10 @@ def _schema_faults(schema: pl.Schema, contract: Contract, environment: str) -> I
                 yield _Told(breach, "error")
 
 
-def _measured(rows: pl.LazyFrame, sound: Sequence[Probe], contract: Contract) -> tuple[int, tuple[Any, ...]]:
+def _measured(rows: Rows, sound: Sequence[Probe], contract: Contract) -> tuple[int, tuple[Any, ...]]:
     measures = [probe.measure.alias(str(number)) for number, probe in enumerate(sound)]
     try:
-        height, *values = rows.select(pl.len().alias("rows"), *measures).collect().row(0)
+        height, *values = computed(rows.select(pl.len().alias("rows"), *measures)).row(0)
     except _FAULTS as error:
         culprit = _culprit(rows, sound)
         raise ContractInvalid(
@@ -143,35 +151,43 @@ def _measured(rows: pl.LazyFrame, sound: Sequence[Probe], contract: Contract) ->
     return int(height), tuple(values)
 
 
-def _culprit(rows: pl.LazyFrame, sound: Sequence[Probe]) -> str:
+def _culprit(rows: Rows, sound: Sequence[Probe]) -> str:
     for probe in sound:
         try:
-            rows.select(probe.measure).collect()
+            computed(rows.select(probe.measure))
         except _FAULTS:
             return f"{probe.rule} of {', '.join(probe.columns)} ({probe.expected}): "
     return ""
 
 
-def _breaches(rows: pl.LazyFrame, table: str, broken: Sequence[tuple[Probe, Finding]], height: int) -> Iterator[_Told]:
+def _breaches(rows: Rows, table: str, broken: Sequence[tuple[Probe, Finding]], height: int) -> Iterator[_Told]:
     """The breaches with their first rows: one pass for all of them."""
     wanted = {
         str(number): _row_of(probe).filter(probe.bad).head(SHOWN).implode()
         for number, (probe, _) in enumerate(broken)
         if probe.bad is not None
     }
+    wanted |= {
+        f"{number}|count": probe.bad.sum()
+        for number, (probe, finding) in enumerate(broken)
+        if finding.count is None and probe.bad is not None
+    }
     shown = _first_rows(rows, wanted) if wanted else {}
     for number, (probe, finding) in enumerate(broken):
         first = shown.get(str(number), [])
-        text = finding.text or _told(finding.count, height, probe.columns, first)
+        count = shown[f"{number}|count"] if finding.count is None else finding.count
+        share = count / height if finding.count is None else finding.share
+        text = finding.text or _told(count, height, probe.columns, first)
         breach = _about(
-            table, ", ".join(probe.columns), probe.rule, probe.expected, text, count=finding.count, share=finding.share,
+            table, ", ".join(probe.columns), probe.rule, probe.expected, text, count=count, share=share,
             rows=tuple(first), by_row=probe.bad is not None and probe.by_row,
         )  # fmt: skip
         yield _Told(breach, probe.severity)
 
 
-def _first_rows(rows: pl.LazyFrame, wanted: Mapping[str, pl.Expr]) -> dict[str, list[dict[str, Any]]]:
-    return rows.with_row_index(ROW).select(one.alias(name) for name, one in wanted.items()).collect().row(0, named=True)
+def _first_rows(rows: Rows, wanted: Mapping[str, pl.Expr]) -> dict[str, Any]:
+    numbered = rows.with_row_index(ROW)
+    return computed(numbered.select(one.alias(name) for name, one in wanted.items())).row(0, named=True)
 
 
 def _row_of(probe: Probe) -> pl.Expr:

@@ -10,12 +10,13 @@ import msgspec
 import polars as pl
 import yaml
 
-from bucle.ground.core import NotFound, Record, check_name, suggest, to_builtins
+from bucle.ground.core import NotFound, Record, check_name, suggest
 from bucle.ground.project import Project
 from bucle.ground.store import write_atomically
 from bucle.line.contracts.contract import Check, ColumnRule, Comparator, Contract, Measure, Reference, Relation
 from bucle.line.contracts.errors import BadExpression, ContractInvalid
 from bucle.line.contracts.expression import compile_expression
+from bucle.line.contracts.yaml_text import yaml_text
 
 __all__ = ["dump", "load", "of_project", "parse", "path_of", "save"]
 
@@ -102,34 +103,7 @@ def save(contract: Contract, path: Path) -> None:
 
 def dump(contract: Contract) -> str:
     """A contract as YAML for people."""
-    raw = _without_defaults(contract)
-    raw["columns"] = [_without_defaults(rule) for rule in contract.columns]
-    for name in _RULES:
-        if getattr(contract, name):
-            raw[name] = [_without_defaults(one) for one in getattr(contract, name)]
-    body = yaml.dump(raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
-    return HEADER.format(table=contract.table) + body
-
-
-class _Dumper(yaml.SafeDumper):
-    """Lists of plain values on one line."""
-
-    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> Any:
-        """A list; one of plain values reads better on a line."""
-        plain = all(isinstance(one, bool | int | float | str) for one in sequence)
-        return super().represent_sequence(tag, sequence, flow_style=True if plain else flow_style)
-
-
-def _without_defaults(record: Record) -> dict[str, Any]:
-    kept = dict[str, Any]()
-    for field in msgspec.structs.fields(record):
-        value = getattr(record, field.name)
-        default = field.default_factory() if callable(field.default_factory) else field.default
-        if isinstance(value, Record):
-            kept[field.name] = _without_defaults(value)
-        elif value != default or isinstance(value, bool) != isinstance(default, bool):
-            kept[field.name] = to_builtins(value)
-    return kept
+    return HEADER.format(table=contract.table) + yaml_text(contract)
 
 
 def _plain(value: Any) -> Any:

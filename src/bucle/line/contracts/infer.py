@@ -62,9 +62,13 @@ def _measure(frame: pl.DataFrame) -> dict[str, Any]:
         wanted.append(column.null_count().alias(f"{name}|nulls"))
         if dtype.is_numeric():
             wanted += [column.min().alias(f"{name}|low"), column.max().alias(f"{name}|high")]
-        if not dtype.is_nested():
+        if _may_be_key(dtype):
             wanted.append(column.drop_nulls().n_unique().alias(f"{name}|values"))
     return frame.select(wanted).row(0, named=True) if wanted else {}
+
+
+def _may_be_key(dtype: pl.DataType) -> bool:
+    return dtype.is_integer() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
 def _rule(frame: pl.DataFrame, name: str, seen: Mapping[str, Any], slack: float) -> ColumnRule:
@@ -73,7 +77,6 @@ def _rule(frame: pl.DataFrame, name: str, seen: Mapping[str, Any], slack: float)
     low, high = _range(seen.get(f"{name}|low"), seen.get(f"{name}|high"), slack)
     is_text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
     values = int(seen.get(f"{name}|values", 0))
-    is_key = is_text or dtype.is_integer()
     return ColumnRule(
         name=name,
         type=type_of(dtype),
@@ -82,7 +85,7 @@ def _rule(frame: pl.DataFrame, name: str, seen: Mapping[str, Any], slack: float)
         minimum=low,
         maximum=high,
         allowed=_closed_set(frame, name, values) if is_text else (),
-        unique=is_key and frame.height >= ENOUGH_ROWS and nulls == 0 and values == frame.height,
+        unique=_may_be_key(dtype) and frame.height >= ENOUGH_ROWS and nulls == 0 and values == frame.height,
     )
 
 
@@ -137,17 +140,22 @@ def _relations(frame: pl.DataFrame, rules: Iterable[ColumnRule]) -> Iterable[Rel
     numeric = [rule.name for rule in rules if frame.schema[rule.name].is_numeric()]
     instants = [rule.name for rule in rules if isinstance(frame.schema[rule.name], pl.Date | pl.Datetime)]
     for group in (numeric, instants):
-        pairs = [p for p in itertools.permutations(group, 2) if frame.schema[p[0]] == frame.schema[p[1]]]
-        if not pairs:
-            continue
-        wanted = [
-            pl.all_horizontal(
-                (pl.col(a) <= pl.col(b)).all(),
-                (pl.col(a) < pl.col(b)).any(),
-                pl.col(a).quantile(0.75) > pl.col(b).quantile(0.25),
-                pl.col(a).max() > pl.col(b).quantile(0.5),
-            ).alias(f"{a}|{b}")
-            for a, b in pairs
-        ]
-        held = frame.select(wanted).row(0)
+        pairs = _overlapping(frame, group)
+        wanted = [((pl.col(a) <= pl.col(b)).all() & (pl.col(a) < pl.col(b)).any()).alias(f"{a}|{b}") for a, b in pairs]
+        held = frame.select(wanted).row(0) if wanted else ()
         yield from (Relation(left=a, op="<=", right=b) for (a, b), holds in zip(pairs, held, strict=True) if holds)
+
+
+def _overlapping(frame: pl.DataFrame, group: list[str]) -> list[tuple[str, str]]:
+    """Pairs of one type whose middle halves overlap, told from figures of each column."""
+    if len(group) < 2:
+        return []
+    shares = {"low": 0.25, "middle": 0.5, "high": 0.75}
+    wanted = [pl.col(name).quantile(share).alias(f"{name}|{what}") for name in group for what, share in shares.items()]
+    of = frame.select(*wanted, *(pl.col(name).max().alias(f"{name}|most") for name in group)).row(0, named=True)
+
+    def overlap(a: str, b: str) -> bool:
+        known = all(of[key] is not None for key in (f"{a}|high", f"{b}|low", f"{a}|most", f"{b}|middle"))
+        return bool(known and of[f"{a}|high"] > of[f"{b}|low"] and of[f"{a}|most"] > of[f"{b}|middle"])
+
+    return [(a, b) for a, b in itertools.permutations(group, 2) if frame.schema[a] == frame.schema[b] and overlap(a, b)]

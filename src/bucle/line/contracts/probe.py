@@ -21,12 +21,12 @@ class Finding:
     """That a rule is broken.
 
     Attributes:
-        count: how many rows break it.
+        count: how many rows break it; None when the measure says only that some do.
         share: the same as a share of the rows the rule is about.
         text: what was found, for people; '' for a rule about rows, whose first rows say it.
     """
 
-    count: int
+    count: int | None
     share: float
     text: str
 
@@ -104,11 +104,8 @@ def _of_column(rule: ColumnRule, schema: Mapping[str, pl.DataType], at: datetime
         share = rule.tolerances.get(what, rule.tolerance) if allowance is None else allowance
         return _rows((rule.name,), what, expected, bad, share, severity=_severity(rule, what), where=where)
 
-    yield from _missing(rule, value, rows)
-    if rule.minimum is not None:
-        yield rows("minimum", f"at least {rule.minimum}", value < _limit(rule.minimum, dtype))
-    if rule.maximum is not None:
-        yield rows("maximum", f"at most {rule.maximum}", value > _limit(rule.maximum, dtype))
+    yield from _missing(rule, value, rows, is_float=dtype.is_float())
+    yield from _limits(rule, dtype, rows)
     if rule.allowed:
         yield rows("allowed", f"one of {_listed(rule.allowed)}", ~_known(rule, dtype))
     if rule.pattern:
@@ -122,13 +119,36 @@ def _of_column(rule: ColumnRule, schema: Mapping[str, pl.DataType], at: datetime
     yield from _of_batch(rule, met, dtype, at)
 
 
-def _missing(rule: ColumnRule, value: pl.Expr, rows: Callable[..., Probe]) -> Iterator[Probe]:
+def _limits(rule: ColumnRule, dtype: pl.DataType, rows: Callable[..., Probe]) -> Iterator[Probe]:
+    """Minimum and maximum; where no row may break them, the extremes say whether any does."""
+    column = pl.col(rule.name)
+    extremes = {"minimum": column.min(), "maximum": column.max()}
+    is_simple = not rule.where and (dtype.is_numeric() or dtype.is_temporal())
+    for what, given in (("minimum", rule.minimum), ("maximum", rule.maximum)):
+        if given is None:
+            continue
+        limit = _limit(given, dtype)
+        bad = column < limit if what == "minimum" else column > limit
+        if what == "maximum" and dtype.is_float():
+            # Polars takes not-a-number for greater than any number.
+            bad = bad & column.is_not_nan()
+        probe = rows(what, f"at {'least' if what == 'minimum' else 'most'} {given}", bad)
+        if is_simple and not rule.tolerances.get(what, rule.tolerance):
+            extreme = extremes[what]
+            any_bad = extreme < limit if what == "minimum" else extreme > limit
+            probe = replace(probe, measure=any_bad, judge=_if_any)
+        yield probe
+
+
+def _missing(rule: ColumnRule, value: pl.Expr, rows: Callable[..., Probe], *, is_float: bool) -> Iterator[Probe]:
     if not rule.nullable:
-        yield rows("nullable", "no value missing", value.is_null(), rule.tolerances.get("nullable", 0.0))
+        probe = rows("nullable", "no value missing", value.is_null(), rule.tolerances.get("nullable", 0.0))
+        yield probe if rule.where else replace(probe, measure=_missing_count(rule.name, is_float=is_float))
     elif rule.max_null_share is not None:
         share = rule.max_null_share
         probe = rows("max_null_share", f"at most {share:.4g} of the values missing", value.is_null(), share)
-        yield replace(probe, by_row=False)
+        measure = probe.measure if rule.where else _missing_count(rule.name, is_float=is_float)
+        yield replace(probe, by_row=False, measure=measure)
 
 
 def _of_batch(rule: ColumnRule, met: pl.Expr, dtype: pl.DataType, at: datetime | None) -> Iterator[Probe]:
@@ -181,7 +201,9 @@ def _unique(keys: tuple[str, ...], rule: ColumnRule | None, schema: Mapping[str,
     whole = pl.all_horizontal(pl.col(name).is_not_null() for name in keys)
     if rule is not None and rule.where:
         whole = whole & compile_expression(rule.where, schema).fill_null(False)
-    measure = whole.sum() - key.filter(whole).n_unique()
+    is_plain = len(keys) == 1 and not (rule is not None and rule.where)
+    there = key.drop_nulls() if is_plain else key.filter(whole)
+    measure = there.len() - there.n_unique()
     # A row is a repeat when the same key stood in an earlier row that the rule is about as well.
     bad = whole & ~pl.struct(key, whole.alias("\0whole")).is_first_distinct()
     severity = _severity(rule, "unique") if rule is not None else "error"
@@ -190,7 +212,8 @@ def _unique(keys: tuple[str, ...], rule: ColumnRule | None, schema: Mapping[str,
 
 
 def _relation(relation: Relation, schema: Mapping[str, pl.DataType]) -> Probe:
-    left, right = (_value(name, schema[name]) for name in (relation.left, relation.right))
+    columns = (relation.left, relation.right)
+    left, right = pl.col(relation.left), pl.col(relation.right)
     broken = {
         "<": left >= right,
         "<=": left > right,
@@ -199,8 +222,9 @@ def _relation(relation: Relation, schema: Mapping[str, pl.DataType]) -> Probe:
         ">=": left < right,
         ">": left <= right,
     }[relation.op]
+    for name in columns:
+        broken = broken & pl.col(name).is_not_nan() if schema[name].is_float() else broken
     text = f"{relation.left} {relation.op} {relation.right}"
-    columns = (relation.left, relation.right)
     return _rows(columns, "relation", text, broken, relation.tolerance, severity=relation.severity)
 
 
@@ -244,6 +268,15 @@ def _at_most(allowance: float) -> Callable[[Any, int], Finding | None]:
         return Finding(count, count / of, "") if count > allowance * of else None
 
     return judge
+
+
+def _if_any(found: Any, rows: int) -> Finding | None:
+    return Finding(None, 0.0, "") if found else None
+
+
+def _missing_count(name: str, *, is_float: bool) -> pl.Expr:
+    nulls = pl.col(name).null_count()
+    return nulls + pl.col(name).is_nan().sum() if is_float else nulls
 
 
 def _within(limits: tuple[float | None, float | None], lead: str) -> Callable[[Any, int], Finding | None]:

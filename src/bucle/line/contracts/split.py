@@ -123,7 +123,7 @@ def _faults(good: pl.DataFrame, sound: list[Probe], height: int) -> Iterator[_As
     """The rules that rows break beyond what is tolerated, one pass; the rows themselves in a second one."""
     if not sound:
         return
-    values = good.lazy().select(one.measure.alias(str(number)) for number, one in enumerate(sound)).collect().row(0)
+    values = good.select(one.measure.alias(str(number)) for number, one in enumerate(sound)).row(0)
     broken = [one for one, value in zip(sound, values, strict=True) if one.judge(value, good.height) is not None]
     if not broken:
         return
@@ -132,7 +132,7 @@ def _faults(good: pl.DataFrame, sound: list[Probe], height: int) -> Iterator[_As
         for number, one in enumerate(broken)
         if one.bad is not None
     ]
-    found = good.lazy().select(wanted).collect()
+    found = good.select(wanted)
     for number, one in enumerate(broken):
         rows = found[str(number)].explode().drop_nulls()
         if rows.len():
