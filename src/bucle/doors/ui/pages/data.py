@@ -14,7 +14,7 @@ from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
 from bucle.line import contracts, data
 from bucle.line.contracts import Contract
-from bucle.line.data import Branch, Commit, Snapshot
+from bucle.line.data import Branch, Commit, Snapshot, Verdict
 
 __all__ = ["Change", "Data", "TablePage", "TableRow", "data_page", "table"]
 
@@ -22,6 +22,9 @@ At = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-
 
 SAMPLE = 50
 """So many rows are shown of a table."""
+
+VERDICTS = 30
+"""So many batches are shown with what the contract said of them."""
 
 
 class TableRow(Record, frozen=True):
@@ -81,6 +84,7 @@ class TablePage(Record, frozen=True):
         sample: its newest rows, as JSON shows them.
         contract: what its batches must be like; None when there is none.
         changes: commits that changed it, newest first.
+        verdicts: what its contract said of the last batches, newest first.
         users: what was made of it.
         problems: what could not be read.
     """
@@ -90,6 +94,7 @@ class TablePage(Record, frozen=True):
     sample: tuple[dict[str, Any], ...]
     contract: Contract | None
     changes: tuple[Change, ...]
+    verdicts: tuple[Verdict, ...]
     users: tuple[Edge, ...]
     problems: tuple[dict[str, str], ...]
 
@@ -146,6 +151,7 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
         sample=tuple(to_builtins(sample or [])),
         contract=kept.get(table),
         changes=tuple(changes),
+        verdicts=tuple(attempt(problems, lambda: data.verdicts(project, table, limit=VERDICTS)) or ()),
         users=tuple(edge for edge in users if not edge.target.startswith(("table/", "commit/"))),
         problems=tuple(problems),
     )
