@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bucle.ground import governance
 from bucle.ground.core import SimulatedClock, encode, to_builtins
 from bucle.ground.project import Project
-from bucle.line import data, deploy, gates, monitoring, pipelines, registry, serving, tracking
+from bucle.line import contracts, data, deploy, gates, monitoring, pipelines, registry, serving, tracking
 from bucle.loop import Controller, Decision, Look, Measurement, Request, State, policy_of, request
 
 NASTY = "<script>alert('hola')</script>"
@@ -173,13 +173,13 @@ class Year:
                 "temp": self.random.normal(45 + 5 * month, 8, rows),
             }
         )
-        contract = data.infer_contract(frame, "flights", slack=0.6) if month == 1 else self.contract
+        contract = contracts.infer(frame, "flights", slack=0.6) if month == 1 else self.contract
         self.contract = contract
         if month == 1:
-            data.save_contract(contract, data.contract_path(self.project, "flights"))
+            contracts.save(contract, contracts.path_of(self.project, "flights"))
         if month == 5:
             bad = frame.with_columns(pl.col("temp") * 40 + 900)
-            with contextlib.suppress(data.ContractViolated):
+            with contextlib.suppress(contracts.ContractViolated):
                 data.land(self.project, {"flights": bad}, contracts={"flights": contract}, message=f"May, {NASTY}")
         data.commit(self.project, {"flights": frame}, message=f"Flights of 2013-{month:02d}")
 

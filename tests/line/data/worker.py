@@ -24,8 +24,9 @@ import polars as pl
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import data
-from bucle.line.data import ColumnRule, Contract, iceberg
+from bucle.line.contracts import ColumnRule, Contract
 from bucle.line.data import foreign as _loaded  # noqa: F401  pyiceberg, before any fork
+from bucle.line.data import iceberg
 from bucle.line.data import staged as _too  # noqa: F401
 from bucle.line.data.schema import Column
 

@@ -29,21 +29,9 @@ from bucle.line.data.catalog import (
     table_metadata,
     table_names,
 )
-from bucle.line.data.check import check_contract
 from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
-from bucle.line.data.contract import (
-    ColumnRule,
-    Contract,
-    Relation,
-    contract_path,
-    contracts_of,
-    dump_contract,
-    load_contract,
-    parse_contract,
-    save_contract,
-)
 from bucle.line.data.delete import delete
 from bucle.line.data.diff import TableDiff, diff
 from bucle.line.data.errors import (
@@ -61,8 +49,6 @@ from bucle.line.data.errors import (
     BranchProtected,
     CommitExpired,
     Conflict,
-    ContractInvalid,
-    ContractViolated,
     EmptyCommit,
     HookCycle,
     HookRefused,
@@ -93,8 +79,8 @@ from bucle.line.data.errors import (
 )
 from bucle.line.data.expire import Expiry, expire
 from bucle.line.data.filetree import file_path, files, read_file
+from bucle.line.data.guarded import contract_of, infer_contract, profile
 from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
-from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
 from bucle.line.data.merge import merge
@@ -111,7 +97,6 @@ from bucle.line.data.overwrite import overwrite_partitions
 from bucle.line.data.pick import cherry_pick, revert
 from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
-from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
 from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_columns, diff_rows
@@ -122,6 +107,7 @@ from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.tree import FileEntry
 from bucle.line.data.upsert import upsert
+from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
 
 __all__ = [
@@ -142,19 +128,13 @@ __all__ = [
     "BranchBusy",
     "BranchExists",
     "BranchProtected",
-    "Breach",
     "Checkout",
     "Column",
     "ColumnChange",
     "ColumnContent",
-    "ColumnRule",
     "Commit",
     "CommitExpired",
     "Conflict",
-    "Contract",
-    "ContractInvalid",
-    "ContractReport",
-    "ContractViolated",
     "DataFile",
     "DataSection",
     "DropColumn",
@@ -187,7 +167,6 @@ __all__ = [
     "PartitionBy",
     "Proposal",
     "Protection",
-    "Relation",
     "RenameColumn",
     "RepeatedKey",
     "Review",
@@ -207,6 +186,7 @@ __all__ = [
     "TagExists",
     "TypeMismatch",
     "TypeNotKept",
+    "Verdict",
     "WidenColumn",
     "add_files",
     "alter",
@@ -217,7 +197,6 @@ __all__ = [
     "bisect",
     "branches",
     "change_namespace",
-    "check_contract",
     "check_table_free",
     "checkout",
     "cherry_pick",
@@ -225,8 +204,7 @@ __all__ = [
     "commit",
     "commit_metadata",
     "compact",
-    "contract_path",
-    "contracts_of",
+    "contract_of",
     "create_branch",
     "create_namespace",
     "create_table",
@@ -240,7 +218,6 @@ __all__ = [
     "draft_table",
     "drop_namespace",
     "drop_table",
-    "dump_contract",
     "expire",
     "file_path",
     "files",
@@ -250,7 +227,6 @@ __all__ = [
     "join_name",
     "land",
     "lazy",
-    "load_contract",
     "load_manifest",
     "log",
     "make_table",
@@ -260,7 +236,7 @@ __all__ = [
     "namespaces",
     "open_review",
     "overwrite_partitions",
-    "parse_contract",
+    "profile",
     "protect",
     "protections",
     "read_file",
@@ -270,7 +246,6 @@ __all__ = [
     "revert",
     "review",
     "reviews",
-    "save_contract",
     "scan",
     "snapshot",
     "split_name",
@@ -282,5 +257,6 @@ __all__ = [
     "tags",
     "unprotect",
     "upsert",
+    "verdicts",
     "verify_files",
 ]

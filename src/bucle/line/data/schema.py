@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from bucle.ground.core import Record
+from bucle.line.contracts import TYPE_NAMES
 from bucle.line.data.errors import TypeMismatch, TypeNotKept
 
 __all__ = [
@@ -42,25 +43,6 @@ _PRIMITIVE: dict[str, pl.DataType] = {
     "timestamptz": pl.Datetime("us", "UTC"),
     "string": pl.String(),
     "binary": pl.Binary(),
-}
-_NAMES: dict[type[pl.DataType], str] = {
-    pl.Boolean: "boolean",
-    pl.Int8: "int",
-    pl.Int16: "int",
-    pl.Int32: "int",
-    pl.UInt8: "int",
-    pl.UInt16: "int",
-    pl.Int64: "long",
-    pl.UInt32: "long",
-    pl.UInt64: "long",
-    pl.Float32: "float",
-    pl.Float64: "double",
-    pl.Date: "date",
-    pl.Time: "time",
-    pl.String: "string",
-    pl.Categorical: "string",
-    pl.Enum: "string",
-    pl.Binary: "binary",
 }
 _WIDER = {("int", "long"): "long", ("float", "double"): "double"}
 _FITS = {("int", "long"), ("float", "double"), ("int", "double")}
@@ -119,7 +101,7 @@ def storage_type(dtype: pl.DataType, column: str) -> IcebergType:
             for f in dtype.fields
         ]
         return {"type": "struct", "fields": fields}
-    name = _NAMES.get(type(dtype))
+    name = TYPE_NAMES.get(type(dtype))
     if name is None:
         raise TypeNotKept(
             f"Column {column!r} has type {dtype}, which an Iceberg table does not hold.",
