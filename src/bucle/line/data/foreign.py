@@ -267,13 +267,13 @@ def _statistics(file: Any) -> bytes:
         return b""
     return pack_statistics(
         Statistics(
-            sizes=file.column_sizes or {},
-            values=file.value_counts or {},
-            nulls=file.null_value_counts or {},
+            sizes=dict(file.column_sizes or {}),
+            values=dict(file.value_counts or {}),
+            nulls=dict(file.null_value_counts or {}),
             # What another engine counted as not a number is taken for its own business: a bound may miss them.
             nans={},
-            lower=file.lower_bounds or {},
-            upper=file.upper_bounds or {},
+            lower=dict(file.lower_bounds or {}),
+            upper=dict(file.upper_bounds or {}),
             splits=list(file.split_offsets or ()),
         )
     )
