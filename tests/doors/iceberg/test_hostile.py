@@ -9,9 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 from pyiceberg.manifest import DataFileContent, FileFormat
+from pyiceberg.types import StructType
 
 from bucle.line import data
-from bucle.line.data import iceberg
+from bucle.line.data import avro, iceberg
+from bucle.line.data.manifest import pack_statistics
+from bucle.line.data.parquet import write_parquet
 from bucle.line.data.schema import Column
 from doors.conftest import Site
 from doors.iceberg.conftest import Connect, flights
@@ -26,15 +29,17 @@ def offered(lake: Site, change: Callable[[dict[str, Any], Path], dict[str, Any]]
     folder = Path(found["location"].removeprefix("file://"))
     columns = [Column(id=f["id"], name=f["name"], type=f["type"]) for f in found["schemas"][0]["fields"]]
     file = folder / "data" / "theirs.parquet"
-    statistics = iceberg.write_parquet(flights(2), columns, file)
-    entry = change({"location": f"file://{file}", "size_bytes": file.stat().st_size, "statistics": statistics}, file)
-    listed = iceberg.data_entry(entry["location"], entry["size_bytes"], entry["statistics"])
+    found_in = pack_statistics(write_parquet(flights(2), columns, file))
+    entry = change({"location": f"file://{file}", "size_bytes": file.stat().st_size, "rows": 2}, file)
+    kept = data.DataFile(path="", digest="", rows=entry["rows"], size_bytes=entry["size_bytes"], statistics=found_in)
+    listed = avro.data_entry(kept, lambda _: str(entry["location"]), StructType(), holds=avro.DATA)
     for place, value in entry.get("fields", {}).items():
         listed[place] = value
     where = f"file://{folder}/metadata"
-    manifest, known = iceberg.added_manifest(f"{where}/theirs.avro", columns, 77, [listed])
+    schema, spec = iceberg.iceberg_schema(columns), iceberg.partition_spec(found, 0)
+    manifest, known = avro.manifest(f"{where}/theirs.avro", schema, spec, 77, [avro.added(77, listed)])
     (folder / "metadata" / "theirs.avro").write_bytes(manifest)
-    content = iceberg.manifest_list(f"{where}/list.avro", 77, None, 2, [known])
+    content = avro.manifest_list(f"{where}/list.avro", 77, None, 2, [known])
     (folder / "metadata" / "list.avro").write_bytes(content)
     snapshot = {
         "snapshot-id": 77,
@@ -78,7 +83,7 @@ def shorter(entry: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def more_rows(entry: dict[str, Any], file: Path) -> dict[str, Any]:
-    return {**entry, "statistics": {**entry["statistics"], "record_count": 3}}
+    return {**entry, "rows": 3}
 
 
 def missing(entry: dict[str, Any], file: Path) -> dict[str, Any]:
