@@ -7,7 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from pyiceberg.table import StaticTable
 
 from bucle.line import data
 from doors.conftest import Site, served
@@ -94,7 +96,31 @@ def test_rows_it_deleted_do_not_come_back_when_the_project_moves(lake: Site, duc
     shutil.copytree(lake.project.root, tmp_path / "copy")
     with served(tmp_path / "copy") as copy:
         left = data.scan(lake.project, "flights")["id"].to_list()
-        assert 1 not in left
         assert data.scan(copy.project, "flights")["id"].to_list() == left
-        data.commit(copy.project, {"flights": flights(1, 10)}, message="on top")
+        with pytest.raises(data.BadAlteration, match="moved"):
+            data.alter(copy.project, "flights", ["add x long"])
+        made = data.commit(copy.project, {"flights": flights(1, 10)}, message="mends the paths")
         assert data.scan(copy.project, "flights")["id"].to_list() == [*left, 10]
+        location = f"file://{copy.project.state}/{made.tables['flights'].metadata_location}"
+        there = StaticTable.from_metadata(location).scan().to_arrow()
+        assert sorted(there["id"].to_pylist()) == sorted([*left, 10])
+        assert data.verify_files(copy.project) == []
+        data.commit(copy.project, {"flights": flights(1, 10)}, mode="overwrite", message="yes")
+        assert data.scan(copy.project, "flights")["id"].to_list() == [10]
+
+
+def test_it_reads_what_we_deleted_upserted_altered_and_parted(lake: Site, duck: Any) -> None:
+    project = lake.project
+    data.delete(project, "flights", "id = 1", message="gone")
+    data.upsert(project, "flights", flights(2, 2), on=["id"], message="other rows")
+    data.alter(project, "flights", ["rename origin start", "add note string"], message="columns")
+    expected = sorted(data.scan(project, "flights").select("id", "start").rows())
+    assert sorted(duck.execute("SELECT id, start FROM main_lake.default.flights").fetchall()) == expected
+    data.compact(project, "flights")
+    assert sorted(duck.execute("SELECT id, start FROM main_lake.default.flights").fetchall()) == expected
+    data.make_table(project, "parted", {"id": "long", "s": "string"}, partition_by=["bucket(2, id)", "s"])
+    rows = pl.DataFrame({"id": range(10), "s": ["a", "b"] * 5})
+    data.commit(project, {"parted": rows}, message="parted")
+    data.delete(project, "parted", "id = 4", message="gone")
+    found = duck.execute("SELECT id FROM main_lake.default.parted WHERE s = 'a' ORDER BY id").fetchall()
+    assert found == [(0,), (2,), (6,), (8,)]

@@ -8,50 +8,39 @@ from typing import Any
 
 import polars as pl
 import pytest
-from pyiceberg.io.pyarrow import PyArrowFileIO
-from pyiceberg.manifest import (
-    DataFile,
-    DataFileContent,
-    FileFormat,
-    ManifestEntry,
-    ManifestEntryStatus,
-    write_manifest,
-    write_manifest_list,
-)
-from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
-from pyiceberg.schema import Schema
-from pyiceberg.typedef import Record
+from pyiceberg.manifest import DataFileContent, FileFormat
+from pyiceberg.types import StructType
 
 from bucle.line import data
+from bucle.line.data import avro, iceberg
+from bucle.line.data.manifest import pack_statistics
+from bucle.line.data.parquet import write_parquet
+from bucle.line.data.schema import Column
 from doors.conftest import Site
 from doors.iceberg.conftest import Connect, flights
 
 TABLE = "/iceberg/v1/main/namespaces/default/tables/flights"
-Entry = dict[str, Any]
-Change = Callable[[Entry, Path], Entry]
+Spoil = Callable[[Path], object]
 
 
-def offered(lake: Site, change: Change) -> tuple[int, str]:
+def offered(lake: Site, change: Callable[[dict[str, Any], Path], dict[str, Any]]) -> tuple[int, str]:
     """A commit that appends one file, as `change` has it listed; the answer's status and what it says."""
     found = lake.json(TABLE)["metadata"]
     folder = Path(found["location"].removeprefix("file://"))
+    columns = [Column(id=f["id"], name=f["name"], type=f["type"]) for f in found["schemas"][0]["fields"]]
     file = folder / "data" / "theirs.parquet"
-    flights(2).write_parquet(file)
-    entry: Entry = {
-        "content": DataFileContent.DATA,
-        "file_path": f"file://{file}",
-        "file_format": FileFormat.PARQUET,
-        "partition": Record(),
-        "record_count": 2,
-        "file_size_in_bytes": file.stat().st_size,
-    }
-    listed = DataFile.from_args(**change(entry, file))
-    where, io, schema = f"file://{folder}/metadata", PyArrowFileIO(), Schema.model_validate(found["schemas"][0])
-    output = io.new_output(f"{where}/theirs.avro")
-    with write_manifest(2, UNPARTITIONED_PARTITION_SPEC, schema, output, 77, "deflate") as manifest:
-        manifest.add_entry(ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=77, data_file=listed))
-    with write_manifest_list(2, io.new_output(f"{where}/list.avro"), 77, None, 2, "deflate") as listing:
-        listing.add_manifests([manifest.to_manifest_file()])
+    found_in = pack_statistics(write_parquet(flights(2), columns, file))
+    entry = change({"location": f"file://{file}", "size_bytes": file.stat().st_size, "rows": 2}, file)
+    kept = data.DataFile(path="", digest="", rows=entry["rows"], size_bytes=entry["size_bytes"], statistics=found_in)
+    listed = avro.data_entry(kept, lambda _: str(entry["location"]), StructType(), holds=avro.DATA)
+    for place, value in entry.get("fields", {}).items():
+        listed[place] = value
+    where = f"file://{folder}/metadata"
+    schema, spec = iceberg.iceberg_schema(columns), iceberg.partition_spec(found, 0)
+    manifest, known = avro.manifest(f"{where}/theirs.avro", schema, spec, 77, [avro.added(77, listed)])
+    (folder / "metadata" / "theirs.avro").write_bytes(manifest)
+    content = avro.manifest_list(f"{where}/list.avro", 77, None, 2, [known])
+    (folder / "metadata" / "list.avro").write_bytes(content)
     snapshot = {
         "snapshot-id": 77,
         "sequence-number": 2,
@@ -71,49 +60,51 @@ def test_a_file_as_it_should_be_is_taken(lake: Site) -> None:
     assert data.scan(lake.project, "flights").height == 2
 
 
-def elsewhere(entry: Entry, file: Path) -> Entry:
+def elsewhere(entry: dict[str, Any], file: Path) -> dict[str, Any]:
     other = file.parents[4] / "theirs.parquet"
     other.write_bytes(file.read_bytes())
-    return {**entry, "file_path": f"file://{other}"}
+    return {**entry, "location": f"file://{other}"}
 
 
-def linked(entry: Entry, file: Path) -> Entry:
+def linked(entry: dict[str, Any], file: Path) -> dict[str, Any]:
     other = file.parents[4] / "secret.parquet"
     file.rename(other)
     file.symlink_to(other)
     return entry
 
 
-def torn(entry: Entry, file: Path) -> Entry:
+def torn(entry: dict[str, Any], file: Path) -> dict[str, Any]:
     file.write_bytes(file.read_bytes()[:-20])
-    return {**entry, "file_size_in_bytes": file.stat().st_size}
+    return {**entry, "size_bytes": file.stat().st_size}
 
 
-def shorter(entry: Entry, file: Path) -> Entry:
-    return {**entry, "file_size_in_bytes": entry["file_size_in_bytes"] + 1}
+def shorter(entry: dict[str, Any], file: Path) -> dict[str, Any]:
+    return {**entry, "size_bytes": entry["size_bytes"] + 1}
 
 
-def more_rows(entry: Entry, file: Path) -> Entry:
-    return {**entry, "record_count": 3}
+def more_rows(entry: dict[str, Any], file: Path) -> dict[str, Any]:
+    return {**entry, "rows": 3}
 
 
-def missing(entry: Entry, file: Path) -> Entry:
+def missing(entry: dict[str, Any], file: Path) -> dict[str, Any]:
     file.unlink()
     return entry
 
 
-def by_equality(entry: Entry, file: Path) -> Entry:
-    return {**entry, "content": DataFileContent.EQUALITY_DELETES}
+def by_equality(entry: dict[str, Any], file: Path) -> dict[str, Any]:
+    return {**entry, "fields": {0: DataFileContent.EQUALITY_DELETES}}
 
 
-def of_avro(entry: Entry, file: Path) -> Entry:
-    return {**entry, "file_format": FileFormat.AVRO}
+def of_avro(entry: dict[str, Any], file: Path) -> dict[str, Any]:
+    return {**entry, "fields": {2: FileFormat.AVRO}}
 
 
 @pytest.mark.parametrize(
     "change", [elsewhere, linked, torn, shorter, more_rows, missing, by_equality, of_avro], ids=lambda one: one.__name__
 )
-def test_a_file_that_is_not_as_listed_is_refused_and_nothing_changes(lake: Site, change: Change) -> None:
+def test_a_file_that_is_not_as_listed_is_refused_and_nothing_changes(
+    lake: Site, change: Callable[[dict[str, Any], Path], dict[str, Any]]
+) -> None:
     head = data.resolve(lake.project).id
     status, said = offered(lake, change)
     assert (status, "BadRequestException" in said) == (400, True), said

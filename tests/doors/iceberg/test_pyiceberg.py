@@ -133,7 +133,7 @@ def test_rows_a_client_deletes_and_overwrites_are_gone(lake: Site, connect: Conn
     assert sound(lake)
 
 
-def test_a_table_that_a_client_partitioned_is_read_and_written_by_both(lake: Site, connect: Connect) -> None:
+def test_a_partitioned_table_is_read_and_written_here_and_by_clients(lake: Site, connect: Connect) -> None:
     catalog = connect()
     spec = PartitionSpec(PartitionField(source_id=2, field_id=1000, transform=IdentityTransform(), name="origin"))
     schema = catalog.load_table("default.flights").schema()
@@ -141,10 +141,12 @@ def test_a_table_that_a_client_partitioned_is_read_and_written_by_both(lake: Sit
     table.append(pa.concat_tables([arrow(flights(2)), arrow(flights(2, 5).with_columns(origin=pl.lit("LGA")))]))
     assert data.scan(lake.project, "parted").height == 4
     data.commit(lake.project, {"parted": flights(1, 9)}, message="ours")
-    again = catalog.load_table("default.parted")
-    assert sorted(again.scan(row_filter="origin == 'JFK'").to_arrow()["id"].to_pylist()) == [0, 1, 9]
-    again.append(arrow(flights(1, 11)))
-    assert data.scan(lake.project, "parted", where=pl.col("origin") == "JFK").height == 4
+    data.delete(lake.project, "parted", "origin = 'LGA'", message="ours")
+    table.refresh()
+    table.append(arrow(flights(1, 20)))
+    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == sorted(data.scan(lake.project, "parted")["id"])
+    assert data.scan(lake.project, "parted").height == 4
+    assert table.scan(row_filter="origin = 'LGA'").to_arrow().num_rows == 0
     assert sound(lake)
 
 

@@ -148,3 +148,36 @@ def test_a_process_killed_while_adding_files_leaves_all_or_nothing(project: Proj
 @pytest.mark.full
 def test_many_processes_killed_while_adding_files_leave_all_or_nothing(project: Project, victims: Victims) -> None:
     kill_while_adding(project, victims, kills=100)
+
+
+def check_mended(project: Project) -> None:
+    """Every row that was ever to stay is there, once, and every file of every commit that is kept."""
+    assert not verify_log(project.database, project.ledger._anchor).faults
+    assert data.verify_files(project) == []
+    rows = data.scan(project, "t")
+    assert sorted(rows.filter(rows["v"] == 0)["id"]) == list(range(40))
+    assert set(rows.filter(rows["v"] == 9)["id"]) in (set(), set(range(40, 45)))
+
+
+def kill_while_mending(project: Project, victims: Victims, kills: int) -> None:
+    _, lines = victims.commit("mend-0")
+    assert lines > 1000
+    chosen, died = random.Random(20130101), 0
+    for number in range(kills):
+        key = f"mend-kill-{number}"
+        status, _ = victims.commit(key, 1 + int((number + chosen.random()) * lines / kills))
+        died += status == -9
+        check_mended(project)
+        assert victims.commit(key)[0] == 0
+        check_mended(project)
+    assert died >= kills * 0.9
+
+
+def test_a_process_killed_while_mending_a_table_loses_no_row(project: Project, victims: Victims) -> None:
+    """In mid-upsert, mid-delete, mid-compaction, mid-expiry and mid-sweep."""
+    kill_while_mending(project, victims, kills=7)
+
+
+@pytest.mark.full
+def test_many_processes_killed_while_mending_a_table_lose_no_row(project: Project, victims: Victims) -> None:
+    kill_while_mending(project, victims, kills=100)

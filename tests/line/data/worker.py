@@ -14,20 +14,23 @@ import os
 import random
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import polars as pl
+from pyiceberg.types import StructType
 
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.contracts import ColumnRule, Contract
+from bucle.line.data import avro, iceberg
 from bucle.line.data import foreign as _loaded  # noqa: F401  pyiceberg, before any fork
-from bucle.line.data import iceberg
 from bucle.line.data import staged as _too  # noqa: F401
+from bucle.line.data.manifest import pack_statistics
+from bucle.line.data.parquet import write_parquet
 from bucle.line.data.schema import Column
 
 KEYED = {
@@ -78,10 +81,24 @@ def write(project: Project, key: str) -> None:
         as_client(project, key)
     elif key.startswith("land"):
         data.land(project, batch(key), contracts=KEYED, message=key, key=key)
+    elif key.startswith("mend"):
+        mend(project, key)
     elif key.startswith("add"):
         data.add_files(project, folder_of(project, key), key, message=key, key=key)
     else:
         data.commit(project, batch(key), files={f"{key}.txt": key.encode()}, message=key, key=key)
+
+
+def mend(project: Project, key: str) -> None:
+    """Upsert, delete, alter, compact, expire and sweep a table: what counts is there before and after each."""
+    rows = pl.DataFrame({"id": range(40), "v": [0] * 40})
+    data.upsert(project, "t", rows, on=["id"], message=key, key=f"{key}/0")
+    data.commit(project, {"t": pl.DataFrame({"id": range(40, 45), "v": [9] * 5})}, message=key, key=f"{key}/1")
+    data.delete(project, "t", "v = 9", message=key, key=f"{key}/2")
+    data.alter(project, "t", [f"add {key.replace('-', '_')} long"], message=key, key=f"{key}/3")
+    data.compact(project, "t", message=key, key=f"{key}/4")
+    data.expire(project, older_than=timedelta(seconds=-5), keep=1)
+    data.sweep(project, older_than=timedelta(seconds=-5))
 
 
 def as_client(project: Project, key: str) -> None:
@@ -99,14 +116,18 @@ def appended(project: Project, table: str, rows: pl.DataFrame) -> data.TableChan
     folder, number = Path(metadata["location"].removeprefix("file://")), iceberg.new_snapshot_id()
     columns = [Column(id=one["id"], name=one["name"], type=one["type"]) for one in metadata["schemas"][0]["fields"]]
     file, where = folder / "data" / f"{number}.parquet", folder / "metadata"
-    statistics = iceberg.write_parquet(rows, columns, file)
-    entry = iceberg.data_entry(f"file://{file}", file.stat().st_size, statistics)
-    content, added = iceberg.added_manifest(f"file://{where}/{number}.avro", columns, number, [entry])
+    found = pack_statistics(write_parquet(rows, columns, file))
+    name = f"{folder.relative_to(project.state)}/data/{number}.parquet"
+    kept = data.DataFile(path=name, digest="", rows=rows.height, size_bytes=file.stat().st_size, statistics=found)
+    entry = avro.data_entry(kept, lambda path: f"file://{project.state}/{path}", StructType(), holds=avro.DATA)
+    lines, schema = [avro.added(number, entry)], iceberg.iceberg_schema(columns)
+    spec = iceberg.partition_spec(metadata, 0)
+    content, added = avro.manifest(f"file://{where}/{number}.avro", schema, spec, number, lines)
     (where / f"{number}.avro").write_bytes(content)
     before = next(one for one in metadata["snapshots"] if one["snapshot-id"] == metadata["current-snapshot-id"])
-    listed = [*iceberg.read_list(iceberg.LakeIO(where), before["manifest-list"]), added]
+    listed = [*avro.read_list(avro.LakeIO(where), before["manifest-list"]), added]
     sequence, place = metadata["last-sequence-number"] + 1, f"file://{where}/{number}-list.avro"
-    content = iceberg.manifest_list(place, number, before["snapshot-id"], sequence, listed)
+    content = avro.manifest_list(place, number, before["snapshot-id"], sequence, listed)
     (where / f"{number}-list.avro").write_bytes(content)
     snapshot = {
         "snapshot-id": number,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bucle.doors.cli.arguments import add_limit, count, instant
 from bucle.doors.cli.contracts import CONTRACT_VERBS, told_breach
 from bucle.doors.cli.history import HISTORY
+from bucle.doors.cli.table import TABLE
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb, nothing
 
@@ -361,6 +362,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("list", "the tables", _list, _at, "bucle data list"),
     Verb("show", "one table: its columns and first rows", _show, _show_arguments, "bucle data show samples"),
     Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
+    *TABLE,
     *HISTORY,
     *CONTRACT_VERBS,
     Verb("verdicts", "what the contracts said of each batch, landed or refused", _verdicts, _verdicts_arguments,
@@ -376,7 +378,8 @@ VERBS: tuple[Verb, ...] = (
          "bucle data status contracts"),
     Verb("checkout", "write files of the tree to a local folder", _checkout, _checkout_arguments,
          "bucle data checkout contracts"),
-    Verb("sweep", "remove what crashes left behind", _sweep, _sweep_arguments, "bucle data sweep"),
+    Verb("sweep", "remove what crashes left behind, and what expired commits alone needed", _sweep, _sweep_arguments,
+         "bucle data sweep"),
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,
          "bucle data verify"),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from bucle.line.data.alter import (
     WidenColumn,
     alter,
     make_table,
+    partition_fields,
 )
 from bucle.line.data.annotate import Annotation, annotate, annotate_files, annotate_rows
 from bucle.line.data.bisect import Bisection, bisect
@@ -236,6 +237,7 @@ __all__ = [
     "namespaces",
     "open_review",
     "overwrite_partitions",
+    "partition_fields",
     "profile",
     "protect",
     "protections",

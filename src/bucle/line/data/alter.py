@@ -33,6 +33,7 @@ __all__ = [
     "WidenColumn",
     "alter",
     "make_table",
+    "partition_fields",
 ]
 
 
@@ -275,12 +276,12 @@ def _parsed(text: str) -> Alteration:
         case ["partition", "by", "nothing"]:
             return PartitionBy(fields=())
         case ["partition", "by", _, *_]:
-            return PartitionBy(fields=_fields(text.split(maxsplit=2)[2]))
+            return PartitionBy(fields=partition_fields(text.split(maxsplit=2)[2]))
     raise _refused(f"{text!r} is no change of a table", "write e.g. 'add note string', 'rename a b' or 'drop x'")
 
 
-def _fields(text: str) -> tuple[str, ...]:
-    """Cut at commas that stand in no brackets."""
+def partition_fields(text: str) -> tuple[str, ...]:
+    """What `PartitionBy` takes, from text such as `day(at), bucket(16, id)`; nothing from an empty one."""
     made, depth = [""], 0
     for letter in text:
         depth += {"(": 1, ")": -1}.get(letter, 0)
@@ -288,7 +289,7 @@ def _fields(text: str) -> tuple[str, ...]:
             made.append("")
         else:
             made[-1] += letter
-    return tuple(field.strip() for field in made)
+    return tuple(field.strip() for field in made if field.strip())
 
 
 def _refused(what: str, why: str = "") -> BadAlteration:
