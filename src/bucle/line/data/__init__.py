@@ -76,7 +76,7 @@ from bucle.line.data.namespaces import (
 from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
-from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
+from bucle.line.data.snapshot import Plan, Snapshot, lazy, plan, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tree import FileEntry
@@ -119,6 +119,7 @@ __all__ = [
     "NoSuchTable",
     "NotBuiltOnHead",
     "PackDamaged",
+    "Plan",
     "Relation",
     "Snapshot",
     "Sweep",
@@ -162,6 +163,7 @@ __all__ = [
     "namespace_properties",
     "namespaces",
     "parse_contract",
+    "plan",
     "read_file",
     "register_table",
     "rename_table",

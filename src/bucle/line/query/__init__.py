@@ -1,0 +1,17 @@
+"""Questions in SQL to tables at any commit, and the first rows of a table: read only, within limits."""
+
+from bucle.line.query.answer import Answer, Limits
+from bucle.line.query.errors import BadQuery, QueryNotAllowed, QueryTimeout, QueryTooLarge
+from bucle.line.query.run import Stream, sql, stream
+
+__all__ = [
+    "Answer",
+    "BadQuery",
+    "Limits",
+    "QueryNotAllowed",
+    "QueryTimeout",
+    "QueryTooLarge",
+    "Stream",
+    "sql",
+    "stream",
+]
