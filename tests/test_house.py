@@ -15,6 +15,8 @@ SOURCE = Path(bucle.__file__).parent
 GROUND = ["core", "code", "store", "ledger", "project", "governance"]
 LINE = [
     "data",
+    "sources",
+    "query",
     "features",
     "pipelines",
     "tracking",

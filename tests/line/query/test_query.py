@@ -33,7 +33,9 @@ def rows(project: Project, text: str, at: str = "main") -> list[dict[str, object
 
 
 def test_tables_are_joined_and_summed(shop: Project) -> None:
-    found = rows(shop, "SELECT city, sum(amount) AS total FROM orders JOIN customers USING (customer) GROUP BY ALL ORDER BY 1")
+    found = rows(
+        shop, "SELECT city, sum(amount) AS total FROM orders JOIN customers USING (customer) GROUP BY ALL ORDER BY 1"
+    )
     assert found == [{"city": "Lugo", "total": 5.5}, {"city": "Vigo", "total": 2.0}]
 
 
@@ -64,7 +66,9 @@ def test_namespaces_are_schemas(shop: Project, text: str) -> None:
 def test_one_query_reads_several_commits(shop: Project, clock: SimulatedClock) -> None:
     data.create_branch(shop, "dev")
     clock.advance(timedelta(days=1))
-    data.commit(shop, {"orders": pl.DataFrame({"id": [4], "customer": ["b"], "amount": [8.0]})}, branch="dev", message="m")
+    data.commit(
+        shop, {"orders": pl.DataFrame({"id": [4], "customer": ["b"], "amount": [8.0]})}, branch="dev", message="m"
+    )
     text = """SELECT (SELECT count(*) FROM orders) AS main, (SELECT count(*) FROM "orders@dev") AS dev,
               (SELECT count(*) FROM orders o AT (VERSION => 'dev') WHERE o.id = 4) AS version,
               (SELECT count(*) FROM orders AT (TIMESTAMP => '2013-01-01 12:00:00')) AS then"""
@@ -145,7 +149,8 @@ def test_what_does_more_than_read_tables_is_refused(shop: Project, text: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["FROM '/etc/passwd'", "FROM information_schema.tables", "FROM duckdb_views", "FROM sqlite_master", "FROM oders"]
+    "text",
+    ["FROM '/etc/passwd'", "FROM information_schema.tables", "FROM duckdb_views", "FROM sqlite_master", "FROM oders"],
 )
 def test_what_is_no_table_of_the_commit_is_not_found(shop: Project, text: str) -> None:
     with pytest.raises(data.NoSuchTable):

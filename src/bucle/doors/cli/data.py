@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, count, share
+from bucle.doors.cli.data_query import QUERY
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb, nothing
 
@@ -93,14 +94,15 @@ def _show_arguments(parser: ArgumentParser) -> None:
 
 
 def _show(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
+    from bucle.line import data, query
 
     with terminal.project() as project:
-        found = data.snapshot(project, options.table, at=options.at)
-        sample = data.scan(project, options.table, at=options.at).head(options.rows).to_dicts()
+        shown = query.preview(project, options.table, at=options.at, limit=options.rows)
         has_contract = data.contract_path(project, options.table).is_file()
-    terminal.show({"snapshot": found, "sample": sample}, told=_plain(found))
-    terminal.tell_table(sample, title=f"the first {len(sample)} rows")
+    terminal.show(
+        {"snapshot": shown.snapshot, "sample": shown.rows, "masked": shown.masked}, told=_plain(shown.snapshot)
+    )
+    terminal.tell_table(shown.rows, title=f"the first {len(shown.rows)} rows")
     terminal.next("bucle data log" if has_contract else f"bucle data infer {options.table}")
 
 
@@ -354,6 +356,7 @@ VERBS: tuple[Verb, ...] = (
          "bucle data add later.csv --table samples"),
     Verb("list", "the tables", _list, _at, "bucle data list"),
     Verb("show", "one table: its columns and first rows", _show, _show_arguments, "bucle data show samples"),
+    QUERY,
     Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
     Verb("diff", "what changed between two commits, by table", _diff, _diff_arguments, "bucle data diff main main"),
     Verb("check", "hold files against a table's contract; exit status 7 when they break it", _check, _check_arguments,

@@ -2,16 +2,19 @@
 
 from bucle.line.query.answer import Answer, Limits
 from bucle.line.query.errors import BadQuery, QueryNotAllowed, QueryTimeout, QueryTooLarge
+from bucle.line.query.preview import Preview, preview
 from bucle.line.query.run import Stream, sql, stream
 
 __all__ = [
     "Answer",
     "BadQuery",
     "Limits",
+    "Preview",
     "QueryNotAllowed",
     "QueryTimeout",
     "QueryTooLarge",
     "Stream",
+    "preview",
     "sql",
     "stream",
 ]

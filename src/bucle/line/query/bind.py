@@ -99,7 +99,7 @@ class _Heads:
         tables = commit.tables if commit is not None else {}
         near = [table for table in tables if table.lower() == (full or "").lower()]
         if full in tables or len(near) == 1:
-            return (full if full in tables else near[0]), commit.id if commit else ""  # type: ignore[return-value]
+            return (near[0] if full not in tables else str(full)), commit.id if commit else ""
         if is_own:
             return None
         raise _no_table(".".join((*name.levels, inner)), at, tables)
@@ -165,7 +165,8 @@ def _scan(planned: data.Plan) -> str:
         nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in types)
         return f"SELECT {nothing} WHERE false"
     schema = ", ".join(
-        f"{literal(name)}: {{name: {literal(name)}, type: {literal(kind)}, default_value: NULL}}" for name, kind in types
+        f"{literal(name)}: {{name: {literal(name)}, type: {literal(kind)}, default_value: NULL}}"
+        for name, kind in types
     )
     files = ", ".join(literal(path) for path in planned.files)
     return f"SELECT * FROM read_parquet([{files}], schema = MAP {{{schema}}})"  # noqa: S608  all of it quoted

@@ -72,8 +72,8 @@ def stream(project: Project, text: str, *, at: str = MAIN, limits: Limits | None
     Arguments and errors as for `sql`; those of the rows come while they are taken.
     """
     allowed = limits or Limits()
-    statement = read_statement(text)
     with open_engine(allowed) as engine, watched(engine, allowed):
+        statement = read_statement(engine, text)
         bound = bind(engine, project, statement, at)
         close_doors(engine, bound.files)
         schema, batches = run(engine, statement.text)

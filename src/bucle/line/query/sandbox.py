@@ -108,7 +108,9 @@ def _explained(error: duckdb.Error, limits: Limits, *, is_late: bool) -> BucleEr
         return too_large(limits)
     if isinstance(error, duckdb.PermissionException):
         return QueryNotAllowed(
-            f"The query reaches out of the tables: {_first_line(error)}.", why="It may only read tables.", fix="Name them."
+            f"The query reaches out of the tables: {_first_line(error)}.",
+            why="It may only read tables.",
+            fix="Name them.",
         )
     if isinstance(error, duckdb.IOException):
         return LakeDamaged(

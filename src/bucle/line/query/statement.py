@@ -58,16 +58,18 @@ class Statement(Record, frozen=True):
     functions: frozenset[str]
 
 
-def read_statement(text: str) -> Statement:
+def read_statement(parser: duckdb.DuckDBPyConnection, text: str) -> Statement:
     """Read a text of SQL.
 
+    Args:
+        parser: any connection; nothing of the text is run.
     Raises:
         BadQuery: it is none, or several statements.
         QueryNotAllowed: it does something else than reading tables.
     """
     explain = _EXPLAIN.match(text)
     prefix, body = (explain[0], text[explain.end() :]) if explain else ("", text)
-    tree = _parsed(body)
+    tree = _parsed(parser, body)
     nodes = list(_nodes(tree))
     _check_functions(nodes)
     timed = [node for node in nodes if node.get("type") == "BASE_TABLE" and node.get("at_clause")]
@@ -75,16 +77,15 @@ def read_statement(text: str) -> Statement:
         _name_instant(node)
     tables = [_table_name(node) for node in nodes if node.get("type") == "BASE_TABLE"]
     return Statement(
-        text=prefix + (_written(tree) if timed else body),
+        text=prefix + (_written(parser, tree) if timed else body),
         tables=tuple(dict.fromkeys(tables)),
         own=frozenset(_own_names(nodes)),
         functions=frozenset(_functions(nodes)),
     )
 
 
-def _parsed(text: str) -> Node:
-    with duckdb.connect(":memory:") as parser:
-        found = parser.execute(_AS_TEXT, [text]).fetchone()
+def _parsed(parser: duckdb.DuckDBPyConnection, text: str) -> Node:
+    found = parser.execute(_AS_TEXT, [text]).fetchone()
     tree: Node = json.loads(found[0]) if found else {"error": True}
     if not tree["error"] and len(tree["statements"]) == 1:
         return tree
@@ -106,9 +107,8 @@ def _parsed(text: str) -> Node:
     )
 
 
-def _written(tree: Node) -> str:
-    with duckdb.connect(":memory:") as parser:
-        found = parser.execute(_AS_SQL, [json.dumps(tree)]).fetchone()
+def _written(parser: duckdb.DuckDBPyConnection, tree: Node) -> str:
+    found = parser.execute(_AS_SQL, [json.dumps(tree)]).fetchone()
     return str(found[0]) if found else ""
 
 

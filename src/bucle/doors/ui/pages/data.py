@@ -12,7 +12,7 @@ from bucle.doors.ui.problems import attempt
 from bucle.ground.core import Record, to_builtins
 from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
-from bucle.line import data
+from bucle.line import data, query
 from bucle.line.data import Branch, Commit, Contract, Snapshot
 
 __all__ = ["Change", "Data", "TablePage", "TableRow", "data_page", "table"]
@@ -135,14 +135,14 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
     """
     problems = list[dict[str, str]]()
     snapshot = data.snapshot(project, table, at=at)
-    sample = attempt(problems, lambda: data.lazy(project, table, at=at).tail(SAMPLE).collect().to_dicts()[::-1])
+    shown = attempt(problems, lambda: query.preview(project, table, at=snapshot.commit, limit=SAMPLE, offset=-SAMPLE))
     contracts = attempt(problems, lambda: data.contracts_of(project)) or {}
     changes = [one for one in _changes(data.log(project, snapshot.commit, limit=120)) if table in one.rows]
     users = project.ledger.edges_of([f"table/{table}@{snapshot.commit}", f"commit/{snapshot.commit}"], upstream=False)
     return TablePage(
         at=at,
         snapshot=snapshot,
-        sample=tuple(to_builtins(sample or [])),
+        sample=tuple(to_builtins(shown.rows[::-1] if shown else ())),
         contract=contracts.get(table),
         changes=tuple(changes),
         users=tuple(edge for edge in users if not edge.target.startswith(("table/", "commit/"))),
