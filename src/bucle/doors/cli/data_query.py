@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bucle.line.query import Answer, Limits, Stream
 
-__all__ = ["QUERY"]
+__all__ = ["EXPORT", "QUERY"]
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
 SHOWN = 50
@@ -185,6 +185,33 @@ _WRITERS: dict[str, Callable[[IO[bytes], Any, Iterator[Any]], int]] = {
     "parquet": _parquet,
     "arrow": _arrow,
 }
+
+
+def _export_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("table")
+    parser.add_argument("path", help="the folder of a Delta table, or a file")
+    parser.add_argument("--to", choices=("delta", "parquet", "csv"), default="parquet", help="(default: parquet)")
+    parser.add_argument("--at", default="main", help="a branch, a commit, or main@2013-03-01 (default: main)")
+    parser.add_argument("--force", action="store_true", help="replace what stands there; Delta gets a new version")
+
+
+def _export(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import sources
+
+    with terminal.project() as project:
+        made = sources.export(
+            project, options.table, options.path, to=options.to, at=options.at, overwrite=options.force
+        )
+    terminal.show(made)
+
+
+EXPORT = Verb(
+    "export",
+    "write a table for other tools: Delta, Parquet or CSV",
+    _export,
+    _export_arguments,
+    "bucle data export samples samples.parquet",
+)
 
 QUERY = Verb(
     "query",

@@ -31,6 +31,7 @@ NOUNS: dict[str, dict[str, str]] = {
     },
     "Data and features": {
         "data": "tables, branches, commits and contracts",
+        "sources": "where rows come from: files, databases, buckets, addresses, streams",
         "feature": "feature views: list, check, fill the online store",
     },
     "Training": {

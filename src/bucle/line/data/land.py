@@ -10,6 +10,7 @@ from bucle.ground.core import digest_of_value, make_ref, short, suggest, to_buil
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.line.data import store
+from bucle.line.data.batches import Batches
 from bucle.line.data.branch import INGEST, MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.check import check_contract, check_repeats, check_schema
@@ -17,7 +18,18 @@ from bucle.line.data.commit import Commit, Mode
 from bucle.line.data.contract import Contract
 from bucle.line.data.errors import ContractInvalid, ContractViolated, EmptyCommit
 from bucle.line.data.lake import Manifest, load_manifest
-from bucle.line.data.publish import Change, Frames, Move, as_frames, build, done_before, lineage, publish, rows_added
+from bucle.line.data.publish import (
+    Also,
+    Change,
+    Frames,
+    Move,
+    as_frames,
+    build,
+    done_before,
+    lineage,
+    publish,
+    rows_added,
+)
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.snapshot import frame_of_files
 from bucle.line.data.tables import BRANCHES
@@ -34,6 +46,7 @@ def land(
     message: str,
     mode: Mode = "append",
     key: str | None = None,
+    also: Also | None = None,
 ) -> Commit:
     """Make a batch visible if it keeps its contracts; otherwise nothing of it.
 
@@ -48,6 +61,7 @@ def land(
         branch: where it is to be visible.
         mode: as for `commit`.
         key: an idempotency key; a second call with it gives the first one's commit and writes nothing.
+        also: more to be written in the transaction that makes the batch visible; what it raises takes all of it back.
     Returns:
         The branch's new head.
     Raises:
@@ -61,11 +75,16 @@ def land(
         return done
     if not tables:
         raise EmptyCommit("A landing needs a table.", why="There is nothing to check.", fix="Name some rows.")
-    frames = as_frames(tables)
+    # Rules are checked in memory: out of core is for tables without a contract.
+    frames = {
+        name: rows.collect() if isinstance(rows, Batches) and name in contracts else rows
+        for name, rows in as_frames(tables).items()
+    }
     _check_names(frames, contracts)
-    early = [b for name, f in frames.items() if name in contracts for b in check_schema(f, contracts[name])]
+    ruled = {name: rows for name, rows in frames.items() if name in contracts and isinstance(rows, pl.DataFrame)}
+    early = [breach for name, rows in ruled.items() for breach in check_schema(rows, contracts[name])]
     if early:
-        reports = [check_contract(frame, contracts[name]) for name, frame in frames.items() if name in contracts]
+        reports = [check_contract(rows, contracts[name]) for name, rows in ruled.items()]
         raise _refuse(project, _joined(frames, reports), branch, message, key, ingest="", commit="")
     change = Change(tables=frames, mode=mode, files={}, message=message)
     head = head_of(project, branch)
@@ -79,9 +98,12 @@ def land(
         return made
 
     try:
-        return publish(project, _move(change, contracts, audited, branch=branch, ingest=ingest, key=key))
+        return publish(project, _move(change, contracts, audited, branch=branch, ingest=ingest, key=key, also=also))
     except ContractViolated as refused:
         raise _refuse(project, refused.report, branch, message, key, ingest=ingest, commit=candidate.id) from refused
+    except Exception:
+        _drop_again(project, ingest)
+        raise
 
 
 def _move(
@@ -92,8 +114,11 @@ def _move(
     branch: str,
     ingest: str,
     key: str | None,
+    also: Also | None,
 ) -> Move:
     def drop(transaction: Transaction) -> None:
+        if also is not None:
+            also(transaction)
         if store.the_branch(transaction.connection, ingest) is not None:
             transaction.delete(BRANCHES, {"name": ingest})
 
@@ -202,7 +227,7 @@ def _violated(report: ContractReport, commit: str) -> ContractViolated:
     )
 
 
-def _joined(tables: Mapping[str, pl.DataFrame], reports: list[ContractReport]) -> ContractReport:
+def _joined(tables: Mapping[str, object], reports: list[ContractReport]) -> ContractReport:
     return ContractReport(
         table=", ".join(tables),
         rows=sum(report.rows for report in reports),
@@ -210,7 +235,7 @@ def _joined(tables: Mapping[str, pl.DataFrame], reports: list[ContractReport]) -
     )
 
 
-def _check_names(frames: Mapping[str, pl.DataFrame], contracts: Mapping[str, Contract]) -> None:
+def _check_names(frames: Mapping[str, object], contracts: Mapping[str, Contract]) -> None:
     for name, contract in contracts.items():
         if contract.table != name:
             raise ContractInvalid(

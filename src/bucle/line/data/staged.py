@@ -14,6 +14,7 @@ from pyiceberg.manifest import ManifestFile
 from bucle.ground.core import to_micros
 from bucle.ground.project import Project
 from bucle.line.data import iceberg
+from bucle.line.data.batches import Batches, parts
 from bucle.line.data.commit import Mode, TableState
 from bucle.line.data.errors import TableNotOurs
 from bucle.line.data.lake import DataFile, Manifest, Shelf, content_digest, keep_manifest, load_manifest, new_folder
@@ -97,7 +98,7 @@ def open_table(project: Project, state: TableState | None) -> Table | None:
     return Table(state=state, manifest=load_manifest(project, state.manifest), metadata=metadata)
 
 
-def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, mode: Mode) -> Staged:
+def stage(shelf: Shelf, name: str, frame: pl.DataFrame | Batches, table: Table | None, *, mode: Mode) -> Staged:
     """Write a batch's data files and their manifest.
 
     Raises:
@@ -108,9 +109,8 @@ def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, 
     last = 0 if table is None else table.last
     change = evolve if mode == "append" else replace_columns
     columns = change(before or (), frame, last=last)
-    fitted, snapshot_id = fit(frame, columns), iceberg.new_snapshot_id()
-    slices = [fitted.slice(at, ROWS_PER_FILE) for at in range(0, fitted.height, ROWS_PER_FILE)]
-    written = [_data_file(shelf, folder, part, columns) for part in slices]
+    snapshot_id = iceberg.new_snapshot_id()
+    written = [_data_file(shelf, folder, fit(part, columns), columns) for part in parts(frame, ROWS_PER_FILE)]
     manifest, manifest_file = None, dict[str, str]()
     if written:
         path = f"{folder}/metadata/{snapshot_id}-added.avro"

@@ -144,7 +144,7 @@ def _refused(what: str) -> QueryNotAllowed:
     return QueryNotAllowed(
         f"{what} cannot be used in a query.",
         why="It could read files, addresses or settings that are no table.",
-        fix="Read tables by their names; what lies elsewhere comes in through a source: bucle sources --help",
+        fix="Read tables by their names; what lies elsewhere comes in through a source: bucle sources add",
     )
 
 
