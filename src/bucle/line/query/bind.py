@@ -11,7 +11,7 @@ import duckdb
 
 from bucle.ground.core import suggest
 from bucle.ground.project import Project
-from bucle.line import data
+from bucle.line import data, sources
 from bucle.line.query.errors import BadQuery
 from bucle.line.query.sandbox import CATALOG, HOME, literal, quoted
 from bucle.line.query.statement import Statement, TableName
@@ -60,11 +60,16 @@ def bind(engine: duckdb.DuckDBPyConnection, project: Project, statement: Stateme
         NoSuchTable, NoSuchCommit: a table or commit is not there.
         BadQuery: two tables would be one to SQL, which does not tell `A` from `a`.
     """
-    bound, heads = Bound(), _Heads(project, at)
+    bound, heads, outside = Bound(), _Heads(project, at), set(sources.connections_of(project))
     places = _places(statement.tables)
     seen = dict[tuple[str, ...], tuple[str, str]]()
     for name in statement.tables:
-        found = heads.find(name, is_own=not name.levels and name.name.lower() in statement.own)
+        is_outside = bool(name.levels) and name.levels[0] in outside
+        found = heads.find(name, is_own=is_outside or (not name.levels and name.name.lower() in statement.own))
+        if found is None and is_outside:
+            _make_namespace(engine, places[name])
+            _bring(engine, project, name, places[name], statement.columns)
+            continue
         key = tuple(part.lower() for part in (*name.levels, name.name))
         if found is None or seen.get(key) == found:
             continue
@@ -141,6 +146,23 @@ def _make_namespace(engine: duckdb.DuckDBPyConnection, place: str) -> None:
     if catalog != quoted(CATALOG):
         engine.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {catalog}")
     engine.execute(f"CREATE SCHEMA IF NOT EXISTS {place}")
+
+
+def _bring(
+    engine: duckdb.DuckDBPyConnection, project: Project, name: TableName, place: str, columns: frozenset[str] | None
+) -> None:
+    """Bring the rows of a table of a declared connection, those columns that are asked for, into the engine's memory."""
+    connection = sources.load_connection(project, name.levels[0])
+    table = ".".join(quoted(part) for part in (*name.levels[1:], name.name))
+    target = f"{place}.{quoted(name.name)}"
+    known = next(sources.ask(connection, f"SELECT * FROM {table} LIMIT 0", ())).columns  # noqa: S608  quoted
+    wanted = [column for column in known if columns is None or column.lower() in columns] or known[:1]
+    listed = ", ".join(quoted(column) for column in wanted)
+    for number, part in enumerate(sources.ask(connection, f"SELECT {listed} FROM {table}", ())):  # noqa: S608  quoted
+        engine.register("part", part.to_arrow())
+        begin = f"CREATE TABLE {target} AS" if number == 0 else f"INSERT INTO {target}"
+        engine.execute(f"{begin} SELECT * FROM part")
+        engine.unregister("part")
 
 
 def _make_view(

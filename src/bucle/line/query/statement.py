@@ -50,12 +50,14 @@ class Statement(Record, frozen=True):
         tables: every table it names, each once; names of its own WITH clauses among them.
         own: names its WITH clauses make.
         functions: every function it calls, in lower case.
+        columns: every name of a column it may read, in lower case; None when it may be any.
     """
 
     text: str
     tables: tuple[TableName, ...]
     own: frozenset[str]
     functions: frozenset[str]
+    columns: frozenset[str] | None
 
 
 def read_statement(parser: duckdb.DuckDBPyConnection, text: str) -> Statement:
@@ -81,6 +83,7 @@ def read_statement(parser: duckdb.DuckDBPyConnection, text: str) -> Statement:
         tables=tuple(dict.fromkeys(tables)),
         own=frozenset(_own_names(nodes)),
         functions=frozenset(_functions(nodes)),
+        columns=_columns(nodes),
     )
 
 
@@ -153,6 +156,14 @@ def _own_names(nodes: list[Node]) -> Iterator[str]:
         inner = node.get("cte_map")
         for one in inner.get("map", ()) if isinstance(inner, dict) else ():
             yield str(one["key"]).lower()
+
+
+def _columns(nodes: list[Node]) -> frozenset[str] | None:
+    kinds = {str(node.get("type")) for node in nodes} | {str(node.get("ref_type")) for node in nodes}
+    if kinds & {"STAR", "POSITIONAL_REFERENCE", "NATURAL"}:
+        return None
+    named = [name for node in nodes for key in ("column_names", "using_columns") for name in node.get(key) or ()]
+    return frozenset(str(name).lower() for name in named)
 
 
 def _table_name(node: Node) -> TableName:
