@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, count, share
-from bucle.doors.cli.data_query import EXPORT, QUERY
+from bucle.doors.cli.data_query import EXPORT, PII, QUERY
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb, nothing
 
@@ -372,6 +372,7 @@ VERBS: tuple[Verb, ...] = (
          "bucle data status contracts"),
     Verb("checkout", "write files of the tree to a local folder", _checkout, _checkout_arguments,
          "bucle data checkout contracts"),
+    PII,
     EXPORT,
     Verb("sweep", "remove what crashes left behind", _sweep, _sweep_arguments, "bucle data sweep"),
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,

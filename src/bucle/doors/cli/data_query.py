@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from bucle.doors.cli.arguments import count
+from bucle.doors.cli.arguments import count, pair
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from bucle.line import data
     from bucle.line.query import Answer, Limits, Stream
 
-__all__ = ["EXPORT", "QUERY"]
+__all__ = ["EXPORT", "PII", "QUERY"]
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
 SHOWN = 50
@@ -211,6 +212,63 @@ EXPORT = Verb(
     _export,
     _export_arguments,
     "bucle data export samples samples.parquet",
+)
+
+
+def _pii_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("table")
+    parser.add_argument(
+        "--tag", action="append", type=pair, default=[], metavar="COLUMN=KIND[:MASK]",
+        help="email, phone, card, iban, name, address, id, birth, other; redact, hash, partial, null, generalise",
+    )  # fmt: skip
+    parser.add_argument("--untag", action="append", default=[], metavar="COLUMN", help="take a tag off")
+    parser.add_argument("--accept", action="store_true", help="tag all that is proposed")
+    parser.add_argument("--at", default="main", help="which branch (default: main)")
+
+
+def _pii(options: Namespace, terminal: Terminal) -> None:
+    """Show what is tagged and what seems to be personal; tag what is named."""
+    from bucle.line import data
+
+    with terminal.project() as project:
+        found = data.find_pii(project, options.table, at=options.at)
+        tags: dict[str, data.ColumnTag | None] = dict.fromkeys(options.untag)
+        if options.accept:
+            tags |= {one.column: one.tag for one in found if not one.tagged}
+        tags |= {column: _tag(text) for column, text in options.tag}
+        if tags:
+            data.tag_columns(project, options.table, tags, branch=options.at)
+            found = data.find_pii(project, options.table, at=options.at)
+        tagged = data.pii_tags(project, options.table, at=options.at)
+    open_ones = [one for one in found if not one.tagged]
+    rows = [{"column": name, "kind": tag.kind, "mask": tag.mask, "tagged": "yes"} for name, tag in tagged.items()]
+    rows += [
+        {"column": one.column, "kind": one.tag.kind, "mask": one.tag.mask, "tagged": "proposed"} for one in open_ones
+    ]
+    terminal.show({"tags": tagged, "proposed": open_ones}, told=rows)
+    if open_ones:
+        terminal.next(f"bucle data pii {options.table} --accept")
+
+
+def _tag(text: str) -> data.ColumnTag:
+    import msgspec
+
+    from bucle.doors.cli.errors import BadUsage
+    from bucle.line import data
+
+    kind, _, mask = text.partition(":")
+    try:
+        return msgspec.convert({"kind": kind, **({"mask": mask} if mask else {})}, data.ColumnTag)
+    except msgspec.ValidationError as error:
+        raise BadUsage(f"{text!r} is no tag: {error}.", fix="Write it like --tag mail=email:hash") from error
+
+
+PII = Verb(
+    "pii",
+    "which columns are personal: show, propose, tag",
+    _pii,
+    _pii_arguments,
+    "bucle data pii samples",
 )
 
 QUERY = Verb(

@@ -63,6 +63,7 @@ from bucle.line.data.filetree import file_path, files, read_file
 from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
+from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
 from bucle.line.data.merge import TableDiff, diff, merge
 from bucle.line.data.namespaces import (
     change_namespace,
@@ -73,6 +74,7 @@ from bucle.line.data.namespaces import (
     namespaces,
     split_name,
 )
+from bucle.line.data.pii import ColumnTag, Finding, find_pii, pii_tags, tag_columns
 from bucle.line.data.publish import commit
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
@@ -95,6 +97,7 @@ __all__ = [
     "Checkout",
     "Column",
     "ColumnRule",
+    "ColumnTag",
     "Commit",
     "Conflict",
     "Contract",
@@ -104,6 +107,7 @@ __all__ = [
     "DataFile",
     "EmptyCommit",
     "FileEntry",
+    "Finding",
     "FolderStatus",
     "LakeDamaged",
     "LocalChanges",
@@ -152,6 +156,7 @@ __all__ = [
     "dump_contract",
     "file_path",
     "files",
+    "find_pii",
     "infer_contract",
     "join_name",
     "land",
@@ -159,11 +164,17 @@ __all__ = [
     "load_contract",
     "load_manifest",
     "log",
+    "mask_frame",
+    "mask_report",
+    "mask_series",
+    "mask_type",
     "merge",
     "namespace_properties",
     "namespaces",
     "parse_contract",
+    "pii_tags",
     "plan",
+    "project_key",
     "read_file",
     "register_table",
     "rename_table",
@@ -177,5 +188,6 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "tag_columns",
     "verify_files",
 ]

@@ -18,6 +18,7 @@ from bucle.line.data.commit import Commit, Mode
 from bucle.line.data.contract import Contract
 from bucle.line.data.errors import ContractInvalid, ContractViolated, EmptyCommit
 from bucle.line.data.lake import Manifest, load_manifest
+from bucle.line.data.mask import mask_report
 from bucle.line.data.publish import (
     Also,
     Change,
@@ -189,6 +190,7 @@ def _refuse(
     commit: str,
 ) -> ContractViolated:
     """Drop the ingest branch and note the refusal, once for the same batch under the same key."""
+    report = mask_report(project, report, branch)
     content = digest_of_value([commit, report])
     try:
         with project.ledger.transaction(

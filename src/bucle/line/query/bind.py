@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
+import polars as pl
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from bucle.ground.core import suggest
+from bucle.ground.core import make_ref, suggest
+from bucle.ground.governance import check, may
 from bucle.ground.project import Project
 from bucle.line import data, sources
 from bucle.line.query.errors import BadQuery
 from bucle.line.query.sandbox import CATALOG, HOME, literal, quoted
 from bucle.line.query.statement import Statement, TableName
 
-__all__ = ["Bound", "bind"]
+__all__ = ["Bound", "bind", "tags_for"]
 
 _GLOB = re.compile(r"[*?\[]")
 """What DuckDB takes for a pattern in the path of a project."""
@@ -51,13 +55,15 @@ class Bound:
     masked: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def bind(engine: duckdb.DuckDBPyConnection, project: Project, statement: Statement, at: str) -> Bound:
+def bind(engine: duckdb.DuckDBPyConnection, project: Project, statement: Statement, at: str, principal: str) -> Bound:
     """Give an engine every table that a statement names.
 
     Args:
         at: where tables are read that name no branch or commit themselves.
+        principal: who asks.
     Raises:
         NoSuchTable, NoSuchCommit: a table or commit is not there.
+        Denied: the principal may not read a table.
         BadQuery: two tables would be one to SQL, which does not tell `A` from `a`.
     """
     bound, heads, outside = Bound(), _Heads(project, at), set(sources.connections_of(project))
@@ -67,6 +73,7 @@ def bind(engine: duckdb.DuckDBPyConnection, project: Project, statement: Stateme
         is_outside = bool(name.levels) and name.levels[0] in outside
         found = heads.find(name, is_own=is_outside or (not name.levels and name.name.lower() in statement.own))
         if found is None and is_outside:
+            check(project, principal, "read", make_ref("connection", name.levels[0]))
             _make_namespace(engine, places[name])
             _bring(engine, project, name, places[name], statement.columns)
             continue
@@ -80,9 +87,13 @@ def bind(engine: duckdb.DuckDBPyConnection, project: Project, statement: Stateme
                 fix="Ask for one of them in each query.",
             )
         seen[key] = found
+        check(project, principal, "read", make_ref("table", found[0]))
         _make_namespace(engine, places[name])
-        _make_view(engine, project, f"{places[name]}.{quoted(name.name)}", found, bound)
+        tags = tags_for(project, found[0], found[1], principal)
+        masked = _make_view(engine, project, f"{places[name]}.{quoted(name.name)}", found, (bound, tags))
         bound.commits[".".join((*name.levels, name.name))] = found[1]
+        if masked:
+            bound.masked[".".join((*name.levels, name.name))] = masked
     return bound
 
 
@@ -151,7 +162,7 @@ def _make_namespace(engine: duckdb.DuckDBPyConnection, place: str) -> None:
 def _bring(
     engine: duckdb.DuckDBPyConnection, project: Project, name: TableName, place: str, columns: frozenset[str] | None
 ) -> None:
-    """Bring the rows of a table of a declared connection, those columns that are asked for, into the engine's memory."""
+    """Bring a declared connection's table, those of its columns that are asked for, into the engine's memory."""
     connection = sources.load_connection(project, name.levels[0])
     table = ".".join(quoted(part) for part in (*name.levels[1:], name.name))
     target = f"{place}.{quoted(name.name)}"
@@ -161,14 +172,25 @@ def _bring(
     for number, part in enumerate(sources.ask(connection, f"SELECT {listed} FROM {table}", ())):  # noqa: S608  quoted
         engine.register("part", part.to_arrow())
         begin = f"CREATE TABLE {target} AS" if number == 0 else f"INSERT INTO {target}"
-        engine.execute(f"{begin} SELECT * FROM part")
+        engine.execute(f"{begin} SELECT * FROM part")  # noqa: S608  quoted
         engine.unregister("part")
 
 
+def tags_for(project: Project, table: str, at: str, principal: str) -> dict[str, data.ColumnTag]:
+    """The tags by which a table is masked for a principal; none for those who may see it as it is."""
+    tags = data.pii_tags(project, table, at=at)
+    return {} if tags and may(project, principal, "unmask", make_ref("table", table)) else tags
+
+
 def _make_view(
-    engine: duckdb.DuckDBPyConnection, project: Project, view: str, found: tuple[str, str], bound: Bound
-) -> None:
-    table, commit = found
+    engine: duckdb.DuckDBPyConnection,
+    project: Project,
+    view: str,
+    found: tuple[str, str],
+    given: tuple[Bound, Mapping[str, data.ColumnTag]],
+) -> tuple[str, ...]:
+    """Make a view of a table; its columns that were masked."""
+    (table, commit), (bound, tags) = found, given
     planned = data.plan(project, table, at=commit)
     if planned.is_plain and not _GLOB.search("".join(planned.files[:1])):
         source = _scan(planned)
@@ -177,7 +199,48 @@ def _make_view(
         rows = f"rows of {view}".replace('"', "")
         engine.register(rows, data.lazy(project, table, at=commit).collect().to_arrow())
         source = f"SELECT * FROM {quoted(rows)}"  # noqa: S608  a quoted name of our own making
+    masked = tuple(column.name for column in planned.columns if column.name in tags)
+    if masked:
+        source = f"SELECT {_masks(engine, project, planned, tags)} FROM ({source})"  # noqa: S608  all of it quoted
     engine.execute(f"CREATE VIEW {view} AS {source}")
+    return masked
+
+
+def _masks(
+    engine: duckdb.DuckDBPyConnection, project: Project, planned: data.Plan, tags: Mapping[str, data.ColumnTag]
+) -> str:
+    """The columns of a table, tagged ones by way of functions whose names nobody can guess: who could call them would
+    try out values until a pseudonym fits.
+    """
+    key, listed = data.project_key(project), list[str]()
+    for column in planned.columns:
+        name = quoted(column.name)
+        tag = tags.get(column.name)
+        if tag is None:
+            listed.append(name)
+        elif column.dtype.is_nested():
+            listed.append(f"CAST(NULL AS {_type(column.type)}) AS {name}")
+        else:
+            function = f"mask_{secrets.token_hex(8)}"
+            after = "VARCHAR" if data.mask_type(column.dtype, tag) == pl.String else _type(column.type)
+            engine.create_function(
+                function,
+                _mask(tag, key, column.dtype),
+                [duckdb.type(_type(column.type))],
+                duckdb.type(after),
+                type=PythonUDFType.ARROW,
+                null_handling=FunctionNullHandling.SPECIAL,
+            )
+            listed.append(f"{function}({name}) AS {name}")
+    return ", ".join(listed)
+
+
+def _mask(tag: data.ColumnTag, key: bytes, dtype: pl.DataType) -> Callable[[Any], Any]:
+    def masked(values: Any) -> Any:
+        made = data.mask_series(pl.Series(values).cast(dtype), tag, key)
+        return made.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+    return masked
 
 
 def _scan(planned: data.Plan) -> str:

@@ -33,7 +33,7 @@ class Stream:
     bound: Bound
 
 
-def sql(project: Project, text: str, *, at: str = MAIN, limits: Limits | None = None) -> Answer:
+def sql(project: Project, text: str, *, at: str = MAIN, limits: Limits | None = None, principal: str = "") -> Answer:
     """Ask a question in SQL, DuckDB's dialect; it only reads.
 
     Args:
@@ -42,16 +42,18 @@ def sql(project: Project, text: str, *, at: str = MAIN, limits: Limits | None = 
             `orders AT (TIMESTAMP => '2013-03-01')`.
         at: where the other tables are read: a branch, a commit, or a branch at an instant.
         limits: of rows, memory and time.
+        principal: who asks, and is shown what it may see; whoever opened the project unless given.
     Raises:
         BadQuery: the text cannot be understood or fails.
         QueryNotAllowed: it does more than read tables.
         QueryTooLarge, QueryTimeout: it needs more than `limits`.
         NoSuchTable, NoSuchCommit: a table or commit is not there.
+        Denied: the principal may not read a table.
     Cost: the columns and row groups that the query needs, read once.
     """
     allowed = limits or Limits()
     kept, rows, size, is_cut = list[pa.RecordBatch](), 0, 0, False
-    with stream(project, text, at=at, limits=allowed) as opened:
+    with stream(project, text, at=at, limits=allowed, principal=principal) as opened:
         for batch in opened.batches:
             room = batch.num_rows if allowed.rows is None else allowed.rows - rows
             is_cut = batch.num_rows > room
@@ -66,7 +68,9 @@ def sql(project: Project, text: str, *, at: str = MAIN, limits: Limits | None = 
 
 
 @contextmanager
-def stream(project: Project, text: str, *, at: str = MAIN, limits: Limits | None = None) -> Iterator[Stream]:
+def stream(
+    project: Project, text: str, *, at: str = MAIN, limits: Limits | None = None, principal: str = ""
+) -> Iterator[Stream]:
     """The same, batch by batch: an answer larger than memory can be written to a file. `limits.rows` is not looked at.
 
     Arguments and errors as for `sql`; those of the rows come while they are taken.
@@ -74,7 +78,7 @@ def stream(project: Project, text: str, *, at: str = MAIN, limits: Limits | None
     allowed = limits or Limits()
     with open_engine(allowed) as engine, watched(engine, allowed):
         statement = read_statement(engine, text)
-        bound = bind(engine, project, statement, at)
+        bound = bind(engine, project, statement, at, principal or project.actor)
         close_doors(engine, bound.files)
         schema, batches = run(engine, statement.text)
         yield Stream(schema=schema, batches=batches, bound=bound)

@@ -10,6 +10,7 @@ import msgspec
 from bucle.doors.ui.parameters import Name
 from bucle.doors.ui.problems import attempt
 from bucle.ground.core import Record, to_builtins
+from bucle.ground.governance import ANONYMOUS
 from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
 from bucle.line import data, query
@@ -135,7 +136,9 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
     """
     problems = list[dict[str, str]]()
     snapshot = data.snapshot(project, table, at=at)
-    shown = attempt(problems, lambda: query.preview(project, table, at=snapshot.commit, limit=SAMPLE, offset=-SAMPLE))
+    # Pages do not know who looks at them: what is personal is masked on all of them.
+    read = partial(query.preview, project, table, at=snapshot.commit, limit=SAMPLE, offset=-SAMPLE, principal=ANONYMOUS)
+    shown = attempt(problems, read)
     contracts = attempt(problems, lambda: data.contracts_of(project)) or {}
     changes = [one for one in _changes(data.log(project, snapshot.commit, limit=120)) if table in one.rows]
     users = project.ledger.edges_of([f"table/{table}@{snapshot.commit}", f"commit/{snapshot.commit}"], upstream=False)

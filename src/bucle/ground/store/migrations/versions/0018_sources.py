@@ -1,4 +1,4 @@
-"""How far each source has landed."""
+"""How far each source has landed; who may read what, and the tokens that say who asks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,4 +17,21 @@ def upgrade() -> None:
         sa.Column("commit", sa.Text, nullable=False),
         sa.Column("rows", sa.BigInteger, nullable=False),
         sa.Column("at", Instant, nullable=False),
+    )
+    op.create_table(
+        "grants",
+        sa.Column("principal", sa.Text, primary_key=True),
+        sa.Column("action", sa.Text, primary_key=True),
+        sa.Column("subject", sa.Text, primary_key=True),
+        sa.Column("effect", sa.Text, nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("principal", sa.Text, nullable=False),
+        sa.Column("at", Instant, nullable=False),
+        sa.Column("by", sa.Text, nullable=False),
     )
