@@ -18,6 +18,8 @@ LINE = [
     "profiles",
     "cleaning",
     "data",
+    "sources",
+    "query",
     "features",
     "pipelines",
     "tracking",
@@ -54,6 +56,7 @@ FREE = {"version", "", "__main__"}
 
 FACE_NAMES = {
     "bucle.line.contracts.yaml_text",
+    "bucle.line.query.shown",
     "bucle.line.pipelines.pipeline",
     "bucle.line.pipelines.step",
     "bucle.line.tracking.fold",

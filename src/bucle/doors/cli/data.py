@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, count, instant
 from bucle.doors.cli.contracts import CONTRACT_VERBS, told_breach
+from bucle.doors.cli.data_query import EXPORT, PII, QUERY
 from bucle.doors.cli.history import HISTORY
 from bucle.doors.cli.table import TABLE
 from bucle.doors.cli.terminal import Terminal
@@ -96,14 +97,15 @@ def _show_arguments(parser: ArgumentParser) -> None:
 
 
 def _show(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import contracts, data
+    from bucle.line import contracts, query
 
     with terminal.project() as project:
-        found = data.snapshot(project, options.table, at=options.at)
-        sample = data.scan(project, options.table, at=options.at).head(options.rows).to_dicts()
+        shown = query.preview(project, options.table, at=options.at, limit=options.rows)
         has_contract = contracts.path_of(project, options.table).is_file()
-    terminal.show({"snapshot": found, "sample": sample}, told=_plain(found))
-    terminal.tell_table(sample, title=f"the first {len(sample)} rows")
+    terminal.show(
+        {"snapshot": shown.snapshot, "sample": shown.rows, "masked": shown.masked}, told=_plain(shown.snapshot)
+    )
+    terminal.tell_table(shown.rows, title=f"the first {len(shown.rows)} rows")
     terminal.next("bucle data log" if has_contract else f"bucle data infer {options.table}")
 
 
@@ -361,6 +363,7 @@ VERBS: tuple[Verb, ...] = (
          "bucle data add later.csv --table samples"),
     Verb("list", "the tables", _list, _at, "bucle data list"),
     Verb("show", "one table: its columns and first rows", _show, _show_arguments, "bucle data show samples"),
+    QUERY,
     Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
     *TABLE,
     *HISTORY,
@@ -380,6 +383,8 @@ VERBS: tuple[Verb, ...] = (
          "bucle data checkout contracts"),
     Verb("sweep", "remove what crashes left behind, and what expired commits alone needed", _sweep, _sweep_arguments,
          "bucle data sweep"),
+    PII,
+    EXPORT,
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,
          "bucle data verify"),
 )  # fmt: skip

@@ -84,6 +84,7 @@ from bucle.line.data.guarded import contract_of, infer_contract, profile
 from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
+from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
 from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
     change_namespace,
@@ -96,13 +97,14 @@ from bucle.line.data.namespaces import (
 )
 from bucle.line.data.overwrite import overwrite_partitions
 from bucle.line.data.pick import cherry_pick, revert
+from bucle.line.data.pii import ColumnTag, Finding, find_pii, pii_tags, tag_columns
 from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
 from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_columns, diff_rows
 from bucle.line.data.schema import Column
-from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
+from bucle.line.data.snapshot import Plan, Snapshot, lazy, plan, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
@@ -133,6 +135,7 @@ __all__ = [
     "Column",
     "ColumnChange",
     "ColumnContent",
+    "ColumnTag",
     "Commit",
     "CommitExpired",
     "Conflict",
@@ -142,6 +145,7 @@ __all__ = [
     "EmptyCommit",
     "Expiry",
     "FileEntry",
+    "Finding",
     "FolderStatus",
     "Hook",
     "HookCycle",
@@ -166,6 +170,7 @@ __all__ = [
     "NotBuiltOnHead",
     "PackDamaged",
     "PartitionBy",
+    "Plan",
     "Proposal",
     "Protection",
     "RenameColumn",
@@ -222,6 +227,7 @@ __all__ = [
     "expire",
     "file_path",
     "files",
+    "find_pii",
     "hooks",
     "infer_contract",
     "inspect_review",
@@ -231,6 +237,10 @@ __all__ = [
     "load_manifest",
     "log",
     "make_table",
+    "mask_frame",
+    "mask_report",
+    "mask_series",
+    "mask_type",
     "merge",
     "merge_review",
     "namespace_properties",
@@ -238,7 +248,10 @@ __all__ = [
     "open_review",
     "overwrite_partitions",
     "partition_fields",
+    "pii_tags",
+    "plan",
     "profile",
+    "project_key",
     "protect",
     "protections",
     "read_file",
@@ -256,6 +269,7 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "tag_columns",
     "tags",
     "unprotect",
     "upsert",

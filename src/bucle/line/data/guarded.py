@@ -13,6 +13,7 @@ from bucle.ground.project import Project
 from bucle.line import contracts
 from bucle.line.contracts import Contract
 from bucle.line.data import store
+from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit, Mode, TableState
@@ -98,7 +99,7 @@ def surroundings(project: Project, contract: Contract, head: Commit | None, mode
 
 
 def referred(
-    project: Project, contract: Contract, at: Commit | None, landing: Mapping[str, pl.DataFrame], mode: Mode
+    project: Project, contract: Contract, at: Commit | None, landing: Mapping[str, pl.DataFrame | Batches], mode: Mode
 ) -> dict[str, pl.LazyFrame]:
     """The tables a contract's references lead to, as they are once a batch has landed on a commit."""
     found = dict[str, pl.LazyFrame]()

@@ -15,6 +15,7 @@ from bucle.ground.project import Project
 from bucle.line import contracts as rules
 from bucle.line.contracts import QUARANTINE, Contract, ContractInvalid, ContractReport, ContractViolated
 from bucle.line.data import store
+from bucle.line.data.batches import Batches
 from bucle.line.data.branch import INGEST, MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.commit import Commit, Mode
@@ -22,7 +23,19 @@ from bucle.line.data.errors import EmptyCommit
 from bucle.line.data.filetree import keep_files
 from bucle.line.data.guarded import contract_file, referred, surroundings
 from bucle.line.data.lake import Manifest, load_manifest
-from bucle.line.data.publish import Change, Frames, Move, as_frames, build, done_before, lineage, publish, rows_added
+from bucle.line.data.mask import mask_report
+from bucle.line.data.publish import (
+    Also,
+    Change,
+    Frames,
+    Move,
+    as_frames,
+    build,
+    done_before,
+    lineage,
+    publish,
+    rows_added,
+)
 from bucle.line.data.snapshot import frame_of_files
 from bucle.line.data.tables import BRANCHES
 
@@ -62,6 +75,7 @@ def land(
     mode: Mode = "append",
     key: str | None = None,
     quarantine: bool | None = None,
+    also: Also | None = None,
 ) -> Commit:
     """Make a batch visible if it keeps its contracts; otherwise nothing of it.
 
@@ -81,6 +95,7 @@ def land(
         mode: as for `commit`; a quarantine goes the way of its table.
         key: an idempotency key; a second call with it gives the first one's commit and writes nothing.
         quarantine: whether bad rows are set aside; None leaves it to each contract.
+        also: more to be written in the transaction that makes the batch visible; what it raises takes all of it back.
     Returns:
         The branch's new head.
     Raises:
@@ -94,14 +109,18 @@ def land(
         return done
     if not tables:
         raise EmptyCommit("A landing needs a table.", why="There is nothing to check.", fix="Name some rows.")
-    frames = as_frames(tables)
+    # Rules are checked in memory: out of core is for tables without a contract.
+    frames = {
+        name: rows.collect() if isinstance(rows, Batches) and name in contracts else rows
+        for name, rows in as_frames(tables).items()
+    }
     _check_names(frames, contracts)
     mine = {name: _quarantining(contracts[name], quarantine) for name in frames if name in contracts}
     head = head_of(project, branch)
     batch = _Batch(_change(project, frames, mine, mode, message), mine, branch, key, {})
-    early = any(True for name, contract in mine.items() for _ in rules.check_schema(frames[name], contract))
-    if early:
-        batch.reports = {name: rules.check(frames[name], contract) for name, contract in mine.items()}
+    ruled = _ruled(frames, mine)
+    if any(True for name, contract in mine.items() for _ in rules.check_schema(ruled[name], contract)):
+        batch.reports = {name: rules.check(ruled[name], contract) for name, contract in mine.items()}
         raise _refuse(project, batch, ingest="", commit="")
     refused = _set_aside(project, batch, head)
     candidate = build(project, batch.change, head)
@@ -116,17 +135,29 @@ def land(
         return made
 
     try:
-        return publish(project, _move(batch, audited, ingest))
+        return publish(project, _move(batch, audited, ingest, also))
     except ContractViolated as violation:
         raise _refuse(project, batch, ingest=ingest, commit=candidate.id) from violation
+    except Exception:
+        _drop_again(project, ingest)
+        raise
 
 
 def _quarantining(contract: Contract, quarantine: bool | None) -> Contract:
     return contract if quarantine is None else msgspec.structs.replace(contract, quarantine=quarantine)
 
 
+def _ruled(frames: Mapping[str, pl.DataFrame | Batches], contracts: Mapping[str, Contract]) -> dict[str, pl.DataFrame]:
+    """The rows of the tables that have a contract."""
+    return {name: rows for name, rows in frames.items() if name in contracts and isinstance(rows, pl.DataFrame)}
+
+
 def _change(
-    project: Project, frames: Mapping[str, pl.DataFrame], contracts: Mapping[str, Contract], mode: Mode, message: str
+    project: Project,
+    frames: Mapping[str, pl.DataFrame | Batches],
+    contracts: Mapping[str, Contract],
+    mode: Mode,
+    message: str,
 ) -> Change:
     kept = {contract_file(name): rules.dump(contract).encode() for name, contract in contracts.items()}
     return Change(tables=frames, mode=mode, files=keep_files(project, kept), message=message)
@@ -135,11 +166,12 @@ def _change(
 def _set_aside(project: Project, batch: _Batch, head: Commit | None) -> bool:
     """Move bad rows to the tables' quarantines; whether the batch is to be refused instead, as it is."""
     frames, mode = dict(batch.change.tables), batch.change.mode
+    ruled = _ruled(frames, batch.contracts)
     for name, contract in batch.contracts.items():
         if not contract.quarantine:
             continue
         others = referred(project, contract, head, frames, mode)
-        made = rules.split(frames[name], contract, tables=others, **surroundings(project, contract, head, mode))
+        made = rules.split(ruled[name], contract, tables=others, **surroundings(project, contract, head, mode))
         batch.aside[name] = made.report
         frames[name] = made.good
         aside = f"{name}{QUARANTINE}"
@@ -152,10 +184,12 @@ def _set_aside(project: Project, batch: _Batch, head: Commit | None) -> bool:
     return False
 
 
-def _move(batch: _Batch, audited: Callable[[Commit | None], Commit], ingest: str) -> Move:
+def _move(batch: _Batch, audited: Callable[[Commit | None], Commit], ingest: str, also: Also | None) -> Move:
     change = batch.change
 
     def drop(transaction: Transaction) -> None:
+        if also is not None:
+            also(transaction)
         if store.the_branch(transaction.connection, ingest) is not None:
             transaction.delete(BRANCHES, {"name": ingest})
 
@@ -205,6 +239,7 @@ def _audit(project: Project, batch: _Batch, head: Commit | None, made: Commit) -
         if aside is not None:
             report = msgspec.structs.replace(report, set_aside=aside.set_aside, rows_set_aside=aside.rows_set_aside)
         batch.reports[name] = report
+    batch.reports = {name: mask_report(project, one, batch.branch) for name, one in batch.reports.items()}
     joined = _joined(batch)
     if not joined.passed:
         raise _violated(joined, "")
@@ -234,6 +269,7 @@ def _land_apart(project: Project, head: Commit | None, candidate: Commit, branch
 
 def _refuse(project: Project, batch: _Batch, *, ingest: str, commit: str) -> ContractViolated:
     """Drop the ingest branch and note the refusal, once for the same batch under the same key."""
+    batch.reports = {name: mask_report(project, one, batch.branch) for name, one in batch.reports.items()}
     report, branch, message = _joined(batch), batch.branch, batch.change.message
     content = digest_of_value([commit, report])
     try:
@@ -293,7 +329,7 @@ def _joined(batch: _Batch) -> ContractReport:
     )
 
 
-def _check_names(frames: Mapping[str, pl.DataFrame], contracts: Mapping[str, Contract]) -> None:
+def _check_names(frames: Mapping[str, object], contracts: Mapping[str, Contract]) -> None:
     for name, contract in contracts.items():
         if contract.table != name:
             raise ContractInvalid(

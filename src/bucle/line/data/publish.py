@@ -19,6 +19,7 @@ from bucle.ground.core import check_name, make_ref
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.line.data import store
+from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, no_such_branch
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
@@ -58,7 +59,7 @@ FEW = 8
 """So many files are looked up one by one in the tree before it is laid out anew."""
 
 Also = Callable[[Transaction], None]
-Frames = Mapping[str, "pl.DataFrame | pa.Table"]
+Frames = Mapping[str, "pl.DataFrame | pl.LazyFrame | pa.Table"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Change:
         staged: the rows as written, for the columns the table had then.
     """
 
-    tables: Mapping[str, pl.DataFrame]
+    tables: Mapping[str, pl.DataFrame | Batches]
     mode: Mode
     files: Mapping[str, FileEntry | None]
     message: str
@@ -125,7 +126,8 @@ def commit(
     A table that is not there is made. A column the table does not have is added; one the batch does not have is null.
 
     Args:
-        tables: name -> rows.
+        tables: name -> rows. A lazy frame, which must give the same rows each time it is read, is written part by part
+            and is never whole in memory.
         branch: where; it must be there, `main` always is.
         message: why, for people.
         mode: `append` adds rows; `overwrite` puts the batch in the place of each table's rows.
@@ -255,10 +257,13 @@ def done_before(project: Project, key: str | None) -> Commit | None:
         return store.commit_of(connection, str(event.data["commit"]))
 
 
-def as_frames(tables: Frames) -> dict[str, pl.DataFrame]:
-    """The rows as Polars frames, under names a table may have."""
-    frames = dict[str, pl.DataFrame]()
+def as_frames(tables: Frames) -> dict[str, pl.DataFrame | Batches]:
+    """The rows as Polars frames, lazy ones as batches, under names a table may have."""
+    frames = dict[str, pl.DataFrame | Batches]()
     for name, rows in tables.items():
+        if isinstance(rows, pl.LazyFrame):
+            frames[check_name(name, "table name")] = Batches(rows)
+            continue
         made = rows if isinstance(rows, pl.DataFrame) else pl.from_arrow(rows)
         frames[check_name(name, "table name")] = made if isinstance(made, pl.DataFrame) else made.to_frame()
     return frames

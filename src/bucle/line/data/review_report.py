@@ -17,6 +17,7 @@ from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.diff import TableDiff, diff_tables
 from bucle.line.data.errors import Conflict, ReviewBlocked
 from bucle.line.data.guarded import referred, rows_of
+from bucle.line.data.mask import mask_report
 from bucle.line.data.merge import merged
 from bucle.line.data.protection import protection_of
 from bucle.line.data.publish import Move, done_before, publish
@@ -144,7 +145,10 @@ def _checks(
         for name, state in proposed.tables.items()
         if name in rules and (name not in before or before[name].digest != state.digest)
     ]
-    return tuple(_check(project, rules[state.name], proposed, state) for state in changed)
+    # A merge that is only tried has no commit that could be asked for its tags; what comes in has.
+    incoming = proposed.parents[-1] if len(proposed.parents) > 1 else proposed.id
+    reports = (_check(project, rules[state.name], proposed, state) for state in changed)
+    return tuple(mask_report(project, report, incoming) for report in reports)
 
 
 def _check(project: Project, contract: Contract, proposed: Commit, state: TableState) -> ContractReport:

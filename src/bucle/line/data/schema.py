@@ -13,6 +13,7 @@ import polars as pl
 
 from bucle.ground.core import Record
 from bucle.line.contracts import TYPE_NAMES
+from bucle.line.data.batches import Batches
 from bucle.line.data.errors import TypeMismatch, TypeNotKept
 
 __all__ = [
@@ -112,7 +113,7 @@ def storage_type(dtype: pl.DataType, column: str) -> IcebergType:
     return name
 
 
-def evolve(columns: Sequence[Column], frame: pl.DataFrame, *, last: int) -> tuple[Column, ...]:
+def evolve(columns: Sequence[Column], frame: pl.DataFrame | Batches, *, last: int) -> tuple[Column, ...]:
     """The columns of a table after rows of this frame are appended.
 
     A new column is added, a narrower number widened, an absent column stays and reads as null in the new rows.
@@ -135,7 +136,7 @@ def evolve(columns: Sequence[Column], frame: pl.DataFrame, *, last: int) -> tupl
     return tuple(grown.values())
 
 
-def replace_columns(columns: Sequence[Column], frame: pl.DataFrame, *, last: int) -> tuple[Column, ...]:
+def replace_columns(columns: Sequence[Column], frame: pl.DataFrame | Batches, *, last: int) -> tuple[Column, ...]:
     """The columns of a table after its rows are replaced by this frame's: what fits keeps its id."""
     ids = _Ids(last)
     known = {column.name: column for column in columns}

@@ -10,9 +10,10 @@ import msgspec
 from bucle.doors.ui.parameters import Name
 from bucle.doors.ui.problems import attempt
 from bucle.ground.core import Record, to_builtins
+from bucle.ground.governance import ANONYMOUS
 from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
-from bucle.line import contracts, data
+from bucle.line import contracts, data, query
 from bucle.line.contracts import Contract
 from bucle.line.data import Branch, Commit, Snapshot, Tag, Verdict
 
@@ -147,14 +148,16 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
     """
     problems = list[dict[str, str]]()
     snapshot = data.snapshot(project, table, at=at)
-    sample = attempt(problems, lambda: data.lazy(project, table, at=at).tail(SAMPLE).collect().to_dicts()[::-1])
+    # Pages do not know who looks at them: what is personal is masked on all of them.
+    read = partial(query.preview, project, table, at=snapshot.commit, limit=SAMPLE, offset=-SAMPLE, principal=ANONYMOUS)
+    shown = attempt(problems, read)
     kept = attempt(problems, lambda: contracts.of_project(project)) or {}
     changes = [one for one in _changes(data.log(project, snapshot.commit, limit=120)) if table in one.rows]
     users = project.ledger.edges_of([f"table/{table}@{snapshot.commit}", f"commit/{snapshot.commit}"], upstream=False)
     return TablePage(
         at=at,
         snapshot=snapshot,
-        sample=tuple(to_builtins(sample or [])),
+        sample=tuple(to_builtins(shown.rows[::-1] if shown else ())),
         contract=kept.get(table),
         changes=tuple(changes),
         verdicts=tuple(attempt(problems, lambda: data.verdicts(project, table, limit=VERDICTS)) or ()),

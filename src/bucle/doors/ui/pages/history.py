@@ -11,8 +11,9 @@ from bucle.doors.ui.pages.data import At
 from bucle.doors.ui.parameters import Limit, Text
 from bucle.doors.ui.problems import attempt
 from bucle.ground.core import Record, to_builtins
+from bucle.ground.governance import ANONYMOUS
 from bucle.ground.project import Project
-from bucle.line import data
+from bucle.line import data, query
 from bucle.line.data import ColumnChange, Commit, Protection, Review, ReviewReport, TableDiff
 
 __all__ = ["DiffPage", "ReviewPage", "Reviews", "RowsPage", "diff_page", "review_page", "reviews_page"]
@@ -158,7 +159,10 @@ def review_page(project: Project, *, number: Number) -> ReviewPage:
 
 def _rows(project: Project, table: str, before: Commit, after: Commit, key: str) -> RowsPage:
     names = [name.strip() for name in key.split(",") if name.strip()]
+    # Pages do not know who looks at them: what is personal is masked on all of them.
+    columns = data.diff_columns(project, table, before.id, after.id)
     found = data.diff_rows(project, table, before.id, after.id, key=names)
+    found = query.shown_diff(project, found, at=after.id, principal=ANONYMOUS)
     shown = {
         what: tuple(to_builtins(getattr(found, what).head(ROWS).to_dicts()))
         for what in ("added", "removed", "before", "after")
@@ -169,7 +173,7 @@ def _rows(project: Project, table: str, before: Commit, after: Commit, key: str)
         added=found.added.height,
         removed=found.removed.height,
         changed=found.after.height,
-        columns=tuple(data.diff_columns(project, table, before.id, after.id)),
+        columns=tuple(query.shown_columns(project, table, columns, at=after.id, principal=ANONYMOUS)),
         first_added=shown["added"],
         first_removed=shown["removed"],
         before=shown["before"],
