@@ -34,7 +34,8 @@ def rows(size: int) -> pl.DataFrame:
     import numpy as np
 
     random = np.random.default_rng(7)
-    columns: dict[str, Any] = {"id": np.arange(size), "low": random.random(size), "code": ["AB-1234"] * size}
+    columns: dict[str, Any] = {"id": np.arange(size), "low": random.random(size)}
+    columns["code"] = random.choice([f"{a}{b}-{n}" for a in "ABC" for b in "XYZ" for n in range(1000, 1500)], size)
     columns["high"] = columns["low"] + random.random(size)
     columns |= {f"double_{number}": random.normal(50, 10, size) for number in range(DOUBLES - 2)}
     columns |= {f"long_{number}": random.integers(0, 1000, size) for number in range(LONGS - 1)}

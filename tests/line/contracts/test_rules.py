@@ -284,3 +284,11 @@ def test_what_got_stricter_and_what_looser() -> None:
         ("a, b", "unique"): "stricter",
         ("", "max_rows"): "stricter",
     }
+
+
+def test_a_key_that_is_unique_under_a_condition_is_held_against_the_table_under_it_too() -> None:
+    contract = of(ColumnRule(name="id", unique=True, where="kind = 'sold'"), ColumnRule(name="kind"))
+    there = pl.LazyFrame({"id": [1, 2], "kind": ["sold", "lost"]})
+    batch = pl.DataFrame({"id": [1, 1, 2, 3], "kind": ["lost", "sold", "sold", "sold"]})
+    (breach,) = contracts.check(batch, contract, existing=there).breaches
+    assert (breach.count, breach.rows) == (1, ({"row": 1, "id": 1},))

@@ -172,3 +172,12 @@ def test_two_branches_that_landed_by_one_contract_merge(project: Project) -> Non
     land(project, weather(52, first=9))
     data.merge(project, "side", message="both")
     assert data.scan(project, "weather").height == 3
+
+
+def test_few_verdicts_are_found_behind_many_commits_without_one(project: Project) -> None:
+    land(project, weather(50))
+    for number in range(12):
+        data.commit(project, {"other": weather(number)}, message="no contract")
+    (found,) = data.verdicts(project, "weather", limit=1)
+    assert found.passed
+    assert data.verdicts(project, "other", limit=1) == []

@@ -54,8 +54,14 @@ def _add(options: Namespace, terminal: Terminal) -> int:
         except contracts.ContractViolated as refusal:
             return _refused(terminal, refusal)
         table = landed.tables[options.table]
-    told = {"commit": landed.id, "table": table.name, "rows": table.rows, "added": rows.height}
+        said = data.verdicts(project, options.table, branch=options.branch, limit=1) if mine else []
+    aside = sum(one.rows_set_aside for one in said if one.commit == landed.id)
+    told = {"commit": landed.id, "table": table.name, "rows": table.rows, "added": rows.height - aside}
+    if aside:
+        told["set aside"] = aside
     terminal.show(landed, told=told)
+    if aside:
+        terminal.say(f"{aside} rows stand aside: bucle data show {table.name}__quarantine")
     terminal.next(f"bucle data {f'show {options.table}' if mine else f'infer {options.table}'}")
     return 0
 

@@ -15,13 +15,13 @@ from bucle.line.contracts.diff import ContractChange, diff
 from bucle.line.contracts.distance import jensen_shannon, l_infinity
 from bucle.line.contracts.distribution import Distribution, distance, distributions
 from bucle.line.contracts.document import dump, load, of_project, parse, path_of, save
+from bucle.line.contracts.dumper import yaml_text
 from bucle.line.contracts.errors import BadExpression, ContractInvalid, ContractViolated
 from bucle.line.contracts.expression import AGGREGATES, FUNCTIONS, compile_expression
 from bucle.line.contracts.infer import infer
 from bucle.line.contracts.report import Breach, ContractReport
 from bucle.line.contracts.split import QUARANTINE, ROW_COLUMN, RULES_COLUMN, Split, split
 from bucle.line.contracts.type import TYPE_NAMES, type_of
-from bucle.line.contracts.yaml_text import yaml_text
 
 __all__ = [
     "AGGREGATES",

@@ -14,9 +14,9 @@ from bucle.ground.core import NotFound, Record, check_name, suggest
 from bucle.ground.project import Project
 from bucle.ground.store import write_atomically
 from bucle.line.contracts.contract import Check, ColumnRule, Comparator, Contract, Measure, Reference, Relation
+from bucle.line.contracts.dumper import yaml_text
 from bucle.line.contracts.errors import BadExpression, ContractInvalid
 from bucle.line.contracts.expression import compile_expression
-from bucle.line.contracts.yaml_text import yaml_text
 
 __all__ = ["dump", "load", "of_project", "parse", "path_of", "save"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from bucle.line.contracts.contract import Contract, Reference, Severity
+from bucle.line.contracts.expression import compile_expression
 from bucle.line.contracts.probe import key_groups
 from bucle.line.contracts.report import Breach
 
@@ -66,14 +67,18 @@ def repeated_keys(
     if existing is None:
         return
     mine, known = batch.collect_schema(), existing.collect_schema().names()
-    conditions = {rule.name: rule for rule in contract.columns if rule.where}
+    conditions = {(rule.name,): rule.where for rule in contract.columns if rule.where}
     for keys in key_groups(contract):
-        if not set(keys) <= {*known} & {*mine} or (len(keys) == 1 and keys[0] in conditions):
+        if not set(keys) <= {*known} & {*mine}:
             continue
         if any(mine[key] == pl.Null for key in keys):
             continue
-        seen = existing.select(pl.col(key).cast(mine[key], strict=False) for key in keys)
-        marked = (batch if numbered else batch.with_row_index(ROW)).select(ROW, *keys)
+        there, marked = existing, batch if numbered else batch.with_row_index(ROW)
+        if keys in conditions:
+            there = there.filter(compile_expression(conditions[keys], there.collect_schema()))
+            marked = marked.filter(compile_expression(conditions[keys], mine))
+        seen = there.select(pl.col(key).cast(mine[key], strict=False) for key in keys)
+        marked = marked.select(ROW, *keys)
         bad = marked.join(seen, on=list(keys), how="semi").sort(ROW)
         rows, found = pl.collect_all([batch.select(pl.len()), bad])
         if found.height:

@@ -14,6 +14,8 @@ from bucle.line.contracts import Breach
 
 __all__ = ["Verdict", "verdicts"]
 
+KINDS = ("data.committed", "data.refused")
+
 
 class Verdict(Record, frozen=True):
     """What a table's contract said of one batch.
@@ -74,17 +76,22 @@ def verdicts(
         since: only from this instant on.
         until: only before this instant.
         limit: at most so many.
-    Cost: a read of the ledger's events of landings.
+    Cost: a read of the ledger's events of landings; with a limit, of as many of the newest as it takes.
     """
     subject = make_ref("branch", branch) if branch is not None else None
-    found = list[Verdict]()
-    for event in project.ledger.events(kinds=["data.committed", "data.refused"], subject=subject, newest_first=True):
-        if (since is not None and event.at < since) or (until is not None and event.at >= until):
-            continue
-        found += [one for one in _of_event(event) if table is None or one.table == table]
-        if limit is not None and len(found) >= limit:
+    reach = None if limit is None else 4 * limit
+    while True:
+        events = project.ledger.events(kinds=KINDS, subject=subject, newest_first=True, limit=reach)
+        found = [
+            one
+            for event in events
+            if (since is None or event.at >= since) and (until is None or event.at < until)
+            for one in _of_event(event)
+            if table is None or one.table == table
+        ]
+        if limit is None or reach is None or len(found) >= limit or len(events) < reach:
             return found[:limit]
-    return found
+        reach *= 8
 
 
 def _of_event(event: Event) -> list[Verdict]:
