@@ -56,3 +56,26 @@ def test_a_query_that_writes_gives_4_and_a_bad_one_2(bucle: Bucle, shop: list[st
 def test_lists_do_not_go_into_csv(bucle: Bucle, shop: list[str]) -> None:
     said = bucle("data", "query", "SELECT [1] AS l", "--format", "csv", *shop)
     assert (said.status, "to_json" in said.err) == (2, True)
+
+
+def test_personal_columns_are_proposed_tagged_and_masked(bucle: Bucle, empty: Path) -> None:
+    at = ["--project", str(empty)]
+    (empty / "p.csv").write_text("id,contact\n1,ana@example.org\n2,eva@example.org\n")
+    assert bucle("data", "add", str(empty / "p.csv"), "--table", "people", *at).status == 0
+    assert [one["column"] for one in bucle("data", "pii", "people", *at, "--json").record["proposed"]] == ["contact"]
+    assert bucle("data", "pii", "people", "--accept", *at, "--json").record["tags"]["contact"]["mask"] == "hash"
+    assert "example" not in bucle("data", "show", "people", *at, "--json").out
+    assert "masked for you" in bucle("data", "query", "FROM people", *at).err
+    assert bucle("data", "pii", "people", "--tag", "contact=email:partial", *at).status == 0
+    assert ".org" in bucle("data", "show", "people", *at).out
+    assert bucle("data", "pii", "people", "--tag", "contact=mail", *at).status == 2
+    assert bucle("access", "allow", "*", "unmask", "table/people", *at).status == 0
+    assert "ana@example.org" in bucle("data", "show", "people", *at).out
+    assert len(bucle("access", "list", *at, "--json").record) == 1
+    assert bucle("access", "revoke", "*", "unmask", "table/people", *at).status == 0
+    assert bucle("access", "deny", "*", "read", "table/*", *at).status == 0
+    assert bucle("data", "query", "FROM people", *at).status == 4
+    token = bucle("access", "token", "eva", *at, "--json").record["token"]
+    assert token.startswith("bucle_")
+    assert bucle("access", "token", "eva", "--revoke", *at, "--json").record == {"revoked": 1}
+    assert bucle("data", "pii", "people", "--untag", "contact", *at, "--json").record["tags"] == {}

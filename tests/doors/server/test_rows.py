@@ -101,3 +101,16 @@ def test_rows_are_pushed_to_a_stream(shop: Project, client: httpx.Client) -> Non
     assert client.post("/api/v1/sources/clicks/rows", json=body, headers=MINE).json() == {"source": "clicks", "rows": 2}
     assert sources.run(shop, "clicks").rows == 2
     assert client.post("/api/v1/sources/none/rows", json=body, headers=MINE).status_code == 404
+
+
+def test_an_iceberg_client_that_may_not_read_is_not_told_where_a_table_lies(
+    shop: Project, client: httpx.Client
+) -> None:
+    def load(table: str, headers: dict[str, str]) -> int:
+        return client.get(f"/iceberg/v1/main/namespaces/default/tables/{table}", headers=headers).status_code
+
+    eva = bearer(shop, "eva")
+    assert (load("open", {}), load("people", {}), load("people", eva)) == (200, 403, 403)
+    governance.grant(shop, "eva", "unmask", "table/people")
+    governance.grant(shop, "anonymous", "read", "table/*", effect="deny")
+    assert (load("open", {}), load("people", eva), load("open", {"authorization": "Bearer x"})) == (403, 200, 401)

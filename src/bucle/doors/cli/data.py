@@ -112,6 +112,8 @@ def _show(options: Namespace, terminal: Terminal) -> None:
         {"snapshot": shown.snapshot, "sample": shown.rows, "masked": shown.masked}, told=_plain(shown.snapshot)
     )
     terminal.tell_table(shown.rows, title=f"the first {len(shown.rows)} rows")
+    if shown.masked:
+        terminal.say(f"Masked for you: {', '.join(shown.masked)}")
     terminal.next("bucle data log" if has_contract else f"bucle data infer {options.table}")
 
 
