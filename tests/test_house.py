@@ -14,6 +14,7 @@ import bucle
 SOURCE = Path(bucle.__file__).parent
 GROUND = ["core", "code", "store", "ledger", "project", "governance"]
 LINE = [
+    "files",
     "data",
     "features",
     "pipelines",

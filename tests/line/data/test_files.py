@@ -22,11 +22,11 @@ from bucle.ground.project import Project
 from bucle.ground.store import BlobMissing, DiskFull
 from bucle.line import data
 from bucle.line.data import store
-from bucle.line.data.chunks import LARGE_BYTES, Filler, _cut, _split, filling
 from bucle.line.data.commit import make_commit
-from bucle.line.data.folder import Folder
-from bucle.line.data.packs import packs_of
-from bucle.line.data.tree import keep_tree, load_tree, parts_of
+from bucle.line.files.chunks import LARGE_BYTES, Filler, _cut, _split, filling
+from bucle.line.files.folder import Folder
+from bucle.line.files.packs import packs_of
+from bucle.line.files.tree import keep_tree, load_tree, parts_of
 
 WORKER = str(Path(__file__).with_name("worker.py"))
 

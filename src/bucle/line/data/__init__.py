@@ -32,9 +32,7 @@ from bucle.line.data.contract import (
 )
 from bucle.line.data.errors import (
     AmbiguousCommit,
-    BadFile,
     BadMetadata,
-    BadPath,
     BranchExists,
     BranchProtected,
     Conflict,
@@ -49,11 +47,9 @@ from bucle.line.data.errors import (
     NoSuchColumn,
     NoSuchCommit,
     NoSuchFile,
-    NoSuchFolder,
     NoSuchNamespace,
     NoSuchTable,
     NotBuiltOnHead,
-    PackDamaged,
     TableExists,
     TableNotOurs,
     TypeMismatch,
@@ -79,8 +75,8 @@ from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
-from bucle.line.data.tree import FileEntry
 from bucle.line.data.verify import verify_files
+from bucle.line.files import BadFile, BadPath, FileEntry, NoSuchFolder, PackDamaged
 
 __all__ = [
     "MAIN",

@@ -8,13 +8,22 @@ from pathlib import Path
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
-from bucle.line.data.chunks import Filler, filling
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import EmptyCommit
-from bucle.line.data.folder import Folder, below, look_at, place_in_tree, unreadable
-from bucle.line.data.packs import packs_of
 from bucle.line.data.publish import Change, Move, build, done_before, publish
-from bucle.line.data.tree import FileEntry, Tree, load_tree
+from bucle.line.files import (
+    FileEntry,
+    Filler,
+    Folder,
+    Tree,
+    below,
+    filling,
+    load_tree,
+    look_at,
+    packs_of,
+    place_in_tree,
+    unreadable,
+)
 
 __all__ = ["add_files"]
 

@@ -15,10 +15,18 @@ from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.errors import LocalChanges, NoSuchFile
-from bucle.line.data.filetree import pieces_of
-from bucle.line.data.folder import PARTIAL, Folder, Known, below, place_in_tree
-from bucle.line.data.packs import packs_of, room_for
-from bucle.line.data.tree import FileEntry, load_tree
+from bucle.line.files import (
+    PARTIAL,
+    FileEntry,
+    Folder,
+    Known,
+    below,
+    is_kept,
+    load_tree,
+    pieces_of,
+    place_in_tree,
+    room_for,
+)
 
 __all__ = ["Checkout", "checkout", "write_content"]
 
@@ -137,20 +145,16 @@ def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> 
             plan.same.append(within)
             continue
         plan.write.append(within)
-        if digest and digest != entry.digest and not _is_kept(project, digest):
+        if digest and digest != entry.digest and not is_kept(project, digest):
             plan.lost.append(within)
     others = looked.found.keys() - target.keys()
     for within in others:
         known = looked.known.get(within)
         if known is not None and known[2]:
-            is_same = looked.digest(within) == known[1] and _is_kept(project, known[1])
+            is_same = looked.digest(within) == known[1] and is_kept(project, known[1])
             (plan.remove if is_same else plan.left).append(within)
     plan.lost += _in_the_way(others - set(plan.remove), plan.write)
     return plan
-
-
-def _is_kept(project: Project, digest: str) -> bool:
-    return packs_of(project).find(digest) or project.blobs.has(digest)
 
 
 def _in_the_way(stay: Iterable[str], write: Iterable[str]) -> list[str]:

@@ -9,9 +9,7 @@ from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
-    "BadFile",
     "BadMetadata",
-    "BadPath",
     "BranchExists",
     "BranchProtected",
     "Conflict",
@@ -26,11 +24,9 @@ __all__ = [
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
-    "NoSuchFolder",
     "NoSuchNamespace",
     "NoSuchTable",
     "NotBuiltOnHead",
-    "PackDamaged",
     "TableExists",
     "TableNotOurs",
     "TypeMismatch",
@@ -140,12 +136,6 @@ class ContractViolated(Refused):
         return _rebuild_violation, (self.what, self.report, self.why, self.fix, self.at)
 
 
-class BadPath(UserError):
-    """A path in the file tree is absolute, climbs out, or has empty parts."""
-
-    code = "BU0516"
-
-
 class NotBuiltOnHead(StateError):
     """Another engine's change to a table was made for a state that the table no longer has."""
 
@@ -186,24 +176,6 @@ class TableNotOurs(StateError):
     """Another engine gave the table a form that only Iceberg clients write, or the project was moved away under it."""
 
     code = "BU0546"
-
-
-class PackDamaged(StoreError):
-    """The content of a file in the tree is missing or has other bytes than it had."""
-
-    code = "BU0550"
-
-
-class NoSuchFolder(NotFound):
-    """The local folder is not there."""
-
-    code = "BU0551"
-
-
-class BadFile(UserError):
-    """A folder holds what cannot be kept: a symbolic link, a device, a file that may not be read."""
-
-    code = "BU0552"
 
 
 class LocalChanges(StateError):

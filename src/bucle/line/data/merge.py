@@ -15,7 +15,7 @@ from bucle.line.data.errors import Conflict
 from bucle.line.data.lake import Manifest, Shelf, load_manifest, staging
 from bucle.line.data.publish import Move, done_before, publish
 from bucle.line.data.schema import Column, type_name
-from bucle.line.data.tree import FileEntry, keep_tree, load_tree
+from bucle.line.files import FileEntry, keep_tree, load_tree
 
 __all__ = ["TableDiff", "diff", "merge"]
 

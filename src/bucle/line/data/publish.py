@@ -23,9 +23,8 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, no_such_branch
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
 from bucle.line.data.errors import EmptyCommit, TableNotOurs
-from bucle.line.data.filetree import keep_files
 from bucle.line.data.lake import Shelf, staging
-from bucle.line.data.tree import FileEntry, change_tree, keep_tree, load_tree
+from bucle.line.files import FileEntry, change_tree, keep_files, keep_tree, load_tree
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,8 +8,7 @@ from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
-from bucle.line.data.folder import below, look_at, place_in_tree
-from bucle.line.data.tree import load_tree
+from bucle.line.files import below, load_tree, look_at, place_in_tree
 
 __all__ = ["FolderStatus", "status"]
 

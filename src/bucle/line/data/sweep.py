@@ -12,11 +12,8 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import INGEST
 from bucle.line.data.branches import branches, delete_branch
-from bucle.line.data.filetree import unpacked
 from bucle.line.data.lake import load_manifest
-from bucle.line.data.pack import ENDING
-from bucle.line.data.packs import packs_of
-from bucle.line.data.tree import load_part, parts_of
+from bucle.line.files import ENDING, load_part, packs_of, parts_of, unpacked
 
 __all__ = ["Sweep", "sweep"]
 

@@ -11,9 +11,7 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.commit import Commit
 from bucle.line.data.lake import load_manifest
-from bucle.line.data.pack import check_pack, hexes
-from bucle.line.data.packs import packs_of
-from bucle.line.data.tree import load_part, parts_of
+from bucle.line.files import check_pack, hexes, load_part, packs_of, parts_of
 
 __all__ = ["verify_files"]
 

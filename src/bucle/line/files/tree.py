@@ -15,7 +15,7 @@ import msgspec
 
 from bucle.ground.core import CorruptRecord, Digest, Record, decode, encode
 from bucle.ground.project import Project
-from bucle.line.data.pack import hexes
+from bucle.line.files.pack import hexes
 
 __all__ = ["FileEntry", "Tree", "change_tree", "keep_tree", "load_part", "load_tree", "parts_of"]
 

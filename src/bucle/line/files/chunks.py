@@ -14,8 +14,8 @@ from blake3 import blake3
 from pyfastcdc import FastCDC
 
 from bucle.ground.core import Digest, digest_of
-from bucle.line.data.pack import PackWriter
-from bucle.line.data.packs import Packs, room_for
+from bucle.line.files.pack import PackWriter
+from bucle.line.files.packs import Packs, room_for
 
 __all__ = ["LARGE_BYTES", "Filler", "filling"]
 

@@ -16,8 +16,8 @@ from threading import Lock
 from bucle.ground.core import Digest, digest_of, short
 from bucle.ground.project import Project
 from bucle.ground.store import DiskFull
-from bucle.line.data.errors import PackDamaged
-from bucle.line.data.pack import ENDING, hexes, read_listing
+from bucle.line.files.errors import PackDamaged
+from bucle.line.files.pack import ENDING, hexes, read_listing
 
 __all__ = ["Packs", "packs_of", "room_for"]
 

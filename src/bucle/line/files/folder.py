@@ -19,9 +19,9 @@ import msgspec
 from bucle.ground.core import digest_of, digest_of_file
 from bucle.ground.project import Project
 from bucle.ground.store import write_atomically
-from bucle.line.data.errors import BadFile, NoSuchFolder
-from bucle.line.data.filetree import check_path
-from bucle.line.data.pack import hexes
+from bucle.line.files.errors import BadFile, NoSuchFolder
+from bucle.line.files.pack import hexes
+from bucle.line.files.path import check_path
 
 __all__ = ["PARTIAL", "Folder", "Known", "below", "look_at", "place_in_tree", "unreadable"]
 

@@ -20,7 +20,7 @@ import msgspec
 from blake3 import blake3
 
 from bucle.ground.core import Digest, digest_of
-from bucle.line.data.errors import PackDamaged
+from bucle.line.files.errors import PackDamaged
 
 __all__ = ["ENDING", "Listing", "PackWriter", "check_pack", "hexes", "read_listing"]
 
