@@ -25,6 +25,7 @@ from bucle.line.data import store
 from bucle.line.data.commit import make_commit
 from bucle.line.files.chunks import LARGE_BYTES, Filler, _cut, _split, filling
 from bucle.line.files.folder import Folder
+from bucle.line.files.pack import PackWriter
 from bucle.line.files.packs import packs_of
 from bucle.line.files.tree import keep_tree, load_tree, parts_of
 
@@ -123,7 +124,7 @@ def test_one_byte_changed_in_a_large_file_keeps_a_few_chunks(project: Project, t
 
 def test_large_files_are_cut_in_the_same_places_whatever_the_block() -> None:
     content = random.Random(2).randbytes((33 << 20) + 12345)
-    whole = [chunk.length for chunk in FastCDC(1 << 20).cut_buf(content)]
+    whole = [chunk.length for chunk in FastCDC(1 << 20, min_size=1 << 20, max_size=4 << 20).cut_buf(content)]
     pieces = [bytes(piece) for some in _cut(io.BytesIO(content)) for piece in _split(*some)]
     assert [len(piece) for piece in pieces] == whole
     assert b"".join(pieces) == content
@@ -414,3 +415,42 @@ def test_a_folder_found_the_same_is_the_same_until_it_is_touched(project: Projec
     data.checkout(project, folder, at=first.id)
     assert data.status(project, folder, at=second.id).changed == ("a",)
     assert data.status(project, folder, at=first.id).unchanged == 2
+
+
+def test_a_large_file_that_changes_while_it_is_read_is_refused(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "f", {"big": noise(4, 9 << 20)})
+    put_all = PackWriter.put_all
+
+    def meanwhile(self: PackWriter, contents: dict[str, memoryview]) -> None:
+        with (folder / "big").open("r+b") as file:
+            file.write(b"x")
+        put_all(self, contents)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PackWriter, "put_all", meanwhile)
+        with pytest.raises(data.BadFile, match="written to"):
+            data.add_files(project, folder)
+    assert data.log(project) == []
+    data.add_files(project, folder)
+    assert data.read_file(project, "f/big") == (folder / "big").read_bytes()
+
+
+def test_what_others_add_below_the_same_path_is_seen_by_the_next_status(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "f", {"a": b"1"})
+    time.sleep(0.05)
+    settle = Filler.settle
+
+    def meanwhile(self: Filler) -> None:
+        settle(self)
+        data.commit(project, {}, files={"f/other": b"x"}, message="between")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Filler, "settle", meanwhile)
+        data.add_files(project, folder)
+    assert data.status(project, folder).deleted == ("other",)
+    assert data.add_files(project, folder).id != data.log(project)[1].id
+    assert data.status(project, folder).unchanged == 1

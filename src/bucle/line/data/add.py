@@ -72,7 +72,9 @@ def add_files(
             filler.settle()
         made = _publish(project, _changes(entries, base, place), head, branch=branch, message=message, key=key)
     known = {within: (looked.found[within], entry.digest, True) for within, entry in entries.items()}
-    looked.remember(known, now_ns=looked.looked_at_ns)
+    is_alone = (head is not None and made.id == head.id) or made.parents == ((head.id,) if head else ())
+    # Unless somebody else's commit came between, the tree below the path is now just what the folder holds.
+    looked.remember(known, now_ns=looked.looked_at_ns, same_as=f"{made.files} {place}" if is_alone else "")
     return made
 
 
