@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, count, share
+from bucle.doors.cli.datafiles import FILE_VERBS
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb, nothing
 
@@ -372,4 +373,5 @@ VERBS: tuple[Verb, ...] = (
     Verb("sweep", "remove what crashes left behind", _sweep, _sweep_arguments, "bucle data sweep"),
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,
          "bucle data verify"),
+    *FILE_VERBS,
 )  # fmt: skip

@@ -33,6 +33,7 @@ from bucle.line.data.contract import (
 from bucle.line.data.errors import (
     AmbiguousCommit,
     BadMetadata,
+    BadRemote,
     BranchExists,
     BranchProtected,
     Conflict,
@@ -48,8 +49,11 @@ from bucle.line.data.errors import (
     NoSuchCommit,
     NoSuchFile,
     NoSuchNamespace,
+    NoSuchRemote,
     NoSuchTable,
     NotBuiltOnHead,
+    NothingThere,
+    RemoteMoved,
     TableExists,
     TableNotOurs,
     TypeMismatch,
@@ -70,6 +74,8 @@ from bucle.line.data.namespaces import (
     split_name,
 )
 from bucle.line.data.publish import commit
+from bucle.line.data.push import Pulled, Pushed, RemoteHead, pull, push, remote_heads
+from bucle.line.data.remotes import Remote, add_remote, remotes, remove_remote
 from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
@@ -84,6 +90,7 @@ __all__ = [
     "BadFile",
     "BadMetadata",
     "BadPath",
+    "BadRemote",
     "Branch",
     "BranchExists",
     "BranchProtected",
@@ -112,10 +119,17 @@ __all__ = [
     "NoSuchFile",
     "NoSuchFolder",
     "NoSuchNamespace",
+    "NoSuchRemote",
     "NoSuchTable",
     "NotBuiltOnHead",
+    "NothingThere",
     "PackDamaged",
+    "Pulled",
+    "Pushed",
     "Relation",
+    "Remote",
+    "RemoteHead",
+    "RemoteMoved",
     "Snapshot",
     "Sweep",
     "TableChange",
@@ -127,6 +141,7 @@ __all__ = [
     "TypeMismatch",
     "TypeNotKept",
     "add_files",
+    "add_remote",
     "branches",
     "change_namespace",
     "check_contract",
@@ -158,8 +173,13 @@ __all__ = [
     "namespace_properties",
     "namespaces",
     "parse_contract",
+    "pull",
+    "push",
     "read_file",
     "register_table",
+    "remote_heads",
+    "remotes",
+    "remove_remote",
     "rename_table",
     "resolve",
     "save_contract",

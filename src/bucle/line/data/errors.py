@@ -10,6 +10,7 @@ from bucle.line.data.report import ContractReport
 __all__ = [
     "AmbiguousCommit",
     "BadMetadata",
+    "BadRemote",
     "BranchExists",
     "BranchProtected",
     "Conflict",
@@ -25,8 +26,11 @@ __all__ = [
     "NoSuchCommit",
     "NoSuchFile",
     "NoSuchNamespace",
+    "NoSuchRemote",
     "NoSuchTable",
     "NotBuiltOnHead",
+    "NothingThere",
+    "RemoteMoved",
     "TableExists",
     "TableNotOurs",
     "TypeMismatch",
@@ -182,6 +186,30 @@ class LocalChanges(StateError):
     """A checkout would write over something that is kept nowhere."""
 
     code = "BU0553"
+
+
+class NoSuchRemote(NotFound):
+    """No remote has this name."""
+
+    code = "BU0554"
+
+
+class BadRemote(UserError):
+    """The address of a remote cannot be used."""
+
+    code = "BU0555"
+
+
+class NothingThere(NotFound):
+    """A remote does not have this branch."""
+
+    code = "BU0556"
+
+
+class RemoteMoved(StateError):
+    """A branch and its namesake at a remote have gone different ways."""
+
+    code = "BU0557"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

@@ -79,6 +79,12 @@ class Filler:
             self._new.add(digest)
             self._writer().put(digest, content)
 
+    def put_file(self, digest: str, chunks: list[str]) -> None:
+        """Note of which contents, kept already, a file consists; one content is the file itself."""
+        if len(chunks) > 1 and not self.knows(digest):
+            self._new.add(digest)
+            self._writer().put_file(digest, chunks)
+
     def knows(self, digest: str) -> bool:
         """Whether the content is kept. The pack that has it is then needed, and young again."""
         if digest in self._new:
@@ -125,9 +131,7 @@ class Filler:
         digest = whole.hexdigest()
         if not chunks:
             self.put(digest, b"")
-        if len(chunks) > 1 and not self.knows(digest):
-            self._new.add(digest)
-            self._writer().put_file(digest, chunks)
+        self.put_file(digest, chunks)
         return digest, size
 
     def _put_block(self, whole: blake3, block: memoryview, new: dict[str, memoryview]) -> None:
@@ -150,8 +154,13 @@ class Filler:
 
     def _finish(self) -> None:
         if self._open is not None:
-            self._ended.append(self._ending.submit(self._open.finish))
+            self._ended.append(self._ending.submit(self._finished, self._open))
             self._open = None
+
+    def _finished(self, pack: PackWriter) -> Digest:
+        name = pack.finish()
+        self._packs.keep_far(name)
+        return name
 
 
 @contextmanager
@@ -160,6 +169,7 @@ def filling(packs: Packs) -> Iterator[Filler]:
 
     Raises:
         DiskFull: there is no room; nothing that was there is touched.
+        BucketFailed: the packs' bucket cannot be reached.
     """
     packs.refresh()
     filler = Filler(packs)
