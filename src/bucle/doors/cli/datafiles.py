@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bucle.doors.cli.terminal import Terminal
@@ -94,6 +95,62 @@ def _pull(options: Namespace, terminal: Terminal) -> None:
     terminal.next(f"bucle data checkout FOLDER --at {done.branch}")
 
 
+def _import_url_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("url", nargs="?", default="", help="s3://bucket/key, https://…, file:///path or a local path")
+    parser.add_argument("path", help="where in the tree")
+    parser.add_argument("--update", action="store_true", help="take the version that the file's URL names now")
+    parser.add_argument("--branch", default="main", help="where it becomes visible (default: main)")
+    parser.add_argument("--message", default="", metavar="TEXT", help="why")
+
+
+def _import_url(options: Namespace, terminal: Terminal) -> None:
+    from bucle.doors.cli.errors import BadUsage
+    from bucle.line import data
+
+    if bool(options.url) == options.update:
+        raise BadUsage("A file has one URL.", fix="bucle data import-url URL PATH, or with --update and PATH alone")
+    where = {"branch": options.branch, "message": options.message}
+    with terminal.project() as project:
+        if options.update:
+            made = data.update_url(project, options.path, **where)
+        else:
+            made = data.import_url(project, options.url, options.path, **where)
+    terminal.show(made, told={"commit": made.id[:12], "message": made.message})
+    terminal.next("bucle data files")
+
+
+def _dvc_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=("import", "export", "stages"))
+    parser.add_argument("folder", metavar="DIR", help="the DVC project")
+    parser.add_argument("--path", default=None, help="where in the tree (default: its name; export: all)")
+    parser.add_argument("--branch", default="main", help="import: where they become visible (default: main)")
+    parser.add_argument("--at", default="main", help="export: a branch or commit (default: main)")
+    parser.add_argument("--remote", default="", help="export: a folder or s3://… for `dvc pull`")
+    parser.add_argument("--message", default="", metavar="TEXT", help="import: why")
+
+
+def _dvc(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    if options.action == "stages":
+        stages = data.read_dvc(Path(options.folder)).stages
+        terminal.show(stages, ("name", "command", "deps", "outs"))
+        return
+    with terminal.project() as project:
+        if options.action == "import":
+            made = data.import_dvc(
+                project, options.folder, options.path, branch=options.branch, message=options.message
+            )
+            told = {"commit": made.commit[:12], "files": made.files, "outputs": len(made.outputs),
+                    "stages": ", ".join(one.name for one in made.stages)}  # fmt: skip
+            terminal.show(made, told=told)
+            terminal.next("bucle data files")
+        else:
+            done = data.export_dvc(project, options.folder, options.path or "", at=options.at, remote=options.remote)
+            terminal.show(done)
+            terminal.next(f"cd {options.folder} && dvc status")
+
+
 class _Progress:
     """A bar on standard error, for people who look at it."""
 
@@ -122,4 +179,8 @@ FILE_VERBS: tuple[Verb, ...] = (
          "bucle data remote add origin ../shared"),
     Verb("push", "send the files of a branch to a remote: what it lacks", _push, _push_arguments, "bucle data push"),
     Verb("pull", "fetch the files of a branch from a remote, verified", _pull, _pull_arguments, "bucle data pull"),
+    Verb("import-url", "make a file of the tree what a URL names, without copying its bytes", _import_url,
+         _import_url_arguments, "bucle data import-url /data/large.bin large.bin"),
+    Verb("dvc", "import a DVC project, export the tree as one, list a project's stages", _dvc, _dvc_arguments,
+         "bucle data dvc import ../old"),
 )  # fmt: skip

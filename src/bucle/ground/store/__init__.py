@@ -1,6 +1,6 @@
 """The only room that opens a database or a bucket."""
 
-from bucle.ground.store.blobs import BlobPlace, Blobs, LocalBlobs, Upload, is_digest, write_atomically
+from bucle.ground.store.blobs import BlobPlace, Blobs, LocalBlobs, Upload, atomically, is_digest, write_atomically
 from bucle.ground.store.columns import HEAD, Plain, Serial, joined, joined_text, split
 from bucle.ground.store.compare import OPERATORS, comparison, like, pattern_start
 from bucle.ground.store.database import METADATA, SCHEMA_VERSION, Database, Instant, Json
@@ -49,6 +49,7 @@ __all__ = [
     "Upload",
     "Work",
     "acquire",
+    "atomically",
     "comparison",
     "fence",
     "held",

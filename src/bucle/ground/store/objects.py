@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from bucle.ground.core import Digest, S3Section, UserError, digest_of
+from bucle.ground.core import Digest, S3Section, UserError, digest_of, digest_of_file
 from bucle.ground.store.blobs import BlobPlace, atomically, write_atomically
 
 __all__ = ["FolderObjects", "Objects", "open_objects"]
@@ -36,8 +36,12 @@ class Objects(Protocol):
         """Some of an object's bytes. Raises FileNotFoundError."""
         ...
 
-    def stream(self, name: str) -> Iterator[bytes | memoryview]:
-        """An object's bytes as they come. Raises FileNotFoundError."""
+    def stat(self, name: str) -> tuple[int, str]:
+        """How long an object is, and its version. Raises FileNotFoundError."""
+        ...
+
+    def stream(self, name: str, version: str = "") -> Iterator[bytes | memoryview]:
+        """An object's bytes as they come. Raises FileNotFoundError; FileExistsError when it has another version."""
         ...
 
     def put(self, name: str, data: bytes) -> None:
@@ -92,8 +96,15 @@ class FolderObjects:
             file.seek(begin)
             return file.read(length)
 
-    def stream(self, name: str) -> Iterator[bytes | memoryview]:
+    def stat(self, name: str) -> tuple[int, str]:
+        """See `Objects.stat`. Cost: one read of the file."""
+        path = self._root / name
+        return path.stat().st_size, digest_of_file(path)
+
+    def stream(self, name: str, version: str = "") -> Iterator[bytes | memoryview]:
         """See `Objects.stream`."""
+        if version and self.stat(name)[1] != version:
+            raise FileExistsError(name)
         with (self._root / name).open("rb", buffering=0) as file:
             while data := file.read(_READ):
                 yield data

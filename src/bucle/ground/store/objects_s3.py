@@ -50,10 +50,17 @@ class S3Objects:
         with self._asked():
             return bytes(obstore.get_range(self._store, name, start=begin, length=length))
 
-    def stream(self, name: str) -> Iterator[bytes | memoryview]:
+    def stat(self, name: str) -> tuple[int, str]:
+        """See `Objects.stat`; the version is the object's ETag."""
+        with self._asked():
+            found = obstore.head(self._store, name)
+        return found["size"], found["e_tag"] or ""
+
+    def stream(self, name: str, version: str = "") -> Iterator[bytes | memoryview]:
         """See `Objects.stream`."""
         with self._asked():
-            for chunk in obstore.get(self._store, name).stream(min_chunk_size=_READ):
+            found = obstore.get(self._store, name, options={"if_match": version} if version else None)
+            for chunk in found.stream(min_chunk_size=_READ):
                 yield memoryview(chunk)
 
     def put(self, name: str, data: bytes) -> None:

@@ -30,8 +30,11 @@ from bucle.line.data.contract import (
     parse_contract,
     save_contract,
 )
+from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
+from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, read_dvc
 from bucle.line.data.errors import (
     AmbiguousCommit,
+    BadDvcProject,
     BadMetadata,
     BadRemote,
     BranchExists,
@@ -73,6 +76,7 @@ from bucle.line.data.namespaces import (
     namespaces,
     split_name,
 )
+from bucle.line.data.pins import import_url, update_url
 from bucle.line.data.publish import commit
 from bucle.line.data.push import Pulled, Pushed, RemoteHead, pull, push, remote_heads
 from bucle.line.data.remotes import Remote, add_remote, remotes, remove_remote
@@ -82,15 +86,17 @@ from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.verify import verify_files
-from bucle.line.files import BadFile, BadPath, FileEntry, NoSuchFolder, PackDamaged
+from bucle.line.files import BadFile, BadPath, BadUrl, FileEntry, NoSuchFolder, PackDamaged, PinMoved
 
 __all__ = [
     "MAIN",
     "AmbiguousCommit",
+    "BadDvcProject",
     "BadFile",
     "BadMetadata",
     "BadPath",
     "BadRemote",
+    "BadUrl",
     "Branch",
     "BranchExists",
     "BranchProtected",
@@ -105,6 +111,11 @@ __all__ = [
     "ContractReport",
     "ContractViolated",
     "DataFile",
+    "DvcExport",
+    "DvcImport",
+    "DvcOutput",
+    "DvcStage",
+    "DvcWorkspace",
     "EmptyCommit",
     "FileEntry",
     "FolderStatus",
@@ -124,6 +135,7 @@ __all__ = [
     "NotBuiltOnHead",
     "NothingThere",
     "PackDamaged",
+    "PinMoved",
     "Pulled",
     "Pushed",
     "Relation",
@@ -160,8 +172,11 @@ __all__ = [
     "drop_namespace",
     "drop_table",
     "dump_contract",
+    "export_dvc",
     "file_path",
     "files",
+    "import_dvc",
+    "import_url",
     "infer_contract",
     "join_name",
     "land",
@@ -175,6 +190,7 @@ __all__ = [
     "parse_contract",
     "pull",
     "push",
+    "read_dvc",
     "read_file",
     "register_table",
     "remote_heads",
@@ -191,5 +207,6 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "update_url",
     "verify_files",
 ]

@@ -12,12 +12,14 @@ from bucle.line.data.commit import Commit
 from bucle.line.data.errors import EmptyCommit
 from bucle.line.data.publish import Change, Move, build, done_before, publish
 from bucle.line.files import (
+    PIN,
     FileEntry,
     Filler,
     Folder,
     Tree,
     below,
     filling,
+    known_pins,
     load_tree,
     look_at,
     packs_of,
@@ -25,7 +27,7 @@ from bucle.line.files import (
     unreadable,
 )
 
-__all__ = ["add_files"]
+__all__ = ["add_files", "changes_to", "publish_files"]
 
 
 def add_files(
@@ -70,7 +72,7 @@ def add_files(
         with filling(packs) as filler:
             entries = _keep(project, looked, base, filler)
             filler.settle()
-        made = _publish(project, _changes(entries, base, place), head, branch=branch, message=message, key=key)
+        made = publish_files(project, changes_to(entries, base, place), head, branch=branch, message=message, key=key)
     known = {within: (looked.found[within], entry.digest, True) for within, entry in entries.items()}
     is_alone = (head is not None and made.id == head.id) or made.parents == ((head.id,) if head else ())
     # Unless somebody else's commit came between, the tree below the path is now just what the folder holds.
@@ -80,8 +82,11 @@ def add_files(
 
 def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], filler: Filler) -> Tree:
     """Put every content that is not kept yet into packs. A file that has gone since is left out."""
-    entries = Tree()
+    entries, pinned = Tree(), known_pins(project, {path: entry for path, entry in base.items() if entry.mode == PIN})
     for within, stat in looked.found.items():
+        if within in pinned and looked.digest(within) == pinned[within].digest:
+            entries[within] = base[within]  # imported by URL, and as it was fetched
+            continue
         digest, size, old = looked.digest_known(within), stat[2], base.get(within)
         is_old = bool(digest) and old is not None and old.digest == digest
         if not digest or not (filler.knows(digest) or (is_old and project.blobs.has(digest))):
@@ -98,7 +103,7 @@ def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], fille
     return entries
 
 
-def _changes(entries: Tree, base: Mapping[str, FileEntry], place: str) -> dict[str, FileEntry | None]:
+def changes_to(entries: Tree, base: Mapping[str, FileEntry], place: str) -> dict[str, FileEntry | None]:
     """What differs from the base: only what it had can go, so that what others add meanwhile stays."""
     changed = dict[str, FileEntry | None]()
     for within, entry in entries.items():
@@ -109,7 +114,7 @@ def _changes(entries: Tree, base: Mapping[str, FileEntry], place: str) -> dict[s
     return changed
 
 
-def _publish(
+def publish_files(
     project: Project,
     changes: dict[str, FileEntry | None],
     head: Commit | None,
@@ -118,6 +123,11 @@ def _publish(
     message: str,
     key: str | None,
 ) -> Commit:
+    """A branch's head with files changed; the present one when there is nothing to change.
+
+    Raises:
+        EmptyCommit: there is nothing to change, and the branch has no commit.
+    """
     if not changes:
         if head is None:
             raise EmptyCommit(

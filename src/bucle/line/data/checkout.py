@@ -21,6 +21,7 @@ from bucle.line.files import (
     Folder,
     Known,
     below,
+    fetched,
     is_kept,
     load_tree,
     pieces_of,
@@ -75,6 +76,7 @@ def checkout(
         NoSuchFile: the tree has nothing below the path.
         LocalChanges: a file that is kept nowhere would be written over; then nothing was touched.
         BadFile: the folder holds a symbolic link, through which a file could land elsewhere.
+        PinMoved: a file was imported by URL, and what that names has changed; then nothing was touched.
         DiskFull: there is no room; files written before it stay, all whole.
         PackDamaged, BlobCorrupt: a content was changed on the disk; files written before it stay, all whole.
     Cost: one status a file, one read and write of every file that differs.
@@ -82,7 +84,7 @@ def checkout(
     place = place_in_tree(Path(folder), path)
     commit = resolve(project, at)
     tree = load_tree(project, commit.files)
-    target = {within: tree[place + within] for within in below(tree, place)}
+    target = fetched(project, {within: tree[place + within] for within in below(tree, place)})
     if place and not target:
         raise _nothing_there(place, at, len(tree))
     looked = Folder(project, Path(folder))

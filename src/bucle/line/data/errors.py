@@ -9,6 +9,7 @@ from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
+    "BadDvcProject",
     "BadMetadata",
     "BadRemote",
     "BranchExists",
@@ -210,6 +211,12 @@ class RemoteMoved(StateError):
     """A branch and its namesake at a remote have gone different ways."""
 
     code = "BU0557"
+
+
+class BadDvcProject(UserError):
+    """A folder is no DVC project, cannot be understood as one, or lacks contents it names."""
+
+    code = "BU0558"
 
 
 def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:

@@ -9,7 +9,7 @@ from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.errors import NoSuchFile
-from bucle.line.files import FileEntry, Tree, content_path, load_tree, pieces_of
+from bucle.line.files import FileEntry, Tree, content_path, fetched, load_tree, pieces_of
 
 __all__ = ["file_path", "files", "read_file"]
 
@@ -25,8 +25,9 @@ def read_file(project: Project, path: str, at: str = MAIN) -> bytes:
     Raises:
         NoSuchFile: the commit has none of that path.
         BlobCorrupt, PackDamaged: the bytes were changed on the disk.
+        PinMoved: the file was imported by URL, and what that names has changed.
     """
-    return b"".join(pieces_of(project, _entry(project, path, at).digest))
+    return b"".join(pieces_of(project, _content(project, path, at)))
 
 
 def file_path(project: Project, path: str, at: str = MAIN) -> Path:
@@ -34,7 +35,12 @@ def file_path(project: Project, path: str, at: str = MAIN) -> Path:
 
     Cost: for a file in packs the first call writes a copy, which `sweep` may remove a day after its last use.
     """
-    return content_path(project, _entry(project, path, at).digest)
+    return content_path(project, _content(project, path, at))
+
+
+def _content(project: Project, path: str, at: str) -> str:
+    """The digest of a file's bytes, fetched first when they lie elsewhere."""
+    return fetched(project, {path: _entry(project, path, at)})[path].digest
 
 
 def _entry(project: Project, path: str, at: str) -> FileEntry:

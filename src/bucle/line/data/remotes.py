@@ -13,7 +13,7 @@ from bucle.ground.store import open_objects, write_atomically
 from bucle.line.data.errors import BadRemote, NoSuchRemote
 from bucle.line.files import FarPacks
 
-__all__ = ["Remote", "add_remote", "open_remote", "remotes", "remove_remote"]
+__all__ = ["Remote", "add_remote", "open_remote", "remotes", "remove_remote", "s3_of"]
 
 
 class Remote(Record, frozen=True):
@@ -54,7 +54,7 @@ def add_remote(project: Project, name: str, url: str) -> Remote:
             fix="Put them into the environment variables that [store.s3] key_env and secret_env name.",
         )
     place = url if "://" in url else str((project.root / Path(url).expanduser()).resolve())
-    open_objects(place, _s3(project))
+    open_objects(place, s3_of(project))
     made = Remote(name=name, url=place)
     with _changing(project):
         kept = [one for one in remotes(project) if one.name != name]
@@ -80,7 +80,7 @@ def open_remote(project: Project, name: str) -> FarPacks:
         NoSuchRemote: it is neither.
     """
     known = name if "://" in name or "/" in name else _find(project, name).url
-    return FarPacks(open_objects(known, _s3(project)), project.state / "files" / "lists")
+    return FarPacks(open_objects(known, s3_of(project)), project.state / "files" / "lists")
 
 
 def _find(project: Project, name: str) -> Remote:
@@ -95,7 +95,8 @@ def _find(project: Project, name: str) -> Remote:
     return known[name]
 
 
-def _s3(project: Project) -> S3Section:
+def s3_of(project: Project) -> S3Section:
+    """How buckets are reached."""
     return project.config.section("store", StoreSection).s3
 
 

@@ -8,7 +8,7 @@ from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
-from bucle.line.files import below, load_tree, look_at, place_in_tree
+from bucle.line.files import below, known_pins, load_tree, look_at, place_in_tree
 
 __all__ = ["FolderStatus", "status"]
 
@@ -49,7 +49,7 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
     same_as = f"{commit.files} {place}"
     if looked.is_same_as(same_as):
         return FolderStatus(commit=commit.id, new=(), changed=(), deleted=(), unchanged=len(looked.found))
-    tree = load_tree(project, commit.files)
+    tree = known_pins(project, load_tree(project, commit.files))
     new, changed, same, was_read = list[str](), list[str](), 0, False
     for within, stat in looked.found.items():
         known = looked.known.get(within)

@@ -13,12 +13,18 @@ from bucle.line.files.tree import FileEntry
 
 __all__ = ["content_path", "is_kept", "keep_files", "pieces_of", "unpacked"]
 
+_READ = 1 << 20
+
 
 def pieces_of(project: Project, digest: str) -> Iterator[bytes]:
     """A content, piece by piece, each verified; errors as for `read_file`."""
-    packs = packs_of(project)
+    packs, copies = packs_of(project), unpacked(project)
     if packs.find(digest):
         yield from packs.read(digest)
+    elif copies.has(digest):
+        with copies.path(digest).open("rb", buffering=0) as file:
+            while data := file.read(_READ):
+                yield data
     else:
         yield project.blobs.get(digest)
 
@@ -28,9 +34,9 @@ def content_path(project: Project, digest: str) -> Path:
 
     Cost: of a content in packs the first call writes a copy, which a sweep may remove a day after its last use.
     """
-    if not packs_of(project).find(digest):
-        return project.blobs.path(digest)
     copies = unpacked(project)
+    if not packs_of(project).find(digest) and not copies.has(digest):
+        return project.blobs.path(digest)
     if not copies.has(digest):
         copies.put(b"".join(pieces_of(project, digest)))
     file = copies.path(digest)

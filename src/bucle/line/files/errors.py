@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bucle.ground.core import NotFound, StoreError, UserError
+from bucle.ground.core import NotFound, StateError, StoreError, UserError
 
-__all__ = ["BadFile", "BadPath", "NoSuchFolder", "PackDamaged"]
+__all__ = ["BadFile", "BadPath", "BadUrl", "NoSuchFolder", "PackDamaged", "PinMoved"]
 
 
 class BadPath(UserError):
@@ -29,3 +29,15 @@ class BadFile(UserError):
     """A folder holds what cannot be kept: a symbolic link, a device, a file that may not be read."""
 
     code = "BU0552"
+
+
+class PinMoved(StateError):
+    """What a URL names is not what it was when a file of the tree was pinned to it."""
+
+    code = "BU0559"
+
+
+class BadUrl(UserError):
+    """A URL names nothing that could be pinned."""
+
+    code = "BU0560"
