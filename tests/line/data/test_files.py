@@ -454,3 +454,50 @@ def test_what_others_add_below_the_same_path_is_seen_by_the_next_status(
     assert data.status(project, folder).deleted == ("other",)
     assert data.add_files(project, folder).id != data.log(project)[1].id
     assert data.status(project, folder).unchanged == 1
+
+
+def test_a_sweep_writes_anew_what_is_needed_of_packs_that_are_mostly_needless(project: Project, tmp_path: Path) -> None:
+    packs = packs_of(project)
+    kept = {f"{n}": noise(n, 30_000) for n in range(10)}
+    big = write(tmp_path / "b", {"big": noise(50, 5 << 20)}) / "big"
+    with filling(packs) as filler:
+        for number in range(100, 160):
+            filler.put(digest_of(noise(number, 100_000)), noise(number, 100_000))
+        for content in kept.values():
+            filler.put(digest_of(content), content)
+        filler.settle()
+    with filling(packs) as filler:
+        filler.put_path(str(big), 5 << 20)
+        for number in range(200, 300):
+            filler.put(digest_of(noise(number, 100_000)), noise(number, 100_000))
+        filler.settle()
+    data.add_files(project, write(tmp_path / "f", kept))
+    data.add_files(project, tmp_path / "b")
+    before = kept_bytes(project)
+    swept = data.sweep(project, older_than=timedelta(seconds=-5))
+    assert swept.files == 2
+    assert before - kept_bytes(project) > 14 << 20
+    assert abs(swept.size_bytes - (before - kept_bytes(project))) < 20_000
+    assert data.verify_files(project) == []
+    with closing(Project.open(project.root, clock=project.clock)) as again:
+        assert {path: data.read_file(again, f"f/{path}") for path in kept} == kept
+        assert data.read_file(again, "b/big") == big.read_bytes()
+    assert data.sweep(project, older_than=timedelta(seconds=-5)).files == 0
+
+
+def test_files_may_be_linked_to_and_an_edit_of_one_is_mended(project: Project, tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", {"a": b"first", "run": b"#!"})
+    (folder / "run").chmod(0o755)
+    made = data.add_files(project, folder)
+    for name in ("x", "y"):
+        data.checkout(project, tmp_path / name, "f", link=True)
+    assert (tmp_path / "x" / "a").stat().st_ino == (tmp_path / "y" / "a").stat().st_ino
+    assert (tmp_path / "x" / "run").stat().st_ino != (tmp_path / "y" / "run").stat().st_ino
+    assert (tmp_path / "x" / "a").stat().st_mode & 0o222 == 0
+    assert data.status(project, tmp_path / "x", "f").unchanged == 2
+    (tmp_path / "x" / "a").chmod(0o644)
+    (tmp_path / "x" / "a").write_bytes(b"edited")
+    assert data.read_file(project, "f/a") == b"first"
+    data.checkout(project, tmp_path / "z", "f", link=True)
+    assert (tmp_path / "z" / "a").read_bytes() == b"first"
+    assert data.add_files(project, folder).id == made.id

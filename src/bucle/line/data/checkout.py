@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +24,7 @@ from bucle.line.files import (
     Folder,
     Known,
     below,
+    content_path,
     fetched,
     is_kept,
     load_tree,
@@ -30,6 +34,14 @@ from bucle.line.files import (
 )
 
 __all__ = ["Checkout", "checkout", "write_content"]
+
+_AT_ONCE = 4
+_BATCH = 256
+"""So many files are written one after another by one of several threads."""
+
+_RUN = uuid.uuid4().hex[:12]
+_COUNT = itertools.count()
+"""Names that no other process and no other thread uses."""
 
 
 class Checkout(Record, frozen=True):
@@ -60,7 +72,13 @@ class _Plan:
 
 
 def checkout(
-    project: Project, folder: Path | str, path: str | None = None, *, at: str = MAIN, force: bool = False
+    project: Project,
+    folder: Path | str,
+    path: str | None = None,
+    *,
+    at: str = MAIN,
+    force: bool = False,
+    link: bool = False,
 ) -> Checkout:
     """Write the files below a path of the tree to a local folder.
 
@@ -72,6 +90,8 @@ def checkout(
         path: where in the tree; the folder's name unless given, '' for the tree itself.
         at: a branch or commit.
         force: write over files whose content is kept nowhere.
+        link: make files second names of the project's own copies, read-only: no room is taken twice, and whoever makes
+            one writable and edits it damages the copy (which is noticed and mended). Files that may be run are copied.
     Raises:
         NoSuchFile: the tree has nothing below the path.
         LocalChanges: a file that is kept nowhere would be written over; then nothing was touched.
@@ -92,7 +112,7 @@ def checkout(
     if plan.lost and not force:
         raise _would_lose(plan.lost, looked.root)
     with room_for(f"the files in {looked.root}"):
-        _carry_out(project, looked, target, plan)
+        _carry_out(project, looked, target, plan, link=link)
     return Checkout(
         commit=commit.id,
         written=tuple(sorted(plan.write)),
@@ -102,29 +122,50 @@ def checkout(
     )
 
 
-def write_content(project: Project, entry: FileEntry, target: str) -> None:
+def write_content(project: Project, entry: FileEntry, target: str, *, link: bool = False) -> None:
     """Write a content under a new name and then name it `target`: whoever looks sees the old file or the whole new one.
 
+    Args:
+        link: make it a second, read-only name of the project's own copy, where both lie on one file system.
     Raises:
         PackDamaged, BlobCorrupt, BlobMissing: the content is damaged; the old file stands.
         OSError: there is no room, or the folder cannot be written to.
     """
     # Not the target's name with an ending: that one may have 255 bytes already.
-    partial = f"{target.rpartition('/')[0]}/.{uuid.uuid4().hex}{PARTIAL}"
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode | 0o066)
+    partial = f"{target.rpartition('/')[0]}/.{_RUN}{os.getpid():x}-{next(_COUNT):x}{PARTIAL}"
     try:
-        try:
-            for piece in pieces_of(project, entry.digest):
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[os.write(handle, rest) :]
-        finally:
-            os.close(handle)
+        if not (link and not entry.mode & 0o100 and _linked(project, entry, partial)):
+            _copied(project, entry, partial)
         _put_in_place(partial, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(partial)  # noqa: PTH108
         raise
+
+
+def _copied(project: Project, entry: FileEntry, partial: str) -> None:
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode | 0o066)
+    try:
+        for piece in pieces_of(project, entry.digest):
+            written = os.write(handle, piece)
+            if written < len(piece):
+                rest = memoryview(piece)[written:]
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+    finally:
+        os.close(handle)
+
+
+def _linked(project: Project, entry: FileEntry, partial: str) -> bool:
+    copy = content_path(project, entry.digest)
+    copy.chmod(0o444)
+    try:
+        os.link(copy, partial)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            return False
+        raise
+    return True
 
 
 def _put_in_place(partial: str, target: str) -> None:
@@ -166,25 +207,33 @@ def _in_the_way(stay: Iterable[str], write: Iterable[str]) -> list[str]:
     return [one for one in stay if one in above or any(str(p) in wanted for p in PurePosixPath(one).parents)]
 
 
-def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry], plan: _Plan) -> None:
+def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry], plan: _Plan, *, link: bool) -> None:
     known: dict[str, Known] = {within: (*looked.known[within][:2], True) for within in plan.same}
     known |= {within: looked.known[within] for within in plan.left if within in looked.known}
     for within in plan.remove:
         Path(looked.full(within)).unlink(missing_ok=True)
     _remove_empty(looked.root, plan.remove)
     looked.root.mkdir(parents=True, exist_ok=True)
-    made = set[str]()
-    try:
-        for within in plan.write:
+
+    def write(batch: list[str]) -> dict[str, Known]:
+        made, done = set[str](), dict[str, Known]()
+        for within in batch:
             full = looked.full(within)
             folder = full.rpartition("/")[0]
             if folder not in made:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
                 made.add(folder)
-            write_content(project, target[within], full)
+            write_content(project, target[within], full, link=link)
             got = os.stat(full)  # noqa: PTH116
             stat = (got.st_mtime_ns, got.st_ctime_ns, got.st_size, got.st_ino, got.st_mode)
-            known[within] = (stat, target[within].digest, True)
+            done[within] = (stat, target[within].digest, True)
+        return done
+
+    try:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            batches = [plan.write[begin : begin + _BATCH] for begin in range(0, len(plan.write), _BATCH)]
+            for done in pool.map(write, batches):
+                known.update(done)
     finally:
         looked.remember(known, now_ns=time.time_ns())
 

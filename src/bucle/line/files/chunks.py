@@ -79,6 +79,16 @@ class Filler:
             self._new.add(digest)
             self._writer().put(digest, content)
 
+    def move(self, digest: str, content: bytes) -> None:
+        """Keep a content although a pack has it: that pack is about to go."""
+        if digest not in self._new:
+            self._new.add(digest)
+            self._writer().put(digest, content)
+
+    def move_file(self, digest: str, chunks: list[str]) -> None:
+        """Note of which contents a file consists, although a pack says so that is about to go."""
+        self._writer().put_file(digest, chunks)
+
     def put_file(self, digest: str, chunks: list[str]) -> None:
         """Note of which contents, kept already, a file consists; one content is the file itself."""
         if len(chunks) > 1 and not self.knows(digest):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bucle.ground.project import Project
-from bucle.ground.store import LocalBlobs
+from bucle.ground.store import BlobCorrupt, BlobMissing, LocalBlobs, atomically
 from bucle.line.files.packs import packs_of
 from bucle.line.files.path import check_path
 from bucle.line.files.tree import FileEntry
@@ -18,15 +18,19 @@ _READ = 1 << 20
 
 def pieces_of(project: Project, digest: str) -> Iterator[bytes]:
     """A content, piece by piece, each verified; errors as for `read_file`."""
-    packs, copies = packs_of(project), unpacked(project)
+    packs = packs_of(project)
     if packs.find(digest):
         yield from packs.read(digest)
-    elif copies.has(digest):
-        with copies.path(digest).open("rb", buffering=0) as file:
-            while data := file.read(_READ):
-                yield data
+    elif unpacked(project).has(digest):
+        yield from _bytes_of(unpacked(project).path(digest))
     else:
         yield project.blobs.get(digest)
+
+
+def _bytes_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        while data := file.read(_READ):
+            yield data
 
 
 def content_path(project: Project, digest: str) -> Path:
@@ -37,11 +41,23 @@ def content_path(project: Project, digest: str) -> Path:
     copies = unpacked(project)
     if not packs_of(project).find(digest) and not copies.has(digest):
         return project.blobs.path(digest)
-    if not copies.has(digest):
-        copies.put(b"".join(pieces_of(project, digest)))
-    file = copies.path(digest)
+    try:
+        file = copies.path(digest)
+    except BlobCorrupt:
+        copies.set_aside(digest)  # somebody edited a file that a checkout linked to it
+        file = _copy(project, digest)
+    except BlobMissing:
+        file = _copy(project, digest)
     file.touch()
     return file
+
+
+def _copy(project: Project, digest: str) -> Path:
+    target = unpacked(project).root / digest[:2] / digest[2:]
+    with atomically(target) as out:
+        for piece in pieces_of(project, digest):
+            out.write(piece)
+    return target
 
 
 def is_kept(project: Project, digest: str) -> bool:

@@ -48,6 +48,7 @@ class Packs:
         self.damaged = dict[str, PackDamaged]()
         self.listed = Listed()
         self._lock = Lock()
+        self._mapping = Lock()
         self._maps = dict[str, mmap.mmap]()
 
     def has(self, digest: str) -> bool:
@@ -75,7 +76,7 @@ class Packs:
             PackDamaged: a piece is missing or has other bytes than it had.
         """
         for part in self.parts(digest):
-            yield self._piece(part)
+            yield self.piece(part)
 
     def refresh(self) -> None:
         """Learn of packs that came and forget those that went. One whose list is damaged counts as empty.
@@ -164,7 +165,8 @@ class Packs:
         else:
             self.listed.learn(name, read_listing(self.path(name)))
 
-    def _piece(self, digest: str) -> bytes:
+    def piece(self, digest: str) -> bytes:
+        """A content that is here whole, or a chunk, verified. Raises PackDamaged."""
         found = self.listed.places.get(digest)
         if found is None:
             raise _lost(digest, f"No pack in {self.folder} holds it.")
@@ -182,9 +184,10 @@ class Packs:
                     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as error:
                 raise _lost(name, f"{self.path(name)} cannot be read: {error}.") from error
-            while len(self._maps) >= _OPEN:
-                self._maps.pop(next(iter(self._maps)))
-            self._maps[name] = mapped
+            with self._mapping:
+                while len(self._maps) >= _OPEN:
+                    self._maps.pop(next(iter(self._maps)))
+                self._maps[name] = mapped
         return mapped
 
 
