@@ -501,3 +501,57 @@ def test_files_may_be_linked_to_and_an_edit_of_one_is_mended(project: Project, t
     data.checkout(project, tmp_path / "z", "f", link=True)
     assert (tmp_path / "z" / "a").read_bytes() == b"first"
     assert data.add_files(project, folder).id == made.id
+
+
+def test_links_and_empty_folders_are_kept_when_asked(project: Project, tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", {"a": b"1", "sub/b": b"2"})
+    (folder / "sub" / "up").symlink_to("../a")
+    (folder / "dangling").symlink_to("sub/nothing")
+    (folder / "sub" / "empty" / "deep").mkdir(parents=True)
+    first = data.add_files(project, folder, exact=True)
+    assert data.status(project, folder).unchanged == 5
+    data.checkout(project, tmp_path / "g", "f")
+    assert str((tmp_path / "g" / "sub" / "up").readlink()) == "../a"
+    assert str((tmp_path / "g" / "dangling").readlink()) == "sub/nothing"
+    assert (tmp_path / "g" / "sub" / "empty" / "deep").is_dir()
+    assert data.status(project, tmp_path / "g", "f").unchanged == 5
+    assert data.add_files(project, tmp_path / "g", "f", exact=True).id == first.id
+    (folder / "dangling").unlink()
+    (folder / "dangling").symlink_to("a")
+    (folder / "sub" / "empty" / "deep").rmdir()
+    (folder / "sub" / "empty").rmdir()
+    assert data.status(project, folder).changed == ("dangling",)
+    data.add_files(project, folder, exact=True)
+    data.checkout(project, tmp_path / "g", "f")
+    assert not (tmp_path / "g" / "sub" / "empty").exists()
+    assert (tmp_path / "g" / "dangling").read_bytes() == b"1"
+    data.checkout(project, tmp_path / "g", "f", at=first.id)
+    assert data.status(project, tmp_path / "g", "f", at=first.id).unchanged == 5
+    assert data.verify_files(project) == []
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../out", "sub/../../out", ".."])
+def test_links_that_point_out_of_the_folder_are_refused(project: Project, tmp_path: Path, target: str) -> None:
+    folder = write(tmp_path / "f", {"a": b"1"})
+    (folder / "odd").symlink_to(target)
+    with pytest.raises(data.BadFile, match="odd"):
+        data.add_files(project, folder, exact=True)
+    entry = data.FileEntry(digest=project.blobs.put(target.encode()), size_bytes=len(target), mode=0o120000)
+    evil = keep_tree(project, {"f/a": data.FileEntry(digest=project.blobs.put(b"1"), size_bytes=1), "f/odd": entry})
+    made = make_commit((), {}, evil, at=project.clock.now(), author="eva", message="evil")
+    with project.ledger.transaction("data.committed", subject="branch/main", actor="eva", reason="evil") as tx:
+        store.put_commit(tx, made)
+    with pytest.raises(data.BadFile, match="odd"):
+        data.checkout(project, tmp_path / "out", "f", at=made.id)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_below_a_link_cannot_be_checked_out(project: Project, tmp_path: Path) -> None:
+    one = data.FileEntry(digest=project.blobs.put(b"1"), size_bytes=1)
+    link = data.FileEntry(digest=project.blobs.put(b"real"), size_bytes=4, mode=0o120000)
+    evil = keep_tree(project, {"f/real/x": one, "f/x": link, "f/x/y": one})
+    made = make_commit((), {}, evil, at=project.clock.now(), author="eva", message="evil")
+    with project.ledger.transaction("data.committed", subject="branch/main", actor="eva", reason="evil") as tx:
+        store.put_commit(tx, made)
+    with pytest.raises(data.BadPath, match="x/y"):
+        data.checkout(project, tmp_path / "out", "f", at=made.id)

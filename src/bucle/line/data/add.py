@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from bucle.ground.core import digest_of
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
@@ -38,11 +39,12 @@ def add_files(
     branch: str = MAIN,
     message: str = "",
     key: str | None = None,
+    exact: bool = False,
 ) -> Commit:
     """Make the tree below a path what a local folder holds: files that came, changed or went, in one commit.
 
     Files under 1 MB are kept whole, longer ones as chunks cut where their content says; each content once. Of the mode
-    only is kept whether the owner may run it. Empty folders are not kept.
+    only is kept whether the owner may run it.
 
     Args:
         folder: the local folder. `.bucle` in it is left out.
@@ -50,11 +52,13 @@ def add_files(
         branch: where it becomes visible.
         message: why, for people; says what was added unless given.
         key: an idempotency key; a second call with it gives the first one's commit.
+        exact: keep symbolic links within the folder as links, and empty folders.
     Returns:
         The branch's head: a new commit, or the present one when nothing has changed.
     Raises:
         NoSuchFolder, NoSuchBranch: one of them is not there.
-        BadFile: it holds a symbolic link, a device, or what cannot be read; then nothing is kept.
+        BadFile: it holds a symbolic link (with `exact`: one that points out of it), a device, or what cannot be read;
+            then nothing is kept.
         BadPath: a name has a backslash or is no UTF-8.
         EmptyCommit: there are no files, and the branch has no commit.
         DiskFull: there is no room.
@@ -64,7 +68,7 @@ def add_files(
     if done is not None:
         return done
     place = place_in_tree(Path(folder), path)
-    looked = look_at(project, Path(folder))
+    looked = look_at(project, Path(folder), exact=exact)
     packs, head = packs_of(project), head_of(project, branch)
     with packs.held():
         tree = load_tree(project, head.files) if head else Tree()
@@ -84,6 +88,12 @@ def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], fille
     """Put every content that is not kept yet into packs. A file that has gone since is left out."""
     entries, pinned = Tree(), known_pins(project, {path: entry for path, entry in base.items() if entry.mode == PIN})
     for within, stat in looked.found.items():
+        special, mode = looked.special(within), looked.mode(within)
+        if special is not None:
+            told = digest_of(special)
+            filler.put(told, special)
+            entries[within] = FileEntry(digest=told, size_bytes=len(special), mode=mode)
+            continue
         if within in pinned and looked.digest(within) == pinned[within].digest:
             entries[within] = base[within]  # imported by URL, and as it was fetched
             continue
@@ -99,7 +109,7 @@ def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], fille
                 if error.filename != full:
                     raise
                 raise unreadable(within, error) from error
-        entries[within] = FileEntry(digest=digest, size_bytes=size, mode=0o755 if looked.may_run(within) else 0o644)
+        entries[within] = FileEntry(digest=digest, size_bytes=size, mode=mode)
     return entries
 
 

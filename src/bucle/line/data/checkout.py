@@ -19,17 +19,23 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.errors import LocalChanges, NoSuchFile
 from bucle.line.files import (
+    FOLDER,
+    LINK,
     PARTIAL,
+    BadFile,
+    BadPath,
     FileEntry,
     Folder,
     Known,
     below,
     content_path,
     fetched,
+    is_exact,
     is_kept,
     load_tree,
     pieces_of,
     place_in_tree,
+    points_inside,
     room_for,
 )
 
@@ -95,7 +101,8 @@ def checkout(
     Raises:
         NoSuchFile: the tree has nothing below the path.
         LocalChanges: a file that is kept nowhere would be written over; then nothing was touched.
-        BadFile: the folder holds a symbolic link, through which a file could land elsewhere.
+        BadFile: the folder holds a symbolic link, through which a file could land elsewhere, or the tree has one that
+            points out of it.
         PinMoved: a file was imported by URL, and what that names has changed; then nothing was touched.
         DiskFull: there is no room; files written before it stay, all whole.
         PackDamaged, BlobCorrupt: a content was changed on the disk; files written before it stay, all whole.
@@ -107,7 +114,11 @@ def checkout(
     target = fetched(project, {within: tree[place + within] for within in below(tree, place)})
     if place and not target:
         raise _nothing_there(place, at, len(tree))
-    looked = Folder(project, Path(folder))
+    _check(target)
+    _points_inside(project, target)
+    looked = Folder(project, Path(folder), exact=True)
+    if not is_exact(target.values()):
+        looked.only_files()
     plan = _plan(project, looked, target)
     if plan.lost and not force:
         raise _would_lose(plan.lost, looked.root)
@@ -131,16 +142,50 @@ def write_content(project: Project, entry: FileEntry, target: str, *, link: bool
         PackDamaged, BlobCorrupt, BlobMissing: the content is damaged; the old file stands.
         OSError: there is no room, or the folder cannot be written to.
     """
+    if entry.mode == FOLDER:
+        if os.path.islink(target) or os.path.isfile(target):  # noqa: PTH113, PTH114
+            os.unlink(target)  # noqa: PTH108
+        os.makedirs(target, exist_ok=True)  # noqa: PTH103
+        return
     # Not the target's name with an ending: that one may have 255 bytes already.
     partial = f"{target.rpartition('/')[0]}/.{_RUN}{os.getpid():x}-{next(_COUNT):x}{PARTIAL}"
     try:
-        if not (link and not entry.mode & 0o100 and _linked(project, entry, partial)):
+        if entry.mode == LINK:
+            os.symlink(os.fsdecode(b"".join(pieces_of(project, entry.digest))), partial)  # noqa: PTH211
+        elif not (link and not entry.mode & 0o100 and _linked(project, entry, partial)):
             _copied(project, entry, partial)
         _put_in_place(partial, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(partial)  # noqa: PTH108
         raise
+
+
+def _check(target: Mapping[str, FileEntry]) -> None:
+    """Refuse a tree through which a file could land outside of the folder; one that came from elsewhere might be so."""
+    for within in target:
+        for parent in PurePosixPath(within).parents:
+            above = target.get(str(parent))
+            if above is not None and above.mode != FOLDER:
+                raise BadPath(
+                    f"{within!r} lies below {str(parent)!r}, which is no folder.",
+                    why="Two branches were merged that made it a file and a folder, or the tree was made by hand.",
+                    fix="Remove one of the two: data.commit(project, {}, files={PATH: None}, message=…).",
+                    at=within,
+                )
+
+
+def _points_inside(project: Project, target: Mapping[str, FileEntry]) -> None:
+    for within, entry in target.items():
+        if entry.mode == LINK:
+            told = os.fsdecode(b"".join(pieces_of(project, entry.digest)))
+            if not points_inside(within, told):
+                raise BadFile(
+                    f"The symbolic link {within!r} points out of the folder, to {told!r}.",
+                    why="Whoever writes through it would write elsewhere.",
+                    fix="Remove it from the tree.",
+                    at=within,
+                )
 
 
 def _copied(project: Project, entry: FileEntry, partial: str) -> None:
@@ -184,7 +229,7 @@ def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> 
             plan.write.append(within)
             continue
         digest = looked.digest(within)
-        if digest == entry.digest and looked.may_run(within) == bool(entry.mode & 0o100):
+        if digest == entry.digest and looked.mode(within) == entry.mode:
             plan.same.append(within)
             continue
         plan.write.append(within)
@@ -211,7 +256,11 @@ def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry]
     known: dict[str, Known] = {within: (*looked.known[within][:2], True) for within in plan.same}
     known |= {within: looked.known[within] for within in plan.left if within in looked.known}
     for within in plan.remove:
-        Path(looked.full(within)).unlink(missing_ok=True)
+        if looked.mode(within) == FOLDER:
+            with contextlib.suppress(OSError):
+                Path(looked.full(within)).rmdir()
+        else:
+            Path(looked.full(within)).unlink(missing_ok=True)
     _remove_empty(looked.root, plan.remove)
     looked.root.mkdir(parents=True, exist_ok=True)
 
@@ -224,7 +273,7 @@ def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry]
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
                 made.add(folder)
             write_content(project, target[within], full, link=link)
-            got = os.stat(full)  # noqa: PTH116
+            got = os.lstat(full)
             stat = (got.st_mtime_ns, got.st_ctime_ns, got.st_size, got.st_ino, got.st_mode)
             done[within] = (stat, target[within].digest, True)
         return done

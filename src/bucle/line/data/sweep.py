@@ -36,8 +36,8 @@ class Sweep(Record, frozen=True):
 def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Sweep:
     """Remove the branches of landings that a crash cut short, and the lake's files and packs that no commit names.
 
-    What commits need of packs that are mostly needless is written to new packs, and those removed as well. Packs that lie
-    in a bucket stay there; only their copies here go.
+    What commits need of packs that are mostly needless is written to new packs, and those are removed as well. Packs
+    that lie in a bucket stay there; only their copies here go.
 
     Args:
         older_than: what is younger stays, since a commit under way may be about to name it.
