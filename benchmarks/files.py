@@ -1,6 +1,8 @@
 """What folders of files cost over the work that cannot be avoided: many small files, one large one, one byte changed.
 
-    python benchmarks/files.py [--files 10000] [--large-mb 256] [--rounds 5]
+    python benchmarks/files.py [--files 1000,10000] [--large-mb 64,256] [--rounds 5] [--tree 1000000] [--dvc PATH]
+
+`--dvc` names an executable of DVC, which then does the same beside. `--tree` is a tree of so many paths.
 
 CPU ratios are of CPU seconds of this process and its threads, the lowest of some rounds; the yardstick is measured in
 the same rounds. `cp` is run as a program; the add of a large file is forced to the disk, so `cp` is shown with and
@@ -140,15 +142,89 @@ def kept(project: Project) -> int:
     return sum(path.stat().st_size for path in (project.state / "files" / "packs").glob("*.pack"))
 
 
+def dvc(folder: Path, files: Path, program: str, count: int) -> None:
+    """DVC on the same files: add, status, add again after one change, checkout; each once, since it takes long."""
+    root = folder / f"dvc-{files.name}"
+    root.mkdir()
+    env = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+
+    def run(*words: str) -> Callable[[], object]:
+        return lambda: subprocess.run([program, *words], cwd=root, env=env, check=True, capture_output=True)
+
+    run("init", "--no-scm", "-q")()
+    subprocess.run(["cp", "-r", str(files), str(root / "x")], check=True)
+    project = opened(folder, f"beside-{files.name}")
+    ours, theirs = Cost(), Cost()
+    theirs.run(run("add", "-q", "x"))
+    ours.run(lambda: data.add_files(project, files, "x"))
+    show(f"dvc: add of {count:,} files, CPU", ours.cpu_s, theirs.cpu_s, 0.1, "dvc, CPU")
+    ours, theirs = Cost(), Cost()
+    theirs.run(run("status", "-q"))
+    ours.run(lambda: data.status(project, files, "x"))
+    show("dvc: status, nothing changed, CPU", ours.cpu_s, theirs.cpu_s, 0.25, "dvc, CPU")
+    shutil.rmtree(root / "x")
+    ours, theirs = Cost(), Cost()
+    theirs.run(run("checkout", "-q"))
+    ours.run(lambda: data.checkout(project, folder / f"out-{files.name}", "x"))
+    show("dvc: checkout of all, CPU", ours.cpu_s, theirs.cpu_s, 0.25, "dvc, CPU")
+    project.close()
+    shutil.rmtree(root)
+
+
+def tree(folder: Path, count: int) -> None:
+    """A tree of very many paths: what a branch costs, and a commit of one file more."""
+    project, entry = opened(folder, "tree"), files_of(count)
+    made = build_commit(project, entry)
+    cost, before = Cost(), sum(one.stat().st_size for one in project.state.rglob("*") if one.is_file())
+    cost.run(lambda: data.create_branch(project, "other", made))
+    print(f"{f'a branch of {count:,} files':<44} {cost.cpu_s * 1000:9.1f} ms CPU")
+    cost = Cost()
+    cost.run(lambda: data.commit(project, {}, files={"images/new.png": b"x"}, branch="other", message="one more"))
+    after = sum(one.stat().st_size for one in project.state.rglob("*") if one.is_file())
+    print(
+        f"{'a commit of one file to it':<44} {cost.cpu_s * 1000:9.1f} ms CPU, {(after - before) / 1024:9.1f} KB written"
+    )
+    project.close()
+
+
+def files_of(count: int) -> dict[str, data.FileEntry]:
+    one = blake3(b"").hexdigest()
+    return {f"images/{n % 1000:03d}/{n:07d}.png": data.FileEntry(digest=one, size_bytes=0) for n in range(count)}
+
+
+def build_commit(project: Project, entries: dict[str, data.FileEntry]) -> str:
+    """The tree made visible by the way an add takes, without a million files on the disk."""
+    from bucle.line.data.add import publish_files
+
+    project.blobs.put(b"")
+    return publish_files(project, dict(entries), None, branch="main", message="many", key=None).id
+
+
+def numbers(text: str) -> list[int]:
+    return [int(one) for one in text.split(",") if one]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--large-mb", type=int, default=256)
+    parser.add_argument("--files", type=numbers, default=[10_000])
+    parser.add_argument("--large-mb", type=numbers, default=[256])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tree", type=int, default=0)
+    parser.add_argument("--dvc", default="")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        small(Path(folder), options.files, options.rounds)
-        large(Path(folder), options.large_mb, options.rounds)
+    for count in options.files:
+        with tempfile.TemporaryDirectory() as folder:
+            small(Path(folder), count, options.rounds)
+            if options.dvc:
+                dvc(Path(folder), Path(folder) / "small", options.dvc, count)
+    for size_mb in options.large_mb:
+        with tempfile.TemporaryDirectory() as folder:
+            large(Path(folder), size_mb, options.rounds)
+            if options.dvc:
+                dvc(Path(folder), Path(folder) / "large", options.dvc, 1)
+    if options.tree:
+        with tempfile.TemporaryDirectory() as folder:
+            tree(Path(folder), options.tree)
 
 
 if __name__ == "__main__":

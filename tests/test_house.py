@@ -14,6 +14,7 @@ import bucle
 SOURCE = Path(bucle.__file__).parent
 GROUND = ["core", "code", "store", "ledger", "project", "governance"]
 LINE = [
+    "files",
     "contracts",
     "profiles",
     "cleaning",
@@ -56,6 +57,7 @@ FREE = {"version", "", "__main__"}
 
 FACE_NAMES = {
     "bucle.line.contracts.yaml_text",
+    "bucle.line.files.diff",
     "bucle.line.query.shown",
     "bucle.line.pipelines.pipeline",
     "bucle.line.pipelines.step",

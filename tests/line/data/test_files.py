@@ -22,11 +22,12 @@ from bucle.ground.project import Project
 from bucle.ground.store import BlobMissing, DiskFull
 from bucle.line import data
 from bucle.line.data import store
-from bucle.line.data.chunks import LARGE_BYTES, Filler, _cut, _split, filling
 from bucle.line.data.commit import make_commit
-from bucle.line.data.folder import Folder
-from bucle.line.data.packs import packs_of
-from bucle.line.data.tree import keep_tree, load_tree, parts_of
+from bucle.line.files.chunks import LARGE_BYTES, Filler, _cut, _split, filling
+from bucle.line.files.folder import Folder
+from bucle.line.files.pack import PackWriter
+from bucle.line.files.packs import packs_of
+from bucle.line.files.tree import keep_tree, load_tree, parts_of
 
 WORKER = str(Path(__file__).with_name("worker.py"))
 
@@ -123,7 +124,7 @@ def test_one_byte_changed_in_a_large_file_keeps_a_few_chunks(project: Project, t
 
 def test_large_files_are_cut_in_the_same_places_whatever_the_block() -> None:
     content = random.Random(2).randbytes((33 << 20) + 12345)
-    whole = [chunk.length for chunk in FastCDC(1 << 20).cut_buf(content)]
+    whole = [chunk.length for chunk in FastCDC(1 << 20, min_size=1 << 20, max_size=4 << 20).cut_buf(content)]
     pieces = [bytes(piece) for some in _cut(io.BytesIO(content)) for piece in _split(*some)]
     assert [len(piece) for piece in pieces] == whole
     assert b"".join(pieces) == content
@@ -414,3 +415,143 @@ def test_a_folder_found_the_same_is_the_same_until_it_is_touched(project: Projec
     data.checkout(project, folder, at=first.id)
     assert data.status(project, folder, at=second.id).changed == ("a",)
     assert data.status(project, folder, at=first.id).unchanged == 2
+
+
+def test_a_large_file_that_changes_while_it_is_read_is_refused(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "f", {"big": noise(4, 9 << 20)})
+    put_all = PackWriter.put_all
+
+    def meanwhile(self: PackWriter, contents: dict[str, memoryview]) -> None:
+        with (folder / "big").open("r+b") as file:
+            file.write(b"x")
+        put_all(self, contents)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PackWriter, "put_all", meanwhile)
+        with pytest.raises(data.BadFile, match="written to"):
+            data.add_files(project, folder)
+    assert data.log(project) == []
+    data.add_files(project, folder)
+    assert data.read_file(project, "f/big") == (folder / "big").read_bytes()
+
+
+def test_what_others_add_below_the_same_path_is_seen_by_the_next_status(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "f", {"a": b"1"})
+    time.sleep(0.05)
+    settle = Filler.settle
+
+    def meanwhile(self: Filler) -> None:
+        settle(self)
+        data.commit(project, {}, files={"f/other": b"x"}, message="between")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Filler, "settle", meanwhile)
+        data.add_files(project, folder)
+    assert data.status(project, folder).deleted == ("other",)
+    assert data.add_files(project, folder).id != data.log(project)[1].id
+    assert data.status(project, folder).unchanged == 1
+
+
+def test_a_sweep_writes_anew_what_is_needed_of_packs_that_are_mostly_needless(project: Project, tmp_path: Path) -> None:
+    packs = packs_of(project)
+    kept = {f"{n}": noise(n, 30_000) for n in range(10)}
+    big = write(tmp_path / "b", {"big": noise(50, 5 << 20)}) / "big"
+    with filling(packs) as filler:
+        for number in range(100, 160):
+            filler.put(digest_of(noise(number, 100_000)), noise(number, 100_000))
+        for content in kept.values():
+            filler.put(digest_of(content), content)
+        filler.settle()
+    with filling(packs) as filler:
+        filler.put_path(str(big), 5 << 20)
+        for number in range(200, 300):
+            filler.put(digest_of(noise(number, 100_000)), noise(number, 100_000))
+        filler.settle()
+    data.add_files(project, write(tmp_path / "f", kept))
+    data.add_files(project, tmp_path / "b")
+    before = kept_bytes(project)
+    swept = data.sweep(project, older_than=timedelta(seconds=-5))
+    assert swept.files == 2
+    assert before - kept_bytes(project) > 14 << 20
+    assert abs(swept.size_bytes - (before - kept_bytes(project))) < 20_000
+    assert data.verify_files(project) == []
+    with closing(Project.open(project.root, clock=project.clock)) as again:
+        assert {path: data.read_file(again, f"f/{path}") for path in kept} == kept
+        assert data.read_file(again, "b/big") == big.read_bytes()
+    assert data.sweep(project, older_than=timedelta(seconds=-5)).files == 0
+
+
+def test_files_may_be_linked_to_and_an_edit_of_one_is_mended(project: Project, tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", {"a": b"first", "run": b"#!"})
+    (folder / "run").chmod(0o755)
+    made = data.add_files(project, folder)
+    for name in ("x", "y"):
+        data.checkout(project, tmp_path / name, "f", link=True)
+    assert (tmp_path / "x" / "a").stat().st_ino == (tmp_path / "y" / "a").stat().st_ino
+    assert (tmp_path / "x" / "run").stat().st_ino != (tmp_path / "y" / "run").stat().st_ino
+    assert (tmp_path / "x" / "a").stat().st_mode & 0o222 == 0
+    assert data.status(project, tmp_path / "x", "f").unchanged == 2
+    (tmp_path / "x" / "a").chmod(0o644)
+    (tmp_path / "x" / "a").write_bytes(b"edited")
+    assert data.read_file(project, "f/a") == b"first"
+    data.checkout(project, tmp_path / "z", "f", link=True)
+    assert (tmp_path / "z" / "a").read_bytes() == b"first"
+    assert data.add_files(project, folder).id == made.id
+
+
+def test_links_and_empty_folders_are_kept_when_asked(project: Project, tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", {"a": b"1", "sub/b": b"2"})
+    (folder / "sub" / "up").symlink_to("../a")
+    (folder / "dangling").symlink_to("sub/nothing")
+    (folder / "sub" / "empty" / "deep").mkdir(parents=True)
+    first = data.add_files(project, folder, exact=True)
+    assert data.status(project, folder).unchanged == 5
+    data.checkout(project, tmp_path / "g", "f")
+    assert str((tmp_path / "g" / "sub" / "up").readlink()) == "../a"
+    assert str((tmp_path / "g" / "dangling").readlink()) == "sub/nothing"
+    assert (tmp_path / "g" / "sub" / "empty" / "deep").is_dir()
+    assert data.status(project, tmp_path / "g", "f").unchanged == 5
+    assert data.add_files(project, tmp_path / "g", "f", exact=True).id == first.id
+    (folder / "dangling").unlink()
+    (folder / "dangling").symlink_to("a")
+    (folder / "sub" / "empty" / "deep").rmdir()
+    (folder / "sub" / "empty").rmdir()
+    assert data.status(project, folder).changed == ("dangling",)
+    data.add_files(project, folder, exact=True)
+    data.checkout(project, tmp_path / "g", "f")
+    assert not (tmp_path / "g" / "sub" / "empty").exists()
+    assert (tmp_path / "g" / "dangling").read_bytes() == b"1"
+    data.checkout(project, tmp_path / "g", "f", at=first.id)
+    assert data.status(project, tmp_path / "g", "f", at=first.id).unchanged == 5
+    assert data.verify_files(project) == []
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../out", "sub/../../out", ".."])
+def test_links_that_point_out_of_the_folder_are_refused(project: Project, tmp_path: Path, target: str) -> None:
+    folder = write(tmp_path / "f", {"a": b"1"})
+    (folder / "odd").symlink_to(target)
+    with pytest.raises(data.BadFile, match="odd"):
+        data.add_files(project, folder, exact=True)
+    entry = data.FileEntry(digest=project.blobs.put(target.encode()), size_bytes=len(target), mode=0o120000)
+    evil = keep_tree(project, {"f/a": data.FileEntry(digest=project.blobs.put(b"1"), size_bytes=1), "f/odd": entry})
+    made = make_commit((), {}, evil, at=project.clock.now(), author="eva", message="evil")
+    with project.ledger.transaction("data.committed", subject="branch/main", actor="eva", reason="evil") as tx:
+        store.put_commit(tx, made)
+    with pytest.raises(data.BadFile, match="odd"):
+        data.checkout(project, tmp_path / "out", "f", at=made.id)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_below_a_link_cannot_be_checked_out(project: Project, tmp_path: Path) -> None:
+    one = data.FileEntry(digest=project.blobs.put(b"1"), size_bytes=1)
+    link = data.FileEntry(digest=project.blobs.put(b"real"), size_bytes=4, mode=0o120000)
+    evil = keep_tree(project, {"f/real/x": one, "f/x": link, "f/x/y": one})
+    made = make_commit((), {}, evil, at=project.clock.now(), author="eva", message="evil")
+    with project.ledger.transaction("data.committed", subject="branch/main", actor="eva", reason="evil") as tx:
+        store.put_commit(tx, made)
+    with pytest.raises(data.BadPath, match="x/y"):
+        data.checkout(project, tmp_path / "out", "f", at=made.id)

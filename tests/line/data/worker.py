@@ -36,7 +36,8 @@ from bucle.line.data.schema import Column
 KEYED = {
     name: Contract(table=name, columns=(ColumnRule(name="key", unique=True), ColumnRule(name="n"))) for name in "ab"
 }
-OURS = (str(Path(data.__file__).parent), str(Path(data.__file__).parents[2] / "ground"))
+LINE = Path(data.__file__).parents[1]
+OURS = (str(LINE / "data"), str(LINE / "files"), str(LINE.parent / "ground"))
 
 
 class Fuse:

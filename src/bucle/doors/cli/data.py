@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bucle.doors.cli.arguments import add_limit, count, instant
 from bucle.doors.cli.contracts import CONTRACT_VERBS, told_breach
 from bucle.doors.cli.data_query import EXPORT, PII, QUERY
+from bucle.doors.cli.datafiles import FILE_VERBS
 from bucle.doors.cli.history import HISTORY
 from bucle.doors.cli.table import TABLE
 from bucle.doors.cli.terminal import Terminal
@@ -291,6 +292,7 @@ def _add_files_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--branch", default="main", help="where they become visible (default: main)")
     parser.add_argument("--message", default="", metavar="TEXT", help="why (default: how many files)")
     parser.add_argument("--key", default=None, help="the same key again changes nothing")
+    parser.add_argument("--exact", action="store_true", help="keep symbolic links and empty folders as such")
 
 
 def _add_files(options: Namespace, terminal: Terminal) -> None:
@@ -298,8 +300,9 @@ def _add_files(options: Namespace, terminal: Terminal) -> None:
 
     with terminal.project() as project:
         made = data.add_files(
-            project, options.folder, options.path, branch=options.branch, message=options.message, key=options.key
-        )
+            project, options.folder, options.path, branch=options.branch, message=options.message, key=options.key,
+            exact=options.exact,
+        )  # fmt: skip
     terminal.show(made, told=_commit(made))
     terminal.next(f"bucle data status {options.folder}{_path(options)}")
 
@@ -327,13 +330,15 @@ _CHANGES = ("new", "changed", "deleted")
 def _checkout_arguments(parser: ArgumentParser) -> None:
     _status_arguments(parser)
     parser.add_argument("--force", action="store_true", help="write over files whose content is kept nowhere")
+    parser.add_argument("--link", action="store_true", help="read-only links to the project's own copies")
 
 
 def _checkout(options: Namespace, terminal: Terminal) -> None:
     from bucle.line import data
 
     with terminal.project() as project:
-        done = data.checkout(project, options.folder, options.path, at=options.at, force=options.force)
+        done = data.checkout(project, options.folder, options.path, at=options.at, force=options.force,
+                             link=options.link)  # fmt: skip
     counts = {what: len(getattr(done, what)) for what in ("written", "removed", "left")}
     terminal.show(done, told={"commit": done.commit, **counts, "unchanged": done.unchanged})
     terminal.next(f"bucle data status {options.folder}{_path(options)} --at {options.at}")
@@ -395,4 +400,5 @@ VERBS: tuple[Verb, ...] = (
     EXPORT,
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,
          "bucle data verify"),
+    *FILE_VERBS,
 )  # fmt: skip

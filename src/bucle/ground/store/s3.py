@@ -25,7 +25,7 @@ from bucle.ground.store.errors import BadUpload, BlobCorrupt, BucketFailed
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-__all__ = ["S3Blobs"]
+__all__ = ["MOST_PARTS", "PART", "S3Blobs", "bucket_failed", "connect"]
 
 PART = 8 << 20
 """Bytes of one part of a large object; at most `_AT_ONCE` parts are in memory."""
@@ -54,7 +54,7 @@ class S3Blobs:
 
     def __init__(self, place: BlobPlace) -> None:
         self._place = place
-        self._store = _connect(place)
+        self._store = connect(place)
         self._cache = BlobCache(Path(place.folder), place.s3.cache_mb << 20)
         self._swept = -float(_SWEEP_S)
 
@@ -261,27 +261,29 @@ class S3Blobs:
             yield
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise self._failed(error, "Make the bucket, or mend [store] blobs in bucle.toml.") from error
+                raise bucket_failed(self._place, error) from error
             raise
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            names = f"{self._place.s3.key_env} and {self._place.s3.secret_env}"
-            raise self._failed(error, f"Check {names} and what they may do in this bucket.") from error
         except BaseError as error:
-            raise self._failed(error, "Check the network and [store.s3] endpoint; then repeat.") from error
-
-    def _failed(self, error: Exception, fix: str) -> BucketFailed:
-        return BucketFailed(
-            f"The bucket {self._place.url} failed: {_gist(error)}.",
-            why="Nothing was kept half.",
-            fix=fix,
-            at=self._place.url,
-        )
+            raise bucket_failed(self._place, error) from error
 
     def _name(self, key: str) -> str:
         return f"{self._place.url}/{key}"
 
 
-def _connect(place: BlobPlace) -> S3Store:
+def bucket_failed(place: BlobPlace, error: Exception) -> BucketFailed:
+    """What a bucket said, as an error of ours, without headers or signatures."""
+    if isinstance(error, FileNotFoundError):
+        fix = "Make the bucket, or mend its address."
+    elif isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        fix = f"Check {place.s3.key_env} and {place.s3.secret_env} and what they may do in this bucket."
+    else:
+        fix = "Check the network and [store.s3] endpoint; then repeat."
+    return BucketFailed(
+        f"The bucket {place.url} failed: {_gist(error)}.", why="Nothing was kept half.", fix=fix, at=place.url
+    )
+
+
+def connect(place: BlobPlace) -> S3Store:
     """The client of a bucket. Nothing is sent yet.
 
     Raises:

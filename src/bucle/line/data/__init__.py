@@ -35,16 +35,18 @@ from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
 from bucle.line.data.delete import delete
 from bucle.line.data.diff import TableDiff, diff
+from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
+from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, read_dvc
 from bucle.line.data.errors import (
     AmbiguousCommit,
     BadAlteration,
     BadBisection,
     BadCondition,
-    BadFile,
+    BadDvcProject,
     BadHook,
     BadKeys,
     BadMetadata,
-    BadPath,
+    BadRemote,
     BranchBusy,
     BranchExists,
     BranchProtected,
@@ -61,14 +63,15 @@ from bucle.line.data.errors import (
     NoSuchColumn,
     NoSuchCommit,
     NoSuchFile,
-    NoSuchFolder,
     NoSuchNamespace,
     NoSuchProtection,
+    NoSuchRemote,
     NoSuchReview,
     NoSuchTable,
     NoSuchTag,
     NotBuiltOnHead,
-    PackDamaged,
+    NothingThere,
+    RemoteMoved,
     RepeatedKey,
     ReviewBlocked,
     ReviewClosed,
@@ -98,8 +101,11 @@ from bucle.line.data.namespaces import (
 from bucle.line.data.overwrite import overwrite_partitions
 from bucle.line.data.pick import cherry_pick, revert
 from bucle.line.data.pii import ColumnTag, Finding, find_pii, pii_tags, tag_columns
+from bucle.line.data.pins import import_url, update_url
 from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
+from bucle.line.data.push import Pulled, Pushed, RemoteHead, pull, push, remote_heads
+from bucle.line.data.remotes import Remote, add_remote, remotes, remove_remote
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
 from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_columns, diff_rows
@@ -108,10 +114,10 @@ from bucle.line.data.snapshot import Plan, Snapshot, lazy, plan, scan, snapshot,
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
-from bucle.line.data.tree import FileEntry
 from bucle.line.data.upsert import upsert
 from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
+from bucle.line.files import BadFile, BadPath, BadUrl, FileEntry, NoSuchFolder, PackDamaged, PinMoved
 
 __all__ = [
     "MAIN",
@@ -121,11 +127,14 @@ __all__ = [
     "BadAlteration",
     "BadBisection",
     "BadCondition",
+    "BadDvcProject",
     "BadFile",
     "BadHook",
     "BadKeys",
     "BadMetadata",
     "BadPath",
+    "BadRemote",
+    "BadUrl",
     "Bisection",
     "Branch",
     "BranchBusy",
@@ -142,6 +151,11 @@ __all__ = [
     "DataFile",
     "DataSection",
     "DropColumn",
+    "DvcExport",
+    "DvcImport",
+    "DvcOutput",
+    "DvcStage",
+    "DvcWorkspace",
     "EmptyCommit",
     "Expiry",
     "FileEntry",
@@ -164,15 +178,23 @@ __all__ = [
     "NoSuchFolder",
     "NoSuchNamespace",
     "NoSuchProtection",
+    "NoSuchRemote",
     "NoSuchReview",
     "NoSuchTable",
     "NoSuchTag",
     "NotBuiltOnHead",
+    "NothingThere",
     "PackDamaged",
     "PartitionBy",
+    "PinMoved",
     "Plan",
     "Proposal",
     "Protection",
+    "Pulled",
+    "Pushed",
+    "Remote",
+    "RemoteHead",
+    "RemoteMoved",
     "RenameColumn",
     "RepeatedKey",
     "Review",
@@ -195,6 +217,7 @@ __all__ = [
     "Verdict",
     "WidenColumn",
     "add_files",
+    "add_remote",
     "alter",
     "annotate",
     "annotate_files",
@@ -225,10 +248,13 @@ __all__ = [
     "drop_namespace",
     "drop_table",
     "expire",
+    "export_dvc",
     "file_path",
     "files",
     "find_pii",
     "hooks",
+    "import_dvc",
+    "import_url",
     "infer_contract",
     "inspect_review",
     "join_name",
@@ -254,8 +280,14 @@ __all__ = [
     "project_key",
     "protect",
     "protections",
+    "pull",
+    "push",
+    "read_dvc",
     "read_file",
     "register_table",
+    "remote_heads",
+    "remotes",
+    "remove_remote",
     "rename_table",
     "resolve",
     "revert",
@@ -272,6 +304,7 @@ __all__ = [
     "tag_columns",
     "tags",
     "unprotect",
+    "update_url",
     "upsert",
     "verdicts",
     "verify_files",

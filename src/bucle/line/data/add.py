@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from bucle.ground.core import digest_of
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
-from bucle.line.data.chunks import Filler, filling
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import EmptyCommit
-from bucle.line.data.folder import Folder, below, look_at, place_in_tree, unreadable
-from bucle.line.data.packs import packs_of
 from bucle.line.data.publish import Change, Move, build, done_before, publish
-from bucle.line.data.tree import FileEntry, Tree, load_tree
+from bucle.line.files import (
+    PIN,
+    FileEntry,
+    Filler,
+    Folder,
+    Tree,
+    below,
+    filling,
+    known_pins,
+    load_tree,
+    look_at,
+    packs_of,
+    place_in_tree,
+    unreadable,
+)
 
-__all__ = ["add_files"]
+__all__ = ["add_files", "changes_to", "publish_files"]
 
 
 def add_files(
@@ -27,11 +39,12 @@ def add_files(
     branch: str = MAIN,
     message: str = "",
     key: str | None = None,
+    exact: bool = False,
 ) -> Commit:
     """Make the tree below a path what a local folder holds: files that came, changed or went, in one commit.
 
     Files under 1 MB are kept whole, longer ones as chunks cut where their content says; each content once. Of the mode
-    only is kept whether the owner may run it. Empty folders are not kept.
+    only is kept whether the owner may run it.
 
     Args:
         folder: the local folder. `.bucle` in it is left out.
@@ -39,11 +52,13 @@ def add_files(
         branch: where it becomes visible.
         message: why, for people; says what was added unless given.
         key: an idempotency key; a second call with it gives the first one's commit.
+        exact: keep symbolic links within the folder as links, and empty folders.
     Returns:
         The branch's head: a new commit, or the present one when nothing has changed.
     Raises:
         NoSuchFolder, NoSuchBranch: one of them is not there.
-        BadFile: it holds a symbolic link, a device, or what cannot be read; then nothing is kept.
+        BadFile: it holds a symbolic link (with `exact`: one that points out of it), a device, or what cannot be read;
+            then nothing is kept.
         BadPath: a name has a backslash or is no UTF-8.
         EmptyCommit: there are no files, and the branch has no commit.
         DiskFull: there is no room.
@@ -53,7 +68,7 @@ def add_files(
     if done is not None:
         return done
     place = place_in_tree(Path(folder), path)
-    looked = look_at(project, Path(folder))
+    looked = look_at(project, Path(folder), exact=exact)
     packs, head = packs_of(project), head_of(project, branch)
     with packs.held():
         tree = load_tree(project, head.files) if head else Tree()
@@ -61,16 +76,27 @@ def add_files(
         with filling(packs) as filler:
             entries = _keep(project, looked, base, filler)
             filler.settle()
-        made = _publish(project, _changes(entries, base, place), head, branch=branch, message=message, key=key)
+        made = publish_files(project, changes_to(entries, base, place), head, branch=branch, message=message, key=key)
     known = {within: (looked.found[within], entry.digest, True) for within, entry in entries.items()}
-    looked.remember(known, now_ns=looked.looked_at_ns)
+    is_alone = (head is not None and made.id == head.id) or made.parents == ((head.id,) if head else ())
+    # Unless somebody else's commit came between, the tree below the path is now just what the folder holds.
+    looked.remember(known, now_ns=looked.looked_at_ns, same_as=f"{made.files} {place}" if is_alone else "")
     return made
 
 
 def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], filler: Filler) -> Tree:
     """Put every content that is not kept yet into packs. A file that has gone since is left out."""
-    entries = Tree()
+    entries, pinned = Tree(), known_pins(project, {path: entry for path, entry in base.items() if entry.mode == PIN})
     for within, stat in looked.found.items():
+        special, mode = looked.special(within), looked.mode(within)
+        if special is not None:
+            told = digest_of(special)
+            filler.put(told, special)
+            entries[within] = FileEntry(digest=told, size_bytes=len(special), mode=mode)
+            continue
+        if within in pinned and looked.digest(within) == pinned[within].digest:
+            entries[within] = base[within]  # imported by URL, and as it was fetched
+            continue
         digest, size, old = looked.digest_known(within), stat[2], base.get(within)
         is_old = bool(digest) and old is not None and old.digest == digest
         if not digest or not (filler.knows(digest) or (is_old and project.blobs.has(digest))):
@@ -83,11 +109,11 @@ def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], fille
                 if error.filename != full:
                     raise
                 raise unreadable(within, error) from error
-        entries[within] = FileEntry(digest=digest, size_bytes=size, mode=0o755 if looked.may_run(within) else 0o644)
+        entries[within] = FileEntry(digest=digest, size_bytes=size, mode=mode)
     return entries
 
 
-def _changes(entries: Tree, base: Mapping[str, FileEntry], place: str) -> dict[str, FileEntry | None]:
+def changes_to(entries: Tree, base: Mapping[str, FileEntry], place: str) -> dict[str, FileEntry | None]:
     """What differs from the base: only what it had can go, so that what others add meanwhile stays."""
     changed = dict[str, FileEntry | None]()
     for within, entry in entries.items():
@@ -98,7 +124,7 @@ def _changes(entries: Tree, base: Mapping[str, FileEntry], place: str) -> dict[s
     return changed
 
 
-def _publish(
+def publish_files(
     project: Project,
     changes: dict[str, FileEntry | None],
     head: Commit | None,
@@ -107,6 +133,11 @@ def _publish(
     message: str,
     key: str | None,
 ) -> Commit:
+    """A branch's head with files changed; the present one when there is nothing to change.
+
+    Raises:
+        EmptyCommit: there is nothing to change, and the branch has no commit.
+    """
     if not changes:
         if head is None:
             raise EmptyCommit(

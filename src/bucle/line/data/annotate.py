@@ -15,7 +15,7 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.snapshot import frame_of_files, state_of
-from bucle.line.data.tree import load_tree
+from bucle.line.files import load_tree
 
 __all__ = ["Annotation", "annotate", "annotate_files", "annotate_rows"]
 

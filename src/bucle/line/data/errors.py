@@ -9,11 +9,11 @@ __all__ = [
     "BadAlteration",
     "BadBisection",
     "BadCondition",
-    "BadFile",
+    "BadDvcProject",
     "BadHook",
     "BadKeys",
     "BadMetadata",
-    "BadPath",
+    "BadRemote",
     "BranchBusy",
     "BranchExists",
     "BranchProtected",
@@ -30,14 +30,15 @@ __all__ = [
     "NoSuchColumn",
     "NoSuchCommit",
     "NoSuchFile",
-    "NoSuchFolder",
     "NoSuchNamespace",
     "NoSuchProtection",
+    "NoSuchRemote",
     "NoSuchReview",
     "NoSuchTable",
     "NoSuchTag",
     "NotBuiltOnHead",
-    "PackDamaged",
+    "NothingThere",
+    "RemoteMoved",
     "RepeatedKey",
     "ReviewBlocked",
     "ReviewClosed",
@@ -127,12 +128,6 @@ class LakeDamaged(StoreError):
     code = "BU0513"
 
 
-class BadPath(UserError):
-    """A path in the file tree is absolute, climbs out, or has empty parts."""
-
-    code = "BU0516"
-
-
 class NotBuiltOnHead(StateError):
     """Another engine's change to a table was made for a state that the table no longer has."""
 
@@ -173,24 +168,6 @@ class TableNotOurs(StateError):
     """Another engine gave the table a form that only Iceberg clients write, or the project was moved away under it."""
 
     code = "BU0546"
-
-
-class PackDamaged(StoreError):
-    """The content of a file in the tree is missing or has other bytes than it had."""
-
-    code = "BU0550"
-
-
-class NoSuchFolder(NotFound):
-    """The local folder is not there."""
-
-    code = "BU0551"
-
-
-class BadFile(UserError):
-    """A folder holds what cannot be kept: a symbolic link, a device, a file that may not be read."""
-
-    code = "BU0552"
 
 
 class LocalChanges(StateError):
@@ -293,3 +270,33 @@ class CommitExpired(StateError):
     """The data of this commit was given up; that it was made, by whom and why is still known."""
 
     code = "BU0583"
+
+
+class NoSuchRemote(NotFound):
+    """No remote has this name."""
+
+    code = "BU0554"
+
+
+class BadRemote(UserError):
+    """The address of a remote cannot be used."""
+
+    code = "BU0555"
+
+
+class NothingThere(NotFound):
+    """A remote does not have this branch."""
+
+    code = "BU0556"
+
+
+class RemoteMoved(StateError):
+    """A branch and its namesake at a remote have gone different ways."""
+
+    code = "BU0557"
+
+
+class BadDvcProject(UserError):
+    """A folder is no DVC project, cannot be understood as one, or lacks contents it names."""
+
+    code = "BU0558"

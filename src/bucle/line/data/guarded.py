@@ -17,10 +17,9 @@ from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit, Mode, TableState
-from bucle.line.data.filetree import pieces_of
 from bucle.line.data.lake import load_manifest
 from bucle.line.data.snapshot import frame_of_files, lazy, scan, state_of
-from bucle.line.data.tree import find_entry
+from bucle.line.files import find_entry, pieces_of
 
 if TYPE_CHECKING:
     from bucle.line.profiles import TableProfile

@@ -20,7 +20,6 @@ from bucle.line.data.branch import INGEST, MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.commit import Commit, Mode
 from bucle.line.data.errors import EmptyCommit
-from bucle.line.data.filetree import keep_files
 from bucle.line.data.guarded import contract_file, referred, surroundings
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.mask import mask_report
@@ -38,6 +37,7 @@ from bucle.line.data.publish import (
 )
 from bucle.line.data.snapshot import frame_of_files
 from bucle.line.data.tables import BRANCHES
+from bucle.line.files import keep_files
 
 __all__ = ["land"]
 

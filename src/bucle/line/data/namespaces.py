@@ -17,8 +17,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.catalog import Step, head_at, move_on
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
-from bucle.line.data.filetree import keep_files
-from bucle.line.data.tree import Tree, change_tree, keep_tree, load_tree
+from bucle.line.files import Tree, change_tree, keep_files, keep_tree, load_tree
 
 __all__ = [
     "DEFAULT",

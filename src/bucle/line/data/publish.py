@@ -24,11 +24,10 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, no_such_branch
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
 from bucle.line.data.errors import BranchBusy, EmptyCommit
-from bucle.line.data.filetree import keep_files
 from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.protection import Way, check_way
-from bucle.line.data.tree import FileEntry, change_tree, find_entry, keep_tree, load_tree
+from bucle.line.files import FileEntry, change_tree, find_entry, keep_files, keep_tree, load_tree
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -23,7 +23,7 @@ from bucle.line.data.protection import protection_of
 from bucle.line.data.publish import Move, done_before, publish
 from bucle.line.data.review import Review, check_open, opened, review, source_of
 from bucle.line.data.tables import REVIEWS
-from bucle.line.data.tree import load_tree
+from bucle.line.files import load_tree
 
 __all__ = ["ReviewReport", "inspect_review", "merge_review"]
 

@@ -8,8 +8,7 @@ from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
-from bucle.line.data.folder import below, look_at, place_in_tree
-from bucle.line.data.tree import load_tree
+from bucle.line.files import below, is_exact, kept_mode, known_pins, load_tree, look_at, place_in_tree
 
 __all__ = ["FolderStatus", "status"]
 
@@ -45,12 +44,14 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
     Cost: one status a file; only files that may have changed since they were last read are read.
     """
     place = place_in_tree(Path(folder), path)
-    looked = look_at(project, Path(folder))
     commit = resolve(project, at)
     same_as = f"{commit.files} {place}"
+    looked = look_at(project, Path(folder), exact=True)
     if looked.is_same_as(same_as):
         return FolderStatus(commit=commit.id, new=(), changed=(), deleted=(), unchanged=len(looked.found))
-    tree = load_tree(project, commit.files)
+    tree = known_pins(project, load_tree(project, commit.files))
+    if not is_exact(tree[place + within] for within in below(tree, place)):
+        looked.only_files()
     new, changed, same, was_read = list[str](), list[str](), 0, False
     for within, stat in looked.found.items():
         known = looked.known.get(within)
@@ -60,7 +61,7 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
         entry = tree.get(place + within)
         if entry is None:
             new.append(within)
-        elif entry.digest != digest or bool(entry.mode & 0o100) != bool(stat[4] & 0o100):
+        elif entry.digest != digest or entry.mode != kept_mode(stat[4]):
             changed.append(within)
         else:
             same += 1

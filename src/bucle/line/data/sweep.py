@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,11 +15,8 @@ from bucle.line.data import store
 from bucle.line.data.branch import INGEST
 from bucle.line.data.branches import branches, delete_branch
 from bucle.line.data.commit import Commit
-from bucle.line.data.filetree import unpacked
 from bucle.line.data.lake import load_manifest
-from bucle.line.data.pack import ENDING
-from bucle.line.data.packs import packs_of
-from bucle.line.data.tree import load_part, parts_of
+from bucle.line.files import ENDING, filling, load_part, packs_of, parts_of, unpacked
 
 __all__ = ["Sweep", "sweep"]
 
@@ -32,7 +30,7 @@ class Sweep(Record, frozen=True):
     Attributes:
         branches: branches of landings that were never finished.
         files: how many files.
-        size_bytes: how long they were together.
+        size_bytes: how much room that gave back.
     """
 
     branches: tuple[str, ...]
@@ -44,6 +42,9 @@ def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Swe
     """Remove the branches of landings that a crash cut short, and the lake's files and packs that no commit needs.
 
     A commit whose data was given up (`expire`) needs none, once it has been so for `older_than`.
+
+    What commits need of packs that are mostly needless is written to new packs, and those are removed as well. Packs
+    that lie in a bucket stay there; only their copies here go.
 
     Args:
         older_than: what is younger stays, since a commit under way may be about to name it.
@@ -62,8 +63,10 @@ def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Swe
         # No branch moves here: what was committed since the look above is looked at before anything is removed.
         since = _needed(project, older_than, known.manifests)
         loose = [path for path in loose if path.relative_to(project.state).as_posix() not in since.files]
-        loose += _loose_packs(project, older_than)
-        size_bytes = sum(map(_remove, loose))
+        found, needed_of = _loose_packs(project, older_than)
+        moved, written = _repack(project, needed_of, older_than)
+        loose += [*found, *moved]
+        size_bytes = sum(map(_remove, loose)) - written
         packs_of(project).refresh()
         transaction.data.update(files=len(loose), size_bytes=size_bytes)
     return Sweep(branches=dropped, files=len(loose), size_bytes=size_bytes)
@@ -91,8 +94,9 @@ def _kept(project: Project, older_than: timedelta) -> list[Commit]:
         return store.kept_commits(connection, expired_after=project.clock.now() - older_than)
 
 
-def _loose_packs(project: Project, older_than: timedelta) -> list[Path]:
-    """Packs of which no commit needs anything, halves of packs, and copies taken out of packs.
+def _loose_packs(project: Project, older_than: timedelta) -> tuple[list[Path], dict[str, set[str]]]:
+    """Packs of which no commit needs anything, halves of packs, and copies taken out of packs; and pack -> the files
+    for which it is needed.
 
     Nobody adds meanwhile, so what a commit is about to name cannot be taken for loose.
     """
@@ -103,9 +107,38 @@ def _loose_packs(project: Project, older_than: timedelta) -> list[Path]:
     trees = {commit.files for commit in _kept(project, older_than)}
     parts = {part for tree in trees for part in parts_of(project, tree)}
     digests = {entry.digest for part in parts for entry in load_part(project, part).values()}
-    needed = {packs.path(name) for digest in digests for name in packs.needed_for(digest)}
+    needed = defaultdict[str, set[str]](set)
+    for digest in digests:
+        for name in packs.needed_for(digest):
+            needed[name].add(digest)
+    paths = {packs.path(name) for name in needed}
     found = [*packs.folder.glob(f"*{ENDING}"), *packs.folder.glob("*.partial"), *unpacked(project).root.glob("*/*")]
-    return [path for path in _older(older_than, found) if path not in needed]
+    return [path for path in _older(older_than, found) if path not in paths], needed
+
+
+def _repack(project: Project, needed: dict[str, set[str]], older_than: timedelta) -> tuple[list[Path], int]:
+    """Write what is needed of packs that are mostly needless to new ones; those packs, and how much was written."""
+    packs = packs_of(project)
+    if packs.far is not None:
+        return [], 0
+    old, written = list[Path](), 0
+    with filling(packs) as filler:
+        for path in _older(older_than, map(packs.path, sorted(needed))):
+            name = path.name.removesuffix(ENDING)
+            live = {part for digest in needed[name] for part in packs.parts(digest)}
+            live = {part for part in live if packs.listed.places[part][0] == name}
+            size = sum(packs.listed.places[part][2] for part in live)
+            if 2 * size >= path.stat().st_size:
+                continue
+            for part in sorted(live, key=lambda one: packs.listed.places[one][1]):
+                filler.move(part, packs.piece(part))
+            for digest in sorted(needed[name]):
+                if digest in packs.listed.files and packs.listed.files[digest][0] == name:
+                    filler.move_file(digest, packs.parts(digest))
+            old.append(path)
+            written += size
+        filler.settle()
+    return old, written
 
 
 def _remove(path: Path) -> int:

@@ -11,7 +11,7 @@ from bucle.line.data.errors import Conflict
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.manifest import DataFile, Manifest, load_manifest
 from bucle.line.data.schema import Column
-from bucle.line.data.tree import FileEntry, keep_tree, load_tree
+from bucle.line.files import FileEntry, keep_tree, load_tree
 
 if TYPE_CHECKING:
     from bucle.line.data.revise import Operation

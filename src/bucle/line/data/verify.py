@@ -11,9 +11,7 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.commit import Commit
 from bucle.line.data.lake import load_manifest
-from bucle.line.data.pack import check_pack, hexes
-from bucle.line.data.packs import packs_of
-from bucle.line.data.tree import load_part, parts_of
+from bucle.line.files import check_pack, hexes, load_part, packs_of, parts_of
 
 __all__ = ["verify_files"]
 
@@ -86,9 +84,10 @@ def _contents(project: Project, named: dict[str, str]) -> Iterator[Fault]:
     store, whole, files, faults = packs_of(project), set[str](), dict[str, list[str]](), list[Fault]()
     owners = dict(named)
     damaged = dict[str, str]()
+    store.refresh()
     for name in sorted(store.names()):
         try:
-            listing, wrong = check_pack(store.path(name))
+            listing, wrong = check_pack(store.fetch(name))
         except (BucleError, OSError) as error:
             told = error.what if isinstance(error, BucleError) else str(error)
             faults.append(Fault(where=f"pack {short(name)}", what=f"the list of what it holds is lost: {told}"))

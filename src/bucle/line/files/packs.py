@@ -15,9 +15,11 @@ from threading import Lock
 
 from bucle.ground.core import Digest, digest_of, short
 from bucle.ground.project import Project
-from bucle.ground.store import DiskFull
-from bucle.line.data.errors import PackDamaged
-from bucle.line.data.pack import ENDING, hexes, read_listing
+from bucle.ground.store import DiskFull, open_objects
+from bucle.line.files.errors import PackDamaged
+from bucle.line.files.far import FarPacks
+from bucle.line.files.listed import Listed
+from bucle.line.files.pack import ENDING, read_listing
 
 __all__ = ["Packs", "packs_of", "room_for"]
 
@@ -32,32 +34,34 @@ class Packs:
 
     Args:
         folder: of the packs.
+        far: the bucket in which all of them lie as well, if there is one.
     Attributes:
         folder: of the packs.
+        far: the bucket behind, or None.
+        listed: what they hold.
         damaged: packs whose list cannot be read, and why.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, far: FarPacks | None = None) -> None:
         self.folder = folder
+        self.far = far
         self.damaged = dict[str, PackDamaged]()
+        self.listed = Listed()
         self._lock = Lock()
-        self._listed = set[str]()
-        self._places = dict[str, tuple[str, int, int]]()
-        self._files = dict[str, tuple[str, bytes]]()
+        self._mapping = Lock()
         self._maps = dict[str, mmap.mmap]()
 
     def has(self, digest: str) -> bool:
         """Whether the content is here, whole or all its chunks. Only what the last `refresh` saw is known."""
-        return all(part in self._places for part in self.parts(digest))
+        return self.listed.has(digest)
 
     def parts(self, digest: str) -> list[str]:
-        """The digests of the contents a file consists of: its chunks, or itself."""
-        return hexes(self._files[digest][1]) if digest in self._files else [digest]
+        """See `Listed.parts`."""
+        return self.listed.parts(digest)
 
     def needed_for(self, digest: str) -> set[str]:
-        """The names of the packs without which a content that is here could not be read."""
-        told = {self._files[digest][0]} if digest in self._files else set[str]()
-        return told | {self._places[part][0] for part in self.parts(digest) if part in self._places}
+        """See `Listed.needed_for`."""
+        return self.listed.needed_for(digest)
 
     def find(self, digest: str) -> bool:
         """Whether the content is here, also in a pack that another process has just written."""
@@ -72,51 +76,76 @@ class Packs:
             PackDamaged: a piece is missing or has other bytes than it had.
         """
         for part in self.parts(digest):
-            yield self._piece(part)
+            yield self.piece(part)
 
     def refresh(self) -> None:
         """Learn of packs that came and forget those that went. One whose list is damaged counts as empty.
 
-        Cost: a look at the folder, and the end of each new pack.
+        Cost: a look at the folder, and the end of each new pack; with a bucket behind it, a look there too.
         """
         with self._lock:
+            if self.far is not None:
+                self.far.refresh()
             there = set(self.names())
-            if self._listed - there:
-                self._listed, self._places, self._files, self._maps, self.damaged = set(), {}, {}, {}, {}
-            for name in sorted(there - self._listed):
+            if self.listed.packs - there:
+                self.listed, self._maps, self.damaged = Listed(), {}, {}
+            for name in sorted(there - self.listed.packs):
                 try:
                     self._learn(name)
                 except FileNotFoundError:
                     continue
                 except PackDamaged as error:
                     self.damaged[name] = error
-                self._listed.add(name)
+                    self.listed.packs.add(name)
 
     def renew(self, names: Iterable[str]) -> None:
         """Learn of packs just written, also in the place of damaged ones of the same name; see `refresh`."""
         with self._lock:
             for name in names:
-                self._listed.discard(name)
+                self.listed.packs.discard(name)
                 self._maps.pop(name, None)
                 self.damaged.pop(name, None)
         self.refresh()
 
     def names(self) -> Iterator[str]:
-        """The packs there are, in no order."""
+        """The packs there are, here or in the bucket behind; of that, what the last `refresh` saw. In no order."""
         with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
             for entry in entries:
                 if entry.name.endswith(ENDING):
                     yield entry.name.removesuffix(ENDING)
+        if self.far is not None:
+            yield from (name for name in self.far.listed.packs if not self.path(name).exists())
 
     def path(self, name: str) -> Path:
-        """Where a pack lies."""
+        """Where a pack lies, if it is here."""
         return self.folder / f"{name}{ENDING}"
+
+    def fetch(self, name: str) -> Path:
+        """Where a pack lies; one that is only in the bucket behind is fetched first.
+
+        Raises:
+            PackDamaged: what came is not what the name says.
+            BucketFailed, DiskFull: it could not be fetched.
+        """
+        path = self.path(name)
+        if self.far is not None and not path.exists():
+            self.far.fetch(name, self.folder)
+        return path
+
+    def keep_far(self, name: str) -> None:
+        """Send a pack that was just written to the bucket behind, if there is one. Raises BucketFailed."""
+        if self.far is not None:
+            self.far.send(self.path(name))
 
     def freshen(self, names: set[str]) -> None:
         """Note that packs are about to be named, so that a sweep takes them for young."""
         now = time.time()
         for name in names:
-            os.utime(self.path(name), (now, now))
+            try:
+                os.utime(self.path(name), (now, now))
+            except FileNotFoundError:
+                if self.far is None:
+                    raise
 
     @contextmanager
     def held(self, *, alone: bool = False) -> Iterator[None]:
@@ -131,13 +160,14 @@ class Packs:
         self._maps.clear()
 
     def _learn(self, name: str) -> None:
-        listing = read_listing(self.path(name))
-        found = listing.places().items()
-        self._places.update({digest: (name, begin, length) for digest, (begin, length) in found})
-        self._files.update({digest.hex(): (name, chunks) for digest, chunks in listing.files})
+        if self.far is not None and name in self.far.listed.packs:
+            self.listed.learn(name, self.far.listing(name))
+        else:
+            self.listed.learn(name, read_listing(self.path(name)))
 
-    def _piece(self, digest: str) -> bytes:
-        found = self._places.get(digest)
+    def piece(self, digest: str) -> bytes:
+        """A content that is here whole, or a chunk, verified. Raises PackDamaged."""
+        found = self.listed.places.get(digest)
         if found is None:
             raise _lost(digest, f"No pack in {self.folder} holds it.")
         name, begin, length = found
@@ -150,19 +180,28 @@ class Packs:
         mapped = self._maps.get(name)
         if mapped is None:
             try:
-                with self.path(name).open("rb") as file:
+                with self.fetch(name).open("rb") as file:
                     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as error:
                 raise _lost(name, f"{self.path(name)} cannot be read: {error}.") from error
-            while len(self._maps) >= _OPEN:
-                self._maps.pop(next(iter(self._maps)))
-            self._maps[name] = mapped
+            with self._mapping:
+                while len(self._maps) >= _OPEN:
+                    self._maps.pop(next(iter(self._maps)))
+                self._maps[name] = mapped
         return mapped
 
 
 def packs_of(project: Project) -> Packs:
     """The project's packs."""
-    return project.keep(Packs, lambda: Packs(project.state / "files" / "packs"))
+    return project.keep(Packs, lambda: Packs(project.state / "files" / "packs", _far_of(project)))
+
+
+def _far_of(project: Project) -> FarPacks | None:
+    """A project whose blobs lie in a bucket has its packs there too."""
+    place = project.blobs.place
+    if not place.url:
+        return None
+    return FarPacks(open_objects(place.url, place.s3), project.state / "files" / "lists")
 
 
 @contextmanager

@@ -20,9 +20,18 @@ import msgspec
 from blake3 import blake3
 
 from bucle.ground.core import Digest, digest_of
-from bucle.line.data.errors import PackDamaged
+from bucle.line.files.errors import PackDamaged
 
-__all__ = ["ENDING", "Listing", "PackWriter", "check_pack", "hexes", "read_listing"]
+__all__ = [
+    "ENDING",
+    "Listing",
+    "PackWriter",
+    "check_pack",
+    "decode_listing",
+    "hexes",
+    "listing_bytes",
+    "read_listing",
+]
 
 ENDING = ".pack"
 _MAGIC = b"BUCLEPK1"
@@ -135,34 +144,54 @@ def read_listing(path: Path) -> Listing:
         FileNotFoundError: there is no such pack.
     Cost: one read of the pack's end.
     """
+    return decode_listing(path.name.removesuffix(ENDING), listing_bytes(path), str(path))
+
+
+def listing_bytes(path: Path, name: str = "") -> bytes:
+    """A pack's list as it stands there; errors and cost as for `read_listing`, but nothing is compared."""
+    told = _end_of(path)
+    if told is None:
+        raise _damaged(name or path.name, str(path))
+    return told
+
+
+def decode_listing(name: str, told: bytes, where: str) -> Listing:
+    """A pack's list, compared with the pack's name; errors as for `read_listing`."""
     try:
-        told = _end_of(path)
-        if told is not None and blake3(told).hexdigest() == path.name.removesuffix(ENDING):
+        if blake3(told).hexdigest() == name:
             return msgspec.msgpack.decode(told, type=Listing)
     except msgspec.DecodeError:
         pass
-    raise PackDamaged(
-        f"The list of pack {path.name[:12]} is damaged.",
-        why="A disk fault or an edit by hand; what the pack holds cannot be told any more.",
-        fix=f"Restore {path} from a backup, or remove it and add the files again.",
-        at=str(path),
-    )
+    raise _damaged(name, where)
 
 
-def check_pack(path: Path) -> tuple[Listing, set[str]]:
+def check_pack(path: Path, name: str = "") -> tuple[Listing, set[str]]:
     """What a pack holds, and the digests of those contents that have other bytes than they had.
 
+    Args:
+        path: the pack.
+        name: its name, when it does not bear it yet.
     Raises:
         PackDamaged: the list is damaged.
         OSError: the pack cannot be read.
     Cost: one read of the pack.
     """
-    listing, wrong = read_listing(path), set[str]()
+    named = name or path.name.removesuffix(ENDING)
+    listing, wrong = decode_listing(named, listing_bytes(path, named), str(path)), set[str]()
     with path.open("rb") as file:
         for digest, length in zip(hexes(listing.digests), listing.lengths, strict=True):
             if digest_of(file.read(length)) != digest:
                 wrong.add(digest)
     return listing, wrong
+
+
+def _damaged(name: str, where: str) -> PackDamaged:
+    return PackDamaged(
+        f"The list of pack {name[:12]} is damaged.",
+        why="A disk fault or an edit by hand; what the pack holds cannot be told any more.",
+        fix=f"Restore {where} from a backup, or remove it and add the files again.",
+        at=where,
+    )
 
 
 def hexes(digests: bytes) -> list[str]:

@@ -8,9 +8,10 @@ system's clock, so it is not trusted and is read again.
 from __future__ import annotations
 
 import os
+import posixpath
 import stat as modes
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -19,11 +20,23 @@ import msgspec
 from bucle.ground.core import digest_of, digest_of_file
 from bucle.ground.project import Project
 from bucle.ground.store import write_atomically
-from bucle.line.data.errors import BadFile, NoSuchFolder
-from bucle.line.data.filetree import check_path
-from bucle.line.data.pack import hexes
+from bucle.line.files.errors import BadFile, NoSuchFolder
+from bucle.line.files.pack import hexes
+from bucle.line.files.path import check_path
+from bucle.line.files.tree import FOLDER, LINK, FileEntry
 
-__all__ = ["PARTIAL", "Folder", "Known", "below", "look_at", "place_in_tree", "unreadable"]
+__all__ = [
+    "PARTIAL",
+    "Folder",
+    "Known",
+    "below",
+    "is_exact",
+    "kept_mode",
+    "look_at",
+    "place_in_tree",
+    "points_inside",
+    "unreadable",
+]
 
 PARTIAL = ".bucle-partial"
 """The ending of a file that a checkout is writing; such files are not looked at."""
@@ -73,14 +86,16 @@ class Folder:
     Args:
         project: whose memory of the folder is used.
         root: the folder; it need not be there.
+        exact: symbolic links and empty folders are found as well.
     Attributes:
         root: its full path.
         found: path within it, with `/` -> status.
         looked_at_ns: when.
     """
 
-    def __init__(self, project: Project, root: Path) -> None:
+    def __init__(self, project: Project, root: Path, *, exact: bool = False) -> None:
         self.root = root.resolve()
+        self._exact = exact
         self.looked_at_ns = time.time_ns()
         self._state = str(project.state)
         where = os.path.relpath(self.root, project.root)
@@ -103,9 +118,38 @@ class Folder:
         known = self.known.get(path)
         return known[1] if known is not None and known[0] == self.found[path] else ""
 
-    def may_run(self, path: str) -> bool:
-        """Whether the owner of a file that was found may run it."""
-        return bool(self.found[path][4] & modes.S_IXUSR)
+    def mode(self, path: str) -> int:
+        """The mode that a tree gives to what was found there."""
+        return kept_mode(self.found[path][4])
+
+    def only_files(self) -> None:
+        """Forget the empty folders that were found.
+
+        Raises:
+            BadFile: there is a symbolic link.
+        """
+        for path, stat in list(self.found.items()):
+            kind = modes.S_IFMT(stat[4])
+            if kind == modes.S_IFLNK:
+                raise _no_file(path)
+            if kind == modes.S_IFDIR:
+                del self.found[path]
+
+    def special(self, path: str) -> bytes | None:
+        """What is kept of a symbolic link or an empty folder; None of a file.
+
+        Raises:
+            BadFile: the link points out of the folder.
+        """
+        kind = modes.S_IFMT(self.found[path][4])
+        if kind == modes.S_IFDIR:
+            return b""
+        if kind != modes.S_IFLNK:
+            return None
+        target = os.readlink(self.full(path))  # noqa: PTH115  a Path would change what it says
+        if not points_inside(path, target):
+            raise _points_out(path, target)
+        return os.fsencode(target)
 
     def digest(self, path: str) -> str:
         """The digest of a file that was found; '' when it has gone. It is read only if it may have changed.
@@ -116,7 +160,8 @@ class Folder:
         digest = self.digest_known(path)
         if not digest:
             found, known = self.found[path], self.known.get(path)
-            digest = self._read(path, found[2])
+            special = self.special(path)
+            digest = self._read(path, found[2]) if special is None else digest_of(special)
             if digest:
                 self.known[path] = (found, digest, known is not None and known[2] and known[1] == digest)
         return digest
@@ -165,9 +210,10 @@ class Folder:
         found, todo = dict[str, Stat](), [("", str(self.root))]
         while todo:
             prefix, folder = todo.pop()
+            count = len(found) + len(todo)
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
+                    if entry.is_file(follow_symlinks=False) or (self._exact and entry.is_symlink()):
                         try:
                             got = entry.stat(follow_symlinks=False)
                         except FileNotFoundError:
@@ -183,11 +229,14 @@ class Folder:
                         raise _no_file(prefix + entry.name)
                     elif entry.path != self._state:
                         todo.append((f"{prefix}{entry.name}/", entry.path))
+            if self._exact and prefix and len(found) + len(todo) == count:
+                got = os.stat(folder)  # noqa: PTH116
+                found[prefix[:-1]] = (got.st_mtime_ns, got.st_ctime_ns, 0, got.st_ino, got.st_mode)
         names = "/".join(found)
         return found if names.isascii() and "\\" not in names and PARTIAL not in names else _checked(found)
 
 
-def look_at(project: Project, root: Path) -> Folder:
+def look_at(project: Project, root: Path, *, exact: bool = False) -> Folder:
     """A folder as it is now.
 
     Raises:
@@ -203,7 +252,28 @@ def look_at(project: Project, root: Path) -> Folder:
             fix="Name a folder that is there.",
             at=str(root),
         )
-    return Folder(project, root)
+    return Folder(project, root, exact=exact)
+
+
+def kept_mode(st_mode: int) -> int:
+    """The mode that a tree gives to what has this mode on the disk."""
+    kind = modes.S_IFMT(st_mode)
+    if kind == modes.S_IFREG:
+        return 0o755 if st_mode & modes.S_IXUSR else 0o644
+    return LINK if kind == modes.S_IFLNK else FOLDER
+
+
+def points_inside(path: str, target: str) -> bool:
+    """Whether a symbolic link at a path within a folder points to something within it."""
+    if posixpath.isabs(target) or not target:
+        return False
+    whole = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    return whole != ".." and not whole.startswith("../")
+
+
+def is_exact(tree: Iterable[FileEntry]) -> bool:
+    """Whether there are symbolic links or empty folders among these."""
+    return any(entry.mode in (LINK, FOLDER) for entry in tree)
 
 
 def place_in_tree(root: Path, path: str | None) -> str:
@@ -249,10 +319,19 @@ def _checked(found: dict[str, Stat]) -> dict[str, Stat]:
     return left
 
 
+def _points_out(path: str, target: str) -> BadFile:
+    return BadFile(
+        f"The symbolic link {path!r} points out of the folder, to {target!r}.",
+        why="Elsewhere that is another thing, or nothing.",
+        fix="Put the file itself in its place, or move it out of the folder.",
+        at=path,
+    )
+
+
 def _no_file(path: str) -> BadFile:
     return BadFile(
         f"{path!r} is neither a file nor a folder.",
         why="What a symbolic link points to may change, or be missing elsewhere; neither links nor devices are kept.",
-        fix="Put the file itself in its place, or move it out of the folder.",
+        fix="Put the file itself in its place, move it out of the folder, or keep links as links (--exact).",
         at=path,
     )

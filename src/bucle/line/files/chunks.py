@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from blake3 import blake3
 from pyfastcdc import FastCDC
 
 from bucle.ground.core import Digest, digest_of
-from bucle.line.data.pack import PackWriter
-from bucle.line.data.packs import Packs, room_for
+from bucle.line.files.errors import BadFile
+from bucle.line.files.pack import PackWriter
+from bucle.line.files.packs import Packs, room_for
 
 __all__ = ["LARGE_BYTES", "Filler", "filling"]
 
@@ -23,8 +25,15 @@ LARGE_BYTES = 1 << 20
 """A file this long or longer is cut into chunks."""
 
 _CHUNK = 1 << 20
-_BLOCK = 16 << 20
+"""No chunk but a file's last is shorter, so what lies before need not be looked at; on average they have 1.5 MB."""
+
 _LONGEST = 4 * _CHUNK
+_BLOCK = 2 << 20
+"""So much is read at once: what two threads work on has to stay in the processor's cache."""
+
+_AHEAD = 3
+"""Blocks that may be in work at once."""
+
 _PACK = 128 << 20
 """A pack that has grown this long is finished, so that a sweep can give back room piece by piece."""
 
@@ -53,7 +62,8 @@ class Filler:
         Returns:
             Its digest and how many bytes were read.
         Raises:
-            OSError: it cannot be read, or there is no room.
+            BadFile: it was written to meanwhile.
+        OSError: it cannot be read, or there is no room.
         """
         if size_bytes >= LARGE_BYTES:
             return self._put_large(path)
@@ -68,6 +78,22 @@ class Filler:
         if not self.knows(digest):
             self._new.add(digest)
             self._writer().put(digest, content)
+
+    def move(self, digest: str, content: bytes) -> None:
+        """Keep a content although a pack has it: that pack is about to go."""
+        if digest not in self._new:
+            self._new.add(digest)
+            self._writer().put(digest, content)
+
+    def move_file(self, digest: str, chunks: list[str]) -> None:
+        """Note of which contents a file consists, although a pack says so that is about to go."""
+        self._writer().put_file(digest, chunks)
+
+    def put_file(self, digest: str, chunks: list[str]) -> None:
+        """Note of which contents, kept already, a file consists; one content is the file itself."""
+        if len(chunks) > 1 and not self.knows(digest):
+            self._new.add(digest)
+            self._writer().put_file(digest, chunks)
 
     def knows(self, digest: str) -> bool:
         """Whether the content is kept. The pack that has it is then needed, and young again."""
@@ -94,29 +120,35 @@ class Filler:
             self._open.discard()
 
     def _put_large(self, path: str) -> tuple[str, int]:
-        """Read and cut here; hash the whole and write in a second thread, in few long calls that hold no lock."""
+        """Read and cut here; hash the whole and write in a second thread, in few long calls that hold no lock.
+
+        What is hashed is what is written, whatever happens to the file meanwhile.
+        """
         whole, chunks, size = blake3(), list[str](), 0
-        last: Future[None] | None = None
-        with Path(path).open("rb", buffering=0) as file, ThreadPoolExecutor(1) as hand:
+        with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as hand:  # noqa: PTH123  as its error is told
+            before, handed = _version(file), deque[Future[None]]()
             for block, lengths in _cut(file):
-                pieces = list(_split(block, lengths))
-                named = [(digest_of(piece), piece) for piece in pieces]
-                if last is not None:
-                    last.result()
-                new = self._only_new(named)
-                writer = self._writer() if new else None
-                last = hand.submit(_put_block, whole, block, writer, new)
+                named = [(digest_of(piece), piece) for piece in _split(block, lengths)]
+                handed.append(hand.submit(self._put_block, whole, block, self._only_new(named)))
+                if len(handed) == _AHEAD - 1:
+                    handed.popleft().result()
                 chunks += [digest for digest, _ in named]
                 size += len(block)
-            if last is not None:
-                last.result()
+            for one in handed:
+                one.result()
+            if _version(file) != before:
+                raise _changed(path)
         digest = whole.hexdigest()
         if not chunks:
             self.put(digest, b"")
-        if len(chunks) > 1 and not self.knows(digest):
-            self._new.add(digest)
-            self._writer().put_file(digest, chunks)
+        self.put_file(digest, chunks)
         return digest, size
+
+    def _put_block(self, whole: blake3, block: memoryview, new: dict[str, memoryview]) -> None:
+        """Only the second thread has the writer in its hands, until the file has ended."""
+        whole.update(block)
+        if new:
+            self._writer().put_all(new)
 
     def _only_new(self, named: Iterable[tuple[str, memoryview]]) -> dict[str, memoryview]:
         new = {digest: piece for digest, piece in named if not self.knows(digest)}
@@ -132,14 +164,13 @@ class Filler:
 
     def _finish(self) -> None:
         if self._open is not None:
-            self._ended.append(self._ending.submit(self._open.finish))
+            self._ended.append(self._ending.submit(self._finished, self._open))
             self._open = None
 
-
-def _put_block(whole: blake3, block: memoryview, writer: PackWriter | None, new: dict[str, memoryview]) -> None:
-    whole.update(block)
-    if writer is not None:
-        writer.put_all(new)
+    def _finished(self, pack: PackWriter) -> Digest:
+        name = pack.finish()
+        self._packs.keep_far(name)
+        return name
 
 
 @contextmanager
@@ -148,6 +179,7 @@ def filling(packs: Packs) -> Iterator[Filler]:
 
     Raises:
         DiskFull: there is no room; nothing that was there is touched.
+        BucketFailed: the packs' bucket cannot be reached.
     """
     packs.refresh()
     filler = Filler(packs)
@@ -160,15 +192,15 @@ def filling(packs: Packs) -> Iterator[Filler]:
 
 
 def _cut(file: BinaryIO) -> Iterator[tuple[memoryview, list[int]]]:
-    """Blocks of a file and the lengths of the chunks in each; a block may be looked at until the next but one is asked.
+    """Blocks of a file and the lengths of the chunks in each; a block is written over `_AHEAD` blocks later.
 
     The end of what was read is no cut: what follows the last cut is cut again together with what is read next.
     """
-    buffers = [bytearray(_LONGEST + _BLOCK), bytearray(_LONGEST + _BLOCK)]
-    cutter, rest = FastCDC(_CHUNK), memoryview(b"")
+    buffers = deque(memoryview(bytearray(_LONGEST + _BLOCK)) for _ in range(_AHEAD))
+    cutter, rest = FastCDC(_CHUNK, min_size=_CHUNK, max_size=_LONGEST), memoryview(b"")
     while True:
-        view = memoryview(buffers[0])
-        buffers.reverse()
+        view = buffers[0]
+        buffers.rotate(-1)
         end = len(rest)
         view[:end] = rest
         filled = _fill(file, view[end : end + _BLOCK])
@@ -197,6 +229,21 @@ def _fill(file: BinaryIO, view: memoryview) -> int:
             break
         filled += count
     return filled
+
+
+def _version(file: BinaryIO) -> tuple[int, int]:
+    """What differs after a file was written to."""
+    got = os.fstat(file.fileno())
+    return got.st_size, got.st_mtime_ns
+
+
+def _changed(path: str) -> BadFile:
+    return BadFile(
+        f"{path!r} was written to while it was read.",
+        why="What was read is half of the old content and half of the new.",
+        fix="Add it again when nobody writes to it.",
+        at=path,
+    )
 
 
 def _sync_folder(folder: Path) -> None:

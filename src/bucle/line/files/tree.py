@@ -15,9 +15,30 @@ import msgspec
 
 from bucle.ground.core import CorruptRecord, Digest, Record, decode, encode
 from bucle.ground.project import Project
-from bucle.line.data.pack import hexes
+from bucle.line.files.pack import hexes
 
-__all__ = ["FileEntry", "Tree", "change_tree", "find_entry", "keep_tree", "load_part", "load_tree", "parts_of"]
+__all__ = [
+    "FOLDER",
+    "LINK",
+    "PIN",
+    "FileEntry",
+    "Tree",
+    "change_tree",
+    "find_entry",
+    "keep_tree",
+    "load_part",
+    "load_tree",
+    "parts_of",
+]
+
+PIN = 0o160000
+"""The mode of a file whose bytes lie elsewhere: its digest is that of the pin."""
+
+LINK = 0o120000
+"""The mode of a symbolic link: its content is the path it points to."""
+
+FOLDER = 0o040000
+"""The mode of a folder that is kept although it is empty."""
 
 _MAGIC = b"BUCLETR1"
 _MASK = 2047
@@ -33,7 +54,8 @@ class FileEntry(Record, frozen=True):
     Attributes:
         digest: of its bytes.
         size_bytes: how long it is.
-        mode: 0o755 when its owner may run it, else 0o644.
+        mode: 0o755 when its owner may run it, else 0o644; `PIN` when its bytes lie elsewhere,
+            `LINK` of a symbolic link, `FOLDER` of an empty folder.
     """
 
     digest: str

@@ -1,0 +1,90 @@
+"""Contents of files: kept, found by digest, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bucle.ground.project import Project
+from bucle.ground.store import BlobCorrupt, BlobMissing, LocalBlobs, atomically
+from bucle.line.files.packs import packs_of
+from bucle.line.files.path import check_path
+from bucle.line.files.tree import FileEntry
+
+__all__ = ["content_path", "is_kept", "keep_files", "pieces_of", "unpacked"]
+
+_READ = 1 << 20
+
+
+def pieces_of(project: Project, digest: str) -> Iterator[bytes]:
+    """A content, piece by piece, each verified; errors as for `read_file`."""
+    packs = packs_of(project)
+    if packs.find(digest):
+        yield from packs.read(digest)
+    elif unpacked(project).has(digest):
+        yield from _bytes_of(unpacked(project).path(digest))
+    else:
+        yield project.blobs.get(digest)
+
+
+def _bytes_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        while data := file.read(_READ):
+            yield data
+
+
+def content_path(project: Project, digest: str) -> Path:
+    """A local file with the verified bytes, to be read and never changed; errors as for `pieces_of`.
+
+    Cost: of a content in packs the first call writes a copy, which a sweep may remove a day after its last use.
+    """
+    copies = unpacked(project)
+    if not packs_of(project).find(digest) and not copies.has(digest):
+        return project.blobs.path(digest)
+    try:
+        file = copies.path(digest)
+    except BlobCorrupt:
+        copies.set_aside(digest)  # somebody edited a file that a checkout linked to it
+        file = _copy(project, digest)
+    except BlobMissing:
+        file = _copy(project, digest)
+    file.touch()
+    return file
+
+
+def _copy(project: Project, digest: str) -> Path:
+    target = unpacked(project).root / digest[:2] / digest[2:]
+    with atomically(target) as out:
+        for piece in pieces_of(project, digest):
+            out.write(piece)
+    return target
+
+
+def is_kept(project: Project, digest: str) -> bool:
+    """Whether a content is here, in packs or as a blob."""
+    return packs_of(project).find(digest) or project.blobs.has(digest)
+
+
+def unpacked(project: Project) -> LocalBlobs:
+    """Copies of files that lie in packs, for those who want a path."""
+    return LocalBlobs(project.state / "files" / "copies")
+
+
+def keep_files(project: Project, given: Mapping[str, bytes | Path | None]) -> dict[str, FileEntry | None]:
+    """Keep the bytes of files as blobs; None marks a file to be removed.
+
+    Raises:
+        BadPath: a path cannot stand in a tree.
+    """
+    kept = dict[str, FileEntry | None]()
+    for path, content in given.items():
+        check_path(path)
+        if content is None:
+            kept[path] = None
+        elif isinstance(content, Path):
+            size_bytes = content.stat().st_size
+            digest = project.blobs.put_file(content) if size_bytes else project.blobs.put(b"")
+            kept[path] = FileEntry(digest=digest, size_bytes=size_bytes)
+        else:
+            kept[path] = FileEntry(digest=project.blobs.put(content), size_bytes=len(content))
+    return kept
