@@ -64,7 +64,7 @@ def test_a_branch_holds_rows_until_it_is_merged(bucle: Bucle, shop: Path) -> Non
     path = batch(shop, "sale,price\n7,11.0\n")
     assert bucle("data", "add", path, "--table", "sales", "--branch", "trial", *where).status == 0
     assert bucle("data", "list", *where, "--json").record[0]["rows"] == 3
-    (difference,) = bucle("data", "diff", "main", "trial", *where, "--json").record
+    (difference,) = bucle("data", "diff", "main", "trial", *where, "--json").record["tables"]
     assert (difference["rows_before"], difference["rows_after"]) == (3, 4)
     assert bucle("data", "merge", "trial", *where).status == 0
     assert bucle("data", "branch", "delete", "trial", *where).status == 0

@@ -227,3 +227,11 @@ def test_each_file_knows_the_commit_that_gave_it_its_content(project: Project) -
     told = {one.name: one.commit for one in data.annotate_files(project)}
     assert told == {"a/x": second.id, "b": first.id, "c": third.id}
     assert [one.name for one in data.annotate_files(project, "a")] == ["a/x"]
+
+
+def test_files_that_came_went_moved_and_changed(project: Project) -> None:
+    first = data.commit(project, {}, files={"a": b"1", "b": b"2", "c": b"3"}, message="start")
+    data.commit(project, {}, files={"a": None, "d": b"1", "b": b"22", "e": b"5"}, message="more")
+    found = {one.path: (one.change, one.path_before) for one in data.diff_files(project, first.id, "main")}
+    assert found == {"b": ("changed", ""), "d": ("renamed", "a"), "e": ("added", "")}
+    assert data.diff_files(project, "main", "main") == []

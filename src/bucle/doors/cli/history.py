@@ -327,9 +327,11 @@ def _diff(options: Namespace, terminal: Terminal) -> None:
         if options.table:
             _diff_table(project, options, terminal)
             return
-        found = data.diff(project, options.a, options.b)
+        found, files = data.diff(project, options.a, options.b), data.diff_files(project, options.a, options.b)
     columns = ("table", "change", "rows_before", "rows_after", "columns_added", "columns_removed", "columns_changed")
-    terminal.show(found, columns)
+    terminal.show({"tables": found, "files": files}, told={"tables": len(found), "files": len(files)})
+    terminal.tell_table(found, columns, title="tables")
+    terminal.tell_table(files, ("path", "change", "size_before", "size_after", "path_before"), title="files")
     if found:
         terminal.next(f"bucle data diff {options.a} {options.b} --table {found[0].table}")
 

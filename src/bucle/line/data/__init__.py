@@ -34,7 +34,7 @@ from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
 from bucle.line.data.delete import delete
-from bucle.line.data.diff import TableDiff, diff
+from bucle.line.data.diff import TableDiff, diff, diff_files
 from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
 from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, read_dvc
 from bucle.line.data.errors import (
@@ -243,6 +243,7 @@ __all__ = [
     "delete_tag",
     "diff",
     "diff_columns",
+    "diff_files",
     "diff_rows",
     "draft_table",
     "drop_namespace",

@@ -7,12 +7,14 @@ from typing import Literal
 
 from bucle.ground.core import Record
 from bucle.ground.project import Project
+from bucle.line import files
 from bucle.line.data.branches import resolve
 from bucle.line.data.commit import TableState
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.schema import type_name
+from bucle.line.files import FileDiff, load_tree
 
-__all__ = ["TableDiff", "diff", "diff_tables"]
+__all__ = ["TableDiff", "diff", "diff_files", "diff_tables"]
 
 
 class TableDiff(Record, frozen=True):
@@ -44,6 +46,17 @@ class TableDiff(Record, frozen=True):
 def diff(project: Project, a: str, b: str) -> list[TableDiff]:
     """What changed from one commit to another, by table; tables with equal content are left out."""
     return diff_tables(project, resolve(project, a).tables, resolve(project, b).tables)
+
+
+def diff_files(project: Project, a: str, b: str) -> list[FileDiff]:
+    """What changed from one commit to another, by file of the tree: came, went, has other content or another path.
+
+    Raises:
+        NoSuchCommit: nothing answers to `a` or `b`.
+    Cost: linear in both trees.
+    """
+    before, after = resolve(project, a).files, resolve(project, b).files
+    return [] if before == after else files.diff(load_tree(project, before), load_tree(project, after))
 
 
 def diff_tables(project: Project, before: Mapping[str, TableState], after: Mapping[str, TableState]) -> list[TableDiff]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +14,7 @@ from bucle.ground.governance import ANONYMOUS
 from bucle.ground.project import Project
 from bucle.line import data, query
 from bucle.line.data import ColumnChange, Commit, Protection, Review, ReviewReport, TableDiff
+from bucle.line.files import FileDiff
 
 __all__ = ["DiffPage", "ReviewPage", "Reviews", "RowsPage", "diff_page", "review_page", "reviews_page"]
 
@@ -62,7 +62,7 @@ class DiffPage(Record, frozen=True):
         before: the commit `a` stands for.
         after: the commit `b` stands for.
         tables: those that differ.
-        files: paths of the tree that differ, the first of them.
+        files: those of the tree that differ, the first of them.
         files_changed: how many differ.
         rows: of the table that was asked for; None when none was.
         problems: what could not be read.
@@ -73,7 +73,7 @@ class DiffPage(Record, frozen=True):
     before: Commit
     after: Commit
     tables: tuple[TableDiff, ...]
-    files: tuple[str, ...]
+    files: tuple[FileDiff, ...]
     files_changed: int
     rows: RowsPage | None
     problems: tuple[dict[str, str], ...]
@@ -118,8 +118,7 @@ def diff_page(project: Project, *, a: At = "main", b: At = "main", table: Table 
     problems = list[dict[str, str]]()
     before, after = data.resolve(project, a), data.resolve(project, b)
     tables = attempt(problems, lambda: data.diff(project, before.id, after.id)) or []
-    old, new = (attempt(problems, partial(data.files, project, one.id)) or {} for one in (before, after))
-    files = [path for path in sorted({*old, *new}) if old.get(path) != new.get(path)]
+    files = attempt(problems, lambda: data.diff_files(project, before.id, after.id)) or []
     rows = attempt(problems, lambda: _rows(project, table, before, after, key)) if table else None
     return DiffPage(
         a=a,
