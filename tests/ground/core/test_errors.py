@@ -40,6 +40,8 @@ ROOMS = {
     "llm": "14",
     "loop": "15",
     "doors": "16",
+    "query": "17",
+    "sources": "18",
 }
 
 

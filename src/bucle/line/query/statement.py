@@ -88,8 +88,9 @@ def read_statement(parser: duckdb.DuckDBPyConnection, text: str) -> Statement:
 
 
 def _parsed(parser: duckdb.DuckDBPyConnection, text: str) -> Node:
-    found = parser.execute(_AS_TEXT, [text]).fetchone()
-    tree: Node = json.loads(found[0]) if found else {"error": True}
+    # All rows, not one: newer versions do nothing else while a result is open.
+    ((found,),) = parser.execute(_AS_TEXT, [text]).fetchall()
+    tree: Node = json.loads(found)
     if not tree["error"] and len(tree["statements"]) == 1:
         return tree
     if not tree["error"]:
@@ -111,8 +112,8 @@ def _parsed(parser: duckdb.DuckDBPyConnection, text: str) -> Node:
 
 
 def _written(parser: duckdb.DuckDBPyConnection, tree: Node) -> str:
-    found = parser.execute(_AS_SQL, [json.dumps(tree)]).fetchone()
-    return str(found[0]) if found else ""
+    ((found,),) = parser.execute(_AS_SQL, [json.dumps(tree)]).fetchall()
+    return str(found)
 
 
 def _nodes(value: Any) -> Iterator[Node]:
