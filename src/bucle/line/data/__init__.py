@@ -84,6 +84,7 @@ from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
+from bucle.line.data.storage import Storage, storage
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.verify import verify_files
 from bucle.line.files import BadFile, BadPath, BadUrl, FileEntry, NoSuchFolder, PackDamaged, PinMoved
@@ -143,6 +144,7 @@ __all__ = [
     "RemoteHead",
     "RemoteMoved",
     "Snapshot",
+    "Storage",
     "Sweep",
     "TableChange",
     "TableDiff",
@@ -203,6 +205,7 @@ __all__ = [
     "snapshot",
     "split_name",
     "status",
+    "storage",
     "sweep",
     "table_metadata",
     "table_names",
