@@ -156,3 +156,27 @@ def test_a_profile_is_a_page_or_figures(bucle: Bucle, shop: Path) -> None:
     said = bucle("data", "profile", "sales", "--against", first, *where, "--json")
     assert (said.record["before"]["rows"], said.record["after"]["rows"]) == (3, 4)
     assert json.loads(figures.read_text()) == said.record
+
+
+def test_files_go_to_a_remote_and_come_from_it(bucle: Bucle, shop: Path, tmp_path: Path) -> None:
+    images, at = tmp_path / "images", ("--project", str(shop))
+    images.mkdir()
+    (images / "1.png").write_bytes(b"png")
+    assert bucle("data", "add-files", str(images), *at).status == 0
+    assert "Nothing has changed" in bucle("data", "add-files", str(images), *at).err
+    assert bucle("data", "push", *at).status == 3
+    assert bucle("data", "remote", "add", "origin", str(tmp_path / "far"), *at).status == 0
+    assert bucle("data", "push", *at, "--json").record["files"] == 1
+    assert bucle("data", "remote", "list", *at, "--json").record[0]["name"] == "origin"
+    assert bucle("data", "remote", "show", *at, "--json").record[0]["branch"] == "main"
+    assert bucle("data", "pull", "--into", "theirs", *at, "--json").record["branch"] == "theirs"
+    assert bucle("data", "remote", "remove", "origin", *at).status == 0
+    assert bucle("data", "remote", "add", *at).status == 2
+    assert bucle("data", "import-url", str(images / "1.png"), "pinned.png", *at).status == 0
+    assert bucle("data", "import-url", "--update", "pinned.png", *at).status == 0
+    assert bucle("data", "import-url", "pinned.png", *at).status == 2
+    assert bucle("data", "storage", *at, "--json").record["commits"] == 2
+    exported = bucle("data", "dvc", "export", str(tmp_path / "out"), *at, "--json").record
+    assert exported["outputs"] == ["images", "pinned.png"]
+    assert bucle("data", "dvc", "import", str(tmp_path / "out"), "--path", "back", *at, "--json").record["files"] == 4
+    assert bucle("data", "dvc", "stages", str(tmp_path / "out"), *at, "--json").record == []

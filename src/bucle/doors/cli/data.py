@@ -299,11 +299,14 @@ def _add_files(options: Namespace, terminal: Terminal) -> None:
     from bucle.line import data
 
     with terminal.project() as project:
+        before = [one.id for one in data.log(project, options.branch, limit=1)]
         made = data.add_files(
             project, options.folder, options.path, branch=options.branch, message=options.message, key=options.key,
             exact=options.exact,
         )  # fmt: skip
     terminal.show(made, told=_commit(made))
+    if before == [made.id]:
+        terminal.say("Nothing has changed: no content was kept again, no commit was made.")
     terminal.next(f"bucle data status {options.folder}{_path(options)}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb
+from bucle.doors.cli.verb import Verb, nothing
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
@@ -174,6 +174,13 @@ class _Progress:
         self._bar.update(self._task, completed=done, total=total)
 
 
+def _storage(options: Namespace, terminal: Terminal) -> None:
+    from bucle.line import data
+
+    with terminal.project() as project:
+        terminal.show(data.storage(project))
+
+
 FILE_VERBS: tuple[Verb, ...] = (
     Verb("remote", "places that files are pushed to: list, add, remove, show what is there", _remote, _remote_arguments,
          "bucle data remote add origin ../shared"),
@@ -183,4 +190,6 @@ FILE_VERBS: tuple[Verb, ...] = (
          _import_url_arguments, "bucle data import-url /data/large.bin large.bin"),
     Verb("dvc", "import a DVC project, export the tree as one, list a project's stages", _dvc, _dvc_arguments,
          "bucle data dvc import ../old"),
+    Verb("storage", "what the files of all commits take, and would take as copies", _storage, nothing,
+         "bucle data storage"),
 )  # fmt: skip

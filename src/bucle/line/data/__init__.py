@@ -112,6 +112,7 @@ from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_c
 from bucle.line.data.schema import Column
 from bucle.line.data.snapshot import Plan, Snapshot, lazy, plan, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
+from bucle.line.data.storage import Storage, storage
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.upsert import upsert
@@ -203,6 +204,7 @@ __all__ = [
     "ReviewReport",
     "RowDiff",
     "Snapshot",
+    "Storage",
     "Sweep",
     "TableChange",
     "TableDiff",
@@ -298,6 +300,7 @@ __all__ = [
     "snapshot",
     "split_name",
     "status",
+    "storage",
     "sweep",
     "table_metadata",
     "table_names",

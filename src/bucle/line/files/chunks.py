@@ -79,7 +79,7 @@ class Filler:
             self._new.add(digest)
             self._writer().put(digest, content)
 
-    def move(self, digest: str, content: bytes) -> None:
+    def move(self, digest: str, content: bytes | memoryview) -> None:
         """Keep a content although a pack has it: that pack is about to go."""
         if digest not in self._new:
             self._new.add(digest)

@@ -16,7 +16,7 @@ __all__ = ["content_path", "is_kept", "keep_files", "pieces_of", "unpacked"]
 _READ = 1 << 20
 
 
-def pieces_of(project: Project, digest: str) -> Iterator[bytes]:
+def pieces_of(project: Project, digest: str) -> Iterator[bytes | memoryview]:
     """A content, piece by piece, each verified; errors as for `read_file`."""
     packs = packs_of(project)
     if packs.find(digest):

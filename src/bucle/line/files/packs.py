@@ -69,7 +69,7 @@ class Packs:
             self.refresh()
         return self.has(digest)
 
-    def read(self, digest: str) -> Iterator[bytes]:
+    def read(self, digest: str) -> Iterator[bytes | memoryview]:
         """The bytes of a content that is here, piece by piece, each verified.
 
         Raises:
@@ -165,13 +165,15 @@ class Packs:
         else:
             self.listed.learn(name, read_listing(self.path(name)))
 
-    def piece(self, digest: str) -> bytes:
+    def piece(self, digest: str) -> bytes | memoryview:
         """A content that is here whole, or a chunk, verified. Raises PackDamaged."""
         found = self.listed.places.get(digest)
         if found is None:
             raise _lost(digest, f"No pack in {self.folder} holds it.")
         name, begin, length = found
-        data = self._map(name)[begin : begin + length] if length else b""
+        data = memoryview(self._map(name))[begin : begin + length] if length else b""
+        if len(data) != length:
+            raise _lost(digest, f"{self.path(name)} is cut short.")
         if digest_of(data) != digest:
             raise _lost(digest, f"{self.path(name)} has other bytes than were written.")
         return data
