@@ -20,7 +20,8 @@ from pathlib import Path
 import polars as pl
 
 from bucle.ground.project import Project
-from bucle.line import data
+from bucle.line import contracts, data
+from bucle.line.contracts import Contract
 
 FLIGHTS = Path(data.__file__).parents[2] / "examples" / "flights" / "data"
 TABLES = ("flights", "arrivals", "weather")
@@ -51,8 +52,8 @@ def write_durably(frames: dict[str, pl.DataFrame], folder: Path, number: int) ->
 
 
 def appends(project: Project, bare: Path, frames: dict[str, pl.DataFrame], rounds: int) -> None:
-    contracts = {name: data.infer_contract(frame, name, slack=0.2) for name, frame in frames.items()}
-    free = {name: _without_unique(contract) for name, contract in contracts.items()}
+    inferred = {name: contracts.infer(frame, name, slack=0.2) for name, frame in frames.items()}
+    free = {name: _without_unique(contract) for name, contract in inferred.items()}
     raw = middle_ms(lambda number: write_durably(frames, bare, number), rounds)
     ours = middle_ms(lambda _: data.commit(project, frames, message="append"), rounds)
     show("append to 3 tables", ours, raw, "write_parquet + fsync, 3 files")
@@ -86,25 +87,25 @@ def scans(project: Project, bare: Path, rounds: int) -> None:
     show("one carrier, one column", ours, raw, "the same filter on scan_parquet")
 
 
-def contracts(rounds: int) -> None:
+def checks(rounds: int) -> None:
     flights = pl.read_parquet(FLIGHTS / "flights.parquet")
-    contract = data.infer_contract(flights, "flights")
-    ours = middle_ms(lambda _: data.check_contract(flights, contract), rounds)
+    contract = contracts.infer(flights, "flights")
+    ours = middle_ms(lambda _: contracts.check(flights, contract), rounds)
     bare = middle_ms(lambda _: flights.select(pl.all().null_count(), pl.all().n_unique().name.suffix("_n")), rounds)
     show(
         f"contract of {len(contract.columns)} columns, {flights.height:,} rows", ours, bare, "nulls and n_unique of all"
     )
     bare = middle_ms(lambda _: pl.read_parquet(FLIGHTS / "flights.parquet"), rounds)
     show("the same", ours, bare, "reading the rows from Parquet")
-    ours = middle_ms(lambda _: data.infer_contract(flights, "flights"), rounds)
+    ours = middle_ms(lambda _: contracts.infer(flights, "flights"), rounds)
     show("infer that contract", ours, bare, "reading the rows from Parquet")
 
 
-def _without_unique(contract: data.Contract) -> data.Contract:
+def _without_unique(contract: Contract) -> Contract:
     """The bench lands the same rows again and again."""
-    text = data.dump_contract(contract).replace("unique: true", "unique: false")
-    plain = data.parse_contract(text)
-    return data.Contract(table=plain.table, columns=plain.columns, relations=plain.relations, min_rows=plain.min_rows)
+    text = contracts.dump(contract).replace("unique: true", "unique: false")
+    plain = contracts.parse(text)
+    return Contract(table=plain.table, columns=plain.columns, relations=plain.relations, min_rows=plain.min_rows)
 
 
 def main() -> None:
@@ -128,7 +129,7 @@ def main() -> None:
             data.create_branch(project, name)
         appends(project, bare, frames, given.rounds)
         scans(project, bare, given.rounds)
-        contracts(given.rounds)
+        checks(given.rounds)
         project.close()
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py [--peer PYTHON] [--commits 10,100,1000] [--rows 1000000]
 
-`--peer` is a Python with `deltalake` and `pyiceberg[sql-sqlite]`; without it only our own figures are told. Everything is
-CPU time of the whole process, threads included: on a shared machine a clock on the wall says little. All of it runs on
+`--peer` is a Python with `deltalake` and `pyiceberg[sql-sqlite]`; without it only our own figures are told. Everything
+is CPU time of the whole process, threads included: on a shared machine a clock on the wall says little. All of it runs on
 one disk, each writer forcing its files to the disk where it does so by itself.
 """
 
@@ -97,7 +97,7 @@ def delta(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     for number in range(given.files):
         deltalake.write_deltalake(place, batch(1000, number * 1000), mode="append")
     found["plan"] = middle(lambda _: deltalake.DeltaTable(place).file_uris(), 5)
-    found["compact"] = cpu_ms(lambda: deltalake.DeltaTable(place).optimize.compact())
+    found["compact"] = cpu_ms(deltalake.DeltaTable(place).optimize.compact)
     for rounds, name in ((3, "delete"), (3, "upsert")):
         times = list[float]()
         for number in range(rounds):

@@ -14,7 +14,12 @@ import bucle
 SOURCE = Path(bucle.__file__).parent
 GROUND = ["core", "code", "store", "ledger", "project", "governance"]
 LINE = [
+    "contracts",
+    "profiles",
+    "cleaning",
     "data",
+    "sources",
+    "query",
     "features",
     "pipelines",
     "tracking",
@@ -49,7 +54,13 @@ FREE = {"version", "", "__main__"}
 """Modules without a room: the version, the public face, and `python -m bucle`."""
 
 
-FACE_NAMES = {"bucle.line.pipelines.pipeline", "bucle.line.pipelines.step", "bucle.line.tracking.fold"}
+FACE_NAMES = {
+    "bucle.line.contracts.yaml_text",
+    "bucle.line.query.shown",
+    "bucle.line.pipelines.pipeline",
+    "bucle.line.pipelines.step",
+    "bucle.line.tracking.fold",
+}
 """Public names that modules bear as well: importing them from the face is importing the name."""
 
 

@@ -118,6 +118,9 @@ def addresses(site: Site) -> list[str]:
     deep = [
         "/data/flights",
         f"/data?at={commit[:12]}",
+        "/diff?a=main&b=mended&table=flights",
+        "/reviews",
+        "/reviews/1",
         "/models/flights",
         "/models/flights/1",
         "/models/flights/champion",

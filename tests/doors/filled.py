@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bucle.ground import governance
 from bucle.ground.core import SimulatedClock, encode, to_builtins
 from bucle.ground.project import Project
-from bucle.line import data, deploy, gates, monitoring, pipelines, registry, serving, tracking
+from bucle.line import contracts, data, deploy, gates, monitoring, pipelines, registry, serving, tracking
 from bucle.loop import Controller, Decision, Look, Measurement, Request, State, policy_of, request
 
 NASTY = "<script>alert('hola')</script>"
@@ -173,13 +173,13 @@ class Year:
                 "temp": self.random.normal(45 + 5 * month, 8, rows),
             }
         )
-        contract = data.infer_contract(frame, "flights", slack=0.6) if month == 1 else self.contract
+        contract = contracts.infer(frame, "flights", slack=0.6) if month == 1 else self.contract
         self.contract = contract
         if month == 1:
-            data.save_contract(contract, data.contract_path(self.project, "flights"))
+            contracts.save(contract, contracts.path_of(self.project, "flights"))
         if month == 5:
             bad = frame.with_columns(pl.col("temp") * 40 + 900)
-            with contextlib.suppress(data.ContractViolated):
+            with contextlib.suppress(contracts.ContractViolated):
                 data.land(self.project, {"flights": bad}, contracts={"flights": contract}, message=f"May, {NASTY}")
         data.commit(self.project, {"flights": frame}, message=f"Flights of 2013-{month:02d}")
 
@@ -475,6 +475,16 @@ def _profile(project: Project, package: registry.Package) -> monitoring.Profile:
     return decode(project.blobs.get(package.files["profile.json"]), monitoring.Profile)
 
 
+def ask_for_a_review(project: Project) -> None:
+    """A tag, and a branch with a day more that asks to be merged."""
+    data.create_tag(project, "year-end", message="what the last model of the year saw")
+    data.create_branch(project, "mended", "main")
+    day = data.scan(project, "flights").tail(20)
+    data.commit(project, {"flights": day}, branch="mended", message="a day that was missing")
+    data.protect(project, "release-*", approvals=2)
+    data.open_review(project, "mended", title="The day the collector was down")
+
+
 def fill(root: Path, *, months: int = 10, executions: int = 3) -> None:
     """Write the project and play its year."""
     write_project(root)
@@ -482,5 +492,6 @@ def fill(root: Path, *, months: int = 10, executions: int = 3) -> None:
     project = Project.open(root, clock=clock, actor="ana")
     try:
         Year(project, clock, executions=executions).play(months)
+        ask_for_a_review(project)
     finally:
         project.close()

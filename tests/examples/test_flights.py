@@ -15,7 +15,7 @@ from bucle.examples.flights.play import TABLES, make_project
 from bucle.examples.flights.world import FlightsWorld, month_start, spoilt
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
-from bucle.line import data, features
+from bucle.line import contracts, data, features
 
 KNOWN_ONLY_LATER = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "late", "known_at"}
 
@@ -51,11 +51,11 @@ def test_the_data_is_the_whole_year(world: FlightsWorld) -> None:
 
 
 def test_real_months_keep_their_contract_and_a_changed_unit_breaks_it(flights: Project, world: FlightsWorld) -> None:
-    contracts = {name: data.load_contract(flights.root / "contracts" / f"{name}.yaml") for name in TABLES}
+    kept = {name: contracts.load(flights.root / "contracts" / f"{name}.yaml") for name in TABLES}
     for month in range(1, 13):
         for table, rows in world.month(month).items():
-            assert data.check_contract(rows, contracts[table]).passed, (month, table)
-        assert not data.check_contract(spoilt(world.month(month))["weather"], contracts["weather"]).passed, month
+            assert contracts.check(rows, kept[table]).passed, (month, table)
+        assert not contracts.check(spoilt(world.month(month))["weather"], kept["weather"]).passed, month
 
 
 def test_no_feature_can_see_what_happens_after_scheduled_departure(flights: Project) -> None:

@@ -18,9 +18,12 @@ from bucle.line import registry
 from bucle.loop.policy import Policy, duration, last_due
 from bucle.loop.state import Cycle, Decision, DecisionKind, Look, Measurement, Request, State
 
-__all__ = ["KINDS", "decide", "fold", "fold_all"]
+__all__ = ["DATA_KINDS", "KINDS", "decide", "fold", "fold_all"]
 
-KINDS = ("data.committed", "governance.approved", *registry.ALIAS_EVENTS, "loop.requested", "loop.decided", "loop.done")
+DATA_KINDS = ("data.committed", "data.merged", "data.picked", "data.reverted")
+"""The events by which tables of a branch change."""
+
+KINDS = (*DATA_KINDS, "governance.approved", *registry.ALIAS_EVENTS, "loop.requested", "loop.decided", "loop.done")
 """The events the engine reads; everything else on the ledger is for people."""
 
 
@@ -37,7 +40,7 @@ def fold(state: State, event: Event, tables: tuple[str, ...]) -> State:
     Args:
         tables: the policy's tables: commits to others are no news. Empty means all.
     """
-    if event.kind == "data.committed":
+    if event.kind in DATA_KINDS:
         return _committed(state, event, tables)
     if event.kind == "governance.approved":
         return _approved(state, event)
@@ -226,6 +229,8 @@ def _say(state: State, kind: DecisionKind, reason: str, *, opens: bool = False, 
 
 def _committed(state: State, event: Event, tables: tuple[str, ...]) -> State:
     touched = set(event.data.get("tables", {}))
+    if event.kind != "data.committed" and not touched:
+        return state  # older versions did not say what a merge changed
     if event.data.get("branch") != "main" or (tables and not touched & set(tables)):
         return state
     return replace(state, commit=event.data["commit"], fresh=True)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from bucle.ground.core import Record, to_builtins
 from bucle.ground.ledger import Event
-from bucle.loop.engine import decide, fold
+from bucle.loop.engine import DATA_KINDS, decide, fold
 from bucle.loop.policy import Policy
 from bucle.loop.state import Decision, Look, Measurement, State
 
@@ -102,7 +102,7 @@ class _Past:
         self.unrecorded = UNRECORDED
 
     def live_through(self, event: Event) -> None:
-        if event.kind == "data.committed" or (event.kind == "loop.requested" and event.subject == self.subject):
+        if event.kind in DATA_KINDS or (event.kind == "loop.requested" and event.subject == self.subject):
             self.state = fold(self.state, event, self.policy.tables)
         for _ in range(100):
             decision = decide(self.policy, self.state, event.at)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,54 @@ def test_a_folder_goes_to_the_tree_and_comes_back(bucle: Bucle, empty: Path, mon
     assert bucle("data", "checkout", str(images), "--force", "--json").record["written"] == ["1.png"]
     assert (images / "1.png").read_bytes() == b"one"
     assert bucle("data", "add-files", "nowhere").status == 3
+
+
+def test_bad_rows_are_set_aside_and_the_verdicts_say_so(bucle: Bucle, shop: Path) -> None:
+    where = ["--project", str(shop)]
+    contract = shop / "contracts" / "sales.yaml"
+    contract.write_text(contract.read_text() + "max_quarantine_share: 0.5\n")
+    path = batch(shop, "sale,price\n5,11.0\n6,-4000\n7,12.0\n")
+    assert bucle("data", "add", path, "--table", "sales", *where).status == 5
+    assert bucle("data", "add", path, "--table", "sales", "--quarantine", *where).status == 0
+    rows = {one["table"]: one["rows"] for one in bucle("data", "list", *where, "--json").record}
+    assert rows == {"sales": 5, "sales__quarantine": 1}
+    found = bucle("data", "verdicts", "sales", *where, "--json").record
+    assert [(one["passed"], one["rows_set_aside"]) for one in found] == [(True, 1), (False, 0)]
+    said = bucle("data", "verdicts", *where)
+    assert "price.minimum" in said.out
+    assert bucle("data", "verdicts", "--since", "2100-01-01", *where, "--json").record == []
+
+
+def test_the_contract_of_a_commit_and_what_changed_since(bucle: Bucle, shop: Path) -> None:
+    where = ["--project", str(shop)]
+    assert bucle("data", "contract", "sales", "--at", "main", *where).status == 3
+    assert bucle("data", "add", batch(shop, "sale,price\n4,11.0\n"), "--table", "sales", *where).status == 0
+    assert bucle("data", "contract", "sales", "--at", "main", *where, "--json").record["table"] == "sales"
+    contract = shop / "contracts" / "sales.yaml"
+    contract.write_text("table: sales\ncolumns:\n- {name: sale, minimum: 1}\n- {name: price, maximum: 5}\n")
+    found = bucle("data", "contract", "sales", "--against", "main", *where, "--json").record
+    assert {(one["where"], one["setting"], one["effect"]) for one in found} >= {("price", "maximum", "stricter")}
+    said = bucle("data", "contract", "sales", *where)
+    assert "maximum: 5" in said.err + said.out
+
+
+def test_a_table_is_held_against_its_own_contract_and_against_earlier_rows(bucle: Bucle, shop: Path) -> None:
+    where = ["--project", str(shop)]
+    assert bucle("data", "check", "--table", "sales", *where).status == 0
+    assert bucle("data", "infer", "sales", "--force", "--drift", "0.1", *where).status == 0
+    path = batch(shop, "sale,price\n5,12.4\n5,12.4\n")
+    said = bucle("data", "check", path, "--table", "sales", "--previous", "main", *where, "--json")
+    assert (said.status, {one["rule"] for one in said.record["breaches"]}) == (7, {"drift"})
+
+
+def test_a_profile_is_a_page_or_figures(bucle: Bucle, shop: Path) -> None:
+    where = ["--project", str(shop)]
+    assert bucle("data", "add", batch(shop, "sale,price\n4,11.0\n"), "--table", "sales", *where).status == 0
+    first = bucle("data", "log", *where, "--json").record[-1]["id"]
+    page, figures = shop / "p.html", shop / "p.json"
+    assert bucle("data", "profile", "sales", "--out", str(page), *where).status == 0
+    assert page.read_text().startswith("<!doctype html>")
+    assert bucle("data", "profile", "sales", "--against", first, "--out", str(figures), *where).status == 0
+    said = bucle("data", "profile", "sales", "--against", first, *where, "--json")
+    assert (said.record["before"]["rows"], said.record["after"]["rows"]) == (3, 4)
+    assert json.loads(figures.read_text()) == said.record

@@ -3,8 +3,8 @@ import pytest
 
 from bucle.ground.ledger import verify_log
 from bucle.ground.project import Project
-from bucle.line import data
-from bucle.line.data import ColumnRule, Contract
+from bucle.line import contracts, data
+from bucle.line.contracts import ColumnRule, Contract
 from bucle.line.data import publish as publishing
 
 CONTRACT = Contract(
@@ -43,7 +43,7 @@ def test_a_good_batch_becomes_visible_in_one_commit(any_project: Project) -> Non
 def test_nothing_of_a_bad_batch_is_visible_and_the_report_says_why(any_project: Project) -> None:
     before = land(any_project, weather(1, 2))
     bad = pl.concat([weather(3), weather(4, temp=300.0)])
-    with pytest.raises(data.ContractViolated) as refused:
+    with pytest.raises(contracts.ContractViolated) as refused:
         land(any_project, bad, key="land/2")
     (breach,) = refused.value.report.breaches
     assert (breach.column, breach.rule, breach.count) == ("temp", "maximum", 1)
@@ -58,7 +58,7 @@ def test_nothing_of_a_bad_batch_is_visible_and_the_report_says_why(any_project: 
 
 def test_a_refusal_is_noted_once_under_its_key_and_the_mended_batch_gets_in(any_project: Project) -> None:
     for _ in range(2):
-        with pytest.raises(data.ContractViolated):
+        with pytest.raises(contracts.ContractViolated):
             land(any_project, weather(1, temp=300.0), key="land/1")
     assert kinds(any_project).count("data.refused") == 1
     assert [branch.name for branch in data.branches(any_project)] == ["main"]
@@ -68,14 +68,14 @@ def test_a_refusal_is_noted_once_under_its_key_and_the_mended_batch_gets_in(any_
 
 def test_a_key_that_the_table_has_already_is_refused(project: Project) -> None:
     land(project, weather(1, 2, 3))
-    with pytest.raises(data.ContractViolated) as refused:
+    with pytest.raises(contracts.ContractViolated) as refused:
         land(project, weather(9, 2))
     (breach,) = refused.value.report.breaches
     assert (breach.rule, breach.count, breach.rows) == ("unique", 1, ({"row": 1, "hour": 2},))
 
 
 def test_one_bad_table_keeps_the_whole_batch_out(project: Project) -> None:
-    with pytest.raises(data.ContractViolated):
+    with pytest.raises(contracts.ContractViolated):
         data.land(
             project,
             {"flights": pl.DataFrame({"x": [1]}), "weather": weather(1, temp=999.0)},
@@ -87,7 +87,7 @@ def test_one_bad_table_keeps_the_whole_batch_out(project: Project) -> None:
 
 def test_a_column_of_another_type_is_a_breach_and_writes_nothing(project: Project) -> None:
     land(project, weather(1))
-    with pytest.raises(data.ContractViolated) as refused:
+    with pytest.raises(contracts.ContractViolated) as refused:
         land(project, pl.DataFrame({"hour": [2], "temp": ["hot"]}))
     assert [(b.column, b.rule) for b in refused.value.report.breaches] == [("temp", "type")]
     assert kinds(project)[-1] == "data.refused"
@@ -106,7 +106,7 @@ def test_a_batch_checked_against_an_old_head_is_checked_again_on_the_new_one(pro
         return real(kind, **kwargs)  # type: ignore[arg-type]
 
     project.ledger.transaction = slow  # type: ignore[method-assign, assignment]
-    with pytest.raises(data.ContractViolated):
+    with pytest.raises(contracts.ContractViolated):
         land(project, weather(2, 3))
     assert data.scan(project, "weather")["hour"].to_list() == [1, 2]
     land(project, weather(4))
@@ -114,7 +114,7 @@ def test_a_batch_checked_against_an_old_head_is_checked_again_on_the_new_one(pro
 
 
 def test_a_contract_under_another_name_is_refused(project: Project) -> None:
-    with pytest.raises(data.ContractInvalid):
+    with pytest.raises(contracts.ContractInvalid):
         data.land(project, {"flights": weather(1)}, contracts={"flights": CONTRACT}, message="x")
     with pytest.raises(data.EmptyCommit):
         data.land(project, {}, contracts={}, message="x")
@@ -124,7 +124,7 @@ def test_who_loses_every_race_commits_under_the_lock(any_project: Project, monke
     monkeypatch.setattr(publishing, "RACES", 0)
     data.commit(any_project, {"weather": weather(1)}, message="locked", key="k")
     land(any_project, weather(2))
-    with pytest.raises(data.ContractViolated):
+    with pytest.raises(contracts.ContractViolated):
         land(any_project, weather(2))
     assert data.commit(any_project, {"weather": weather(1)}, message="locked", key="k").tables["weather"].rows == 1
     assert data.scan(any_project, "weather")["hour"].to_list() == [1, 2]

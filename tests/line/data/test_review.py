@@ -8,7 +8,7 @@ import pytest
 from bucle.ground.core import BadName
 from bucle.ground.governance import OwnWork
 from bucle.ground.project import Project
-from bucle.line import data
+from bucle.line import contracts, data
 
 
 def rows(*values: int) -> pl.DataFrame:
@@ -19,7 +19,7 @@ def values(project: Project, at: str = "main") -> list[int]:
     return data.scan(project, "t", at=at)["x"].to_list()
 
 
-POSITIVE = data.Contract(table="t", columns=(data.ColumnRule(name="x", minimum=0),))
+POSITIVE = contracts.Contract(table="t", columns=(contracts.ColumnRule(name="x", minimum=0),))
 
 
 def prepared(project: Project) -> None:
@@ -80,7 +80,7 @@ def test_nobody_approves_what_they_made(project: Project) -> None:
 
 def test_a_broken_contract_or_a_conflict_keeps_a_review_out(project: Project) -> None:
     (project.root / "contracts").mkdir(exist_ok=True)
-    data.save_contract(POSITIVE, data.contract_path(project, "t"))
+    contracts.save(POSITIVE, contracts.path_of(project, "t"))
     data.commit(project, {"t": rows(1), "u": rows(1)}, message="start")
     data.create_branch(project, "trial")
     data.commit(project, {"t": rows(-1)}, branch="trial", message="wrong")
@@ -101,8 +101,8 @@ def test_a_broken_contract_or_a_conflict_keeps_a_review_out(project: Project) ->
 
 def test_two_sides_that_break_a_contract_only_together_stay_apart(project: Project) -> None:
     (project.root / "contracts").mkdir(exist_ok=True)
-    unique = data.Contract(table="t", columns=(data.ColumnRule(name="x", unique=True),))
-    data.save_contract(unique, data.contract_path(project, "t"))
+    unique = contracts.Contract(table="t", columns=(contracts.ColumnRule(name="x", unique=True),))
+    contracts.save(unique, contracts.path_of(project, "t"))
     data.commit(project, {"t": rows(1)}, message="start")
     data.create_branch(project, "trial")
     data.commit(project, {"t": rows(2)}, branch="trial", message="there")

@@ -25,7 +25,8 @@ from pyiceberg.types import StructType
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import data
-from bucle.line.data import ColumnRule, Contract, avro, iceberg
+from bucle.line.contracts import ColumnRule, Contract
+from bucle.line.data import avro, iceberg
 from bucle.line.data import foreign as _loaded  # noqa: F401  pyiceberg, before any fork
 from bucle.line.data import staged as _too  # noqa: F401
 from bucle.line.data.manifest import pack_statistics

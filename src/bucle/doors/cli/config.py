@@ -116,7 +116,7 @@ def _check(options: Namespace, terminal: Terminal) -> int:
 
 def _parts(project: Project) -> list[Tried]:
     from bucle import loop
-    from bucle.line import data, features, gates, monitoring, pipelines, serving
+    from bucle.line import contracts, features, gates, monitoring, pipelines, serving
 
     def policy(name: str) -> str:
         found = loop.policy_of(project, name)
@@ -132,7 +132,7 @@ def _parts(project: Project) -> list[Tried]:
         tried("modules", lambda: ", ".join(module.__name__ for module in project.modules()) or "none"),
         tried("pipelines", lambda: ", ".join(pipelines.pipelines_of(project)) or "none"),
         tried("feature views", lambda: ", ".join(features.views_of(project.modules())) or "none"),
-        tried("contracts", lambda: ", ".join(data.contracts_of(project)) or "none"),
+        tried("contracts", lambda: ", ".join(contracts.of_project(project)) or "none"),
         tried(
             "[serving]", lambda: f"{project.config.section('serving', serving.ServingSection).max_rows} rows at most"
         ),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bucle.doors.cli.arguments import add_limit, count, share
+from bucle.doors.cli.arguments import add_limit, count, instant
+from bucle.doors.cli.contracts import CONTRACT_VERBS, told_breach
+from bucle.doors.cli.data_query import EXPORT, PII, QUERY
 from bucle.doors.cli.history import HISTORY
 from bucle.doors.cli.table import TABLE
 from bucle.doors.cli.terminal import Terminal
@@ -14,7 +17,8 @@ from bucle.doors.cli.verb import FOUND, Verb, nothing
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
-    from bucle.line.data import Breach, Commit
+    from bucle.line.data import Commit, Verdict
+    from bucle.line.profiles import ColumnProfile
 
 __all__ = ["VERBS"]
 
@@ -26,29 +30,38 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--message", default="", metavar="TEXT", help="why (default: the files' names)")
     parser.add_argument("--overwrite", action="store_true", help="put them in the place of the table's rows")
     parser.add_argument("--key", default=None, help="the same key again changes nothing")
+    parser.add_argument(
+        "--quarantine", action="store_true", help="set bad rows aside in TABLE__quarantine, land the others"
+    )
 
 
 def _add(options: Namespace, terminal: Terminal) -> int:
     """Land files; the contract in `contracts/TABLE.yaml` is kept when there is one."""
     from bucle.doors.cli.rows import read_rows
-    from bucle.line import data
+    from bucle.line import contracts, data
 
     rows = read_rows(options.files)
     with terminal.project() as project:
-        contracts = data.contracts_of(project)
-        mine = {name: contract for name, contract in contracts.items() if name == options.table}
+        kept = contracts.of_project(project)
+        mine = {name: contract for name, contract in kept.items() if name == options.table}
         message = options.message or ", ".join(options.files)
         mode: Any = "overwrite" if options.overwrite else "append"
         try:
             landed = data.land(
                 project, {options.table: rows}, contracts=mine, branch=options.branch, message=message, mode=mode,
-                key=options.key,
+                key=options.key, quarantine=True if options.quarantine else None,
             )  # fmt: skip
-        except data.ContractViolated as refusal:
+        except contracts.ContractViolated as refusal:
             return _refused(terminal, refusal)
         table = landed.tables[options.table]
-    told = {"commit": landed.id, "table": table.name, "rows": table.rows, "added": rows.height}
+        said = data.verdicts(project, options.table, branch=options.branch, limit=1) if mine else []
+    aside = sum(one.rows_set_aside for one in said if one.commit == landed.id)
+    told = {"commit": landed.id, "table": table.name, "rows": table.rows, "added": rows.height - aside}
+    if aside:
+        told["set aside"] = aside
     terminal.show(landed, told=told)
+    if aside:
+        terminal.say(f"{aside} rows stand aside: bucle data show {table.name}__quarantine")
     terminal.next(f"bucle data {f'show {options.table}' if mine else f'infer {options.table}'}")
     return 0
 
@@ -56,15 +69,10 @@ def _add(options: Namespace, terminal: Terminal) -> int:
 def _refused(terminal: Terminal, refusal: Any) -> int:
     """Print which rules were broken, then the error."""
     if not terminal.as_json:
-        terminal.tell_table([_breach(one) for one in refusal.report.breaches], title="what the batch breaks")
+        terminal.tell_table([told_breach(one) for one in refusal.report.breaches], title="what the batch breaks")
         return terminal.fail(refusal)
     terminal.show({"error": refusal.as_dict(), "report": refusal.report})
     return int(refusal.exit_status)
-
-
-def _breach(breach: Breach) -> dict[str, Any]:
-    told = {"table": breach.table, "column": breach.column, "rule": breach.rule, "rows": breach.count}
-    return {**told, "expected": breach.expected, "found": breach.found}
 
 
 def _at(parser: ArgumentParser) -> None:
@@ -72,16 +80,16 @@ def _at(parser: ArgumentParser) -> None:
 
 
 def _list(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
+    from bucle.line import contracts, data
 
     with terminal.project() as project:
         is_empty = options.at == "main" and not data.log(project, limit=1)
         names = [] if is_empty else data.tables(project, options.at)
         found = [data.snapshot(project, name, at=options.at) for name in names]
-        contracts = data.contracts_of(project)
+        kept = contracts.of_project(project)
     rows = [
         {"table": one.table, "rows": one.rows, "files": one.files, "columns": len(one.columns),
-         "contract": "yes" if one.table in contracts else "no", "commit": one.commit[:12]}
+         "contract": "yes" if one.table in kept else "no", "commit": one.commit[:12]}
         for one in found
     ]  # fmt: skip
     terminal.show(found, ("table", "rows", "files", "columns", "contract", "commit"), told=rows)
@@ -95,14 +103,17 @@ def _show_arguments(parser: ArgumentParser) -> None:
 
 
 def _show(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
+    from bucle.line import contracts, query
 
     with terminal.project() as project:
-        found = data.snapshot(project, options.table, at=options.at)
-        sample = data.scan(project, options.table, at=options.at).head(options.rows).to_dicts()
-        has_contract = data.contract_path(project, options.table).is_file()
-    terminal.show({"snapshot": found, "sample": sample}, told=_plain(found))
-    terminal.tell_table(sample, title=f"the first {len(sample)} rows")
+        shown = query.preview(project, options.table, at=options.at, limit=options.rows)
+        has_contract = contracts.path_of(project, options.table).is_file()
+    terminal.show(
+        {"snapshot": shown.snapshot, "sample": shown.rows, "masked": shown.masked}, told=_plain(shown.snapshot)
+    )
+    terminal.tell_table(shown.rows, title=f"the first {len(shown.rows)} rows")
+    if shown.masked:
+        terminal.say(f"Masked for you: {', '.join(shown.masked)}")
     terminal.next("bucle data log" if has_contract else f"bucle data infer {options.table}")
 
 
@@ -137,54 +148,72 @@ def _commit(commit: Commit) -> dict[str, Any]:
     }
 
 
-def _check_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="CSV, Parquet, JSON or JSON lines")
-    parser.add_argument("--table", required=True, help="whose contract")
+def _verdicts_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("table", nargs="?", default=None, help="only of this table (default: all)")
+    parser.add_argument("--branch", default=None, help="only batches for this branch (default: all)")
+    parser.add_argument("--since", type=instant, default=None, metavar="INSTANT", help="only from then on")
+    parser.add_argument("--until", type=instant, default=None, metavar="INSTANT", help="only before then")
+    add_limit(parser, 20)
 
 
-def _check(options: Namespace, terminal: Terminal) -> int:
-    """Hold files against a contract; nothing is written."""
-    from bucle.doors.cli.rows import read_rows
+def _verdicts(options: Namespace, terminal: Terminal) -> None:
     from bucle.line import data
 
-    rows = read_rows(options.files)
     with terminal.project() as project:
-        contract = data.load_contract(data.contract_path(project, options.table))
-    report = data.check_contract(rows, contract)
-    told = {"table": report.table, "rows": report.rows, "passed": report.passed, "breaches": len(report.breaches)}
-    terminal.show({**told, "breaches": report.breaches}, told=told)
-    terminal.tell_table([_breach(one) for one in report.breaches], title="what the batch breaks")
-    if report.passed:
-        terminal.next(f"bucle data add {' '.join(options.files)} --table {options.table}")
-    return 0 if report.passed else FOUND
+        found = data.verdicts(
+            project, options.table, branch=options.branch, since=options.since, until=options.until,
+            limit=options.limit,
+        )  # fmt: skip
+    rows = [
+        {"at": one.at, "table": one.table, "verdict": "landed" if one.passed else "refused", "rows": one.rows,
+         "set aside": one.rows_set_aside, "score": f"{one.score:.0%}", "breaks": _broken(one),
+         "commit": one.commit[:12]}
+        for one in found
+    ]  # fmt: skip
+    terminal.show(found, ("at", "table", "verdict", "rows", "set aside", "score", "breaks", "commit"), told=rows)
 
 
-def _infer_arguments(parser: ArgumentParser) -> None:
+def _broken(verdict: Verdict) -> str:
+    told = (*verdict.breaches, *verdict.set_aside, *verdict.warnings)
+    return ", ".join(dict.fromkeys(f"{one.column}.{one.rule}" if one.column else one.rule for one in told))
+
+
+def _profile_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("table")
     _at(parser)
-    parser.add_argument("--slack", type=share, default=0.1, help="room around what was seen, 0 to 1 (default: 0.1)")
-    parser.add_argument("--force", action="store_true", help="write over the contract that is there")
+    parser.add_argument("--against", default="", metavar="REF", help="an older commit to stand beside it")
+    parser.add_argument("--out", default="", metavar="FILE.html", help="write the page; .json writes the figures")
+    parser.add_argument("--show-personal", action="store_true", help="show values of columns that may be personal")
 
 
-def _infer(options: Namespace, terminal: Terminal) -> None:
-    from bucle.doors.cli.errors import AlreadyThere
-    from bucle.line import data
+def _profile(options: Namespace, terminal: Terminal) -> None:
+    from bucle.ground.core import encode
+    from bucle.ground.store import write_atomically
+    from bucle.line import data, profiles
 
     with terminal.project() as project:
-        path = data.contract_path(project, options.table)
-        if path.exists() and not options.force:
-            raise AlreadyThere(
-                f"{path.relative_to(project.root)} is there already.",
-                why="Somebody may have edited it.",
-                fix=f"To write over it: bucle data infer {options.table} --force",
-                at=str(path),
-            )
-        contract = data.infer_contract(project, options.table, at=options.at, slack=options.slack)
-        path.parent.mkdir(exist_ok=True)
-        data.save_contract(contract, path)
-        told = {"contract": str(path.relative_to(project.root)), "columns": len(contract.columns)}
-    terminal.show(contract, told=told)
-    terminal.next(f"review {told['contract']}, then: bucle data add FILE --table {options.table}")
+        made = data.profile(project, options.table, at=options.at, show_personal=options.show_personal)
+        shown: profiles.TableProfile | profiles.Comparison = made
+        if options.against:
+            before = data.profile(project, options.table, at=options.against, show_personal=options.show_personal)
+            shown = profiles.compare(before, made)
+    if options.out:
+        path = Path(options.out)
+        write_atomically(path, encode(shown) if path.suffix == ".json" else profiles.page(shown).encode())
+    rows = [_figures(one, made.rows) for one in made.columns]
+    terminal.show(shown, told={"table": made.table, "rows": made.rows, "content": made.digest})
+    terminal.tell_table(rows, title="columns")
+    terminal.tell_table([{"column": one.column, "alert": one.text} for one in made.alerts], title="to look at")
+    if isinstance(shown, profiles.Comparison):
+        terminal.tell_table([{"column": one.name, "changed": one.text} for one in shown.changes], title="changed")
+    if not options.out:
+        terminal.next(f"bucle data profile {options.table} --at {options.at} --out {options.table}.html")
+
+
+def _figures(one: ColumnProfile, rows: int) -> dict[str, Any]:
+    missing = f"{one.missing / rows:.1%}" if rows else ""
+    told = {"column": one.name, "type": one.type, "missing": missing, "different": one.distinct}
+    return {**told, "least": one.minimum, "mean": one.mean, "greatest": one.maximum}
 
 
 def _branch_arguments(parser: ArgumentParser) -> None:
@@ -342,13 +371,15 @@ VERBS: tuple[Verb, ...] = (
          "bucle data add later.csv --table samples"),
     Verb("list", "the tables", _list, _at, "bucle data list"),
     Verb("show", "one table: its columns and first rows", _show, _show_arguments, "bucle data show samples"),
+    QUERY,
     Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
     *TABLE,
     *HISTORY,
-    Verb("check", "hold files against a table's contract; exit status 7 when they break it", _check, _check_arguments,
-         "bucle data check later.csv --table samples"),
-    Verb("infer", "write contracts/TABLE.yaml from the rows there are", _infer, _infer_arguments,
-         "bucle data infer samples --force"),
+    *CONTRACT_VERBS,
+    Verb("verdicts", "what the contracts said of each batch, landed or refused", _verdicts, _verdicts_arguments,
+         "bucle data verdicts samples --since 2013-01-01"),
+    Verb("profile", "what a table's rows look like, as a page or figures", _profile, _profile_arguments,
+         "bucle data profile samples --out samples.html"),
     Verb("branch", "list, create or delete branches", _branch, _branch_arguments, "bucle data branch list"),
     Verb("merge", "bring what happened on a branch to another", _merge, _merge_arguments, "bucle data merge main"),
     Verb("files", "the files kept beside the tables", _files, _at, "bucle data files"),
@@ -360,6 +391,8 @@ VERBS: tuple[Verb, ...] = (
          "bucle data checkout contracts"),
     Verb("sweep", "remove what crashes left behind, and what expired commits alone needed", _sweep, _sweep_arguments,
          "bucle data sweep"),
+    PII,
+    EXPORT,
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,
          "bucle data verify"),
 )  # fmt: skip

@@ -142,12 +142,13 @@ def _annotate_arguments(parser: ArgumentParser) -> None:
 
 
 def _annotate(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
+    from bucle.line import data, query
 
     with terminal.project() as project:
         if options.table and options.where:
-            found = data.annotate_rows(project, options.table, at=options.at, where=_condition(options.where))
-            told: Any = found.head(options.limit).to_dicts()
+            rows = data.annotate_rows(project, options.table, at=options.at, where=_condition(options.where))
+            rows = query.shown(project, options.table, rows.head(options.limit), at=options.at)
+            told: Any = rows.to_dicts()
             terminal.show(told)
             return
         notes = (
@@ -334,11 +335,13 @@ def _diff(options: Namespace, terminal: Terminal) -> None:
 
 
 def _diff_table(project: Project, options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import data
+    from bucle.line import data, query
 
     key = [name for name in options.key.split(",") if name]
     rows = data.diff_rows(project, options.table, options.a, options.b, key=key)
+    rows = query.shown_diff(project, rows, at=options.b)
     columns = data.diff_columns(project, options.table, options.a, options.b)
+    columns = query.shown_columns(project, options.table, columns, at=options.b)
     counts = {"added": rows.added.height, "removed": rows.removed.height, "changed": rows.after.height}
     shown = {
         what: getattr(rows, what).head(options.rows).to_dicts() for what in ("added", "removed", "before", "after")

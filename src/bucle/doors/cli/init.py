@@ -149,12 +149,12 @@ def _land(folder: Path, database: str, rows: pl.DataFrame) -> str:
     import polars as pl
 
     from bucle.ground.project import Project
-    from bucle.line import data
+    from bucle.line import contracts, data
 
     rows = rows.with_columns(pl.col("known_at").str.to_datetime("%+", time_unit="us", time_zone="UTC"))
     with closing(Project.open(folder, database=database)) as project:
-        contract = data.infer_contract(rows, "samples", slack=1.0)
-        data.save_contract(contract, data.contract_path(project, "samples"))
+        contract = contracts.infer(rows, "samples", slack=1.0)
+        contracts.save(contract, contracts.path_of(project, "samples"))
         landed = data.land(
             project, {"samples": rows}, contracts={"samples": contract}, message="samples.csv", key="init/samples"
         )

@@ -31,6 +31,7 @@ NOUNS: dict[str, dict[str, str]] = {
     },
     "Data and features": {
         "data": "tables, branches, commits and contracts",
+        "sources": "where rows come from: files, databases, buckets, addresses, streams",
         "feature": "feature views: list, check, fill the online store",
     },
     "Training": {
@@ -53,6 +54,7 @@ NOUNS: dict[str, dict[str, str]] = {
     },
     "Trust": {
         "trace": "why a prediction came out as it did",
+        "access": "who may read what, and who sees what is personal",
         "audit": "the ledger: list, verify",
         "config": "the project's settings",
         "db": "the database's schema",

@@ -25,6 +25,7 @@ from bucle.doors.server.errors import InternalFault, MethodNotAllowed, NoSuchPag
 from bucle.doors.server.guard import Guard
 from bucle.doors.server.openapi import document
 from bucle.doors.server.resources import API, RESOURCES, Resource
+from bucle.doors.server.rows import row_routes
 from bucle.doors.server.writes import write_routes
 from bucle.doors.ui import bind, error_page, page_routes, parameters, show
 from bucle.ground.core import BucleError, encode
@@ -51,6 +52,7 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
         Route("/api/openapi.json", describe),
         Route("/api", _overview(project)),
         *write_routes(project),
+        *row_routes(project),
         *(Route(f"{API}{resource.path}", _resource(project, resource)) for resource in RESOURCES),
         Route("/health", _health(project)),
         *page_routes(project),

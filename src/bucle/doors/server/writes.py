@@ -22,9 +22,9 @@ from bucle.doors.server.errors import BadBody, ForeignPage, TooLarge, WrongKind
 from bucle.doors.server.resources import API
 from bucle.ground.core import BucleError, Record, ServerSection, encode
 from bucle.ground.project import Project
-from bucle.line import client, tracking
+from bucle.line import client, sources, tracking
 
-__all__ = ["KINDS", "WRITES", "Kept", "Taken", "Write", "write_routes"]
+__all__ = ["KINDS", "WRITES", "Kept", "Pushed", "Rows", "Taken", "Write", "bounded", "check_client", "write_routes"]
 
 LARGEST = 32 << 20
 """Bytes of a record. Our own client sends 4 MiB of points at once, and the changes git does not know."""
@@ -60,6 +60,28 @@ class Kept(Record, frozen=True):
 
     path: str
     digest: str
+
+
+class Rows(Record, frozen=True):
+    """Rows for a stream.
+
+    Attributes:
+        rows: each a mapping.
+    """
+
+    rows: list[dict[str, Any]]
+
+
+class Pushed(Record, frozen=True):
+    """Rows were taken; the stream's next run lands them.
+
+    Attributes:
+        source: the stream.
+        rows: how many.
+    """
+
+    source: str
+    rows: int
 
 
 class Write(NamedTuple):
@@ -108,11 +130,18 @@ def end_run(project: Project, *, id: str, body: client.End) -> tracking.Run:  # 
     return tracking.run_by_id(project, id, columns=())
 
 
+def push_rows(project: Project, *, name: str, body: Rows) -> Pushed:
+    """Append rows to a source of kind stream; they are on the disk when this answers."""
+    sources.push(project, name, body.rows)
+    return Pushed(source=name, rows=len(body.rows))
+
+
 WRITES: tuple[Write, ...] = (
     Write("POST", "/runs", begin_run),
     Write("POST", "/runs/{id}/entries", log_entry),
     Write("PUT", "/runs/{id}/artifacts/{path}", put_file),
     Write("POST", "/runs/{id}/end", end_run),
+    Write("POST", "/sources/{name}/rows", push_rows),
 )
 """Every write."""
 
@@ -128,10 +157,10 @@ def write_routes(project: Project) -> list[Route]:
 def _endpoint(project: Project, one: Write) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
-            _check_client(request)
+            check_client(request)
             if one.takes is Path:
                 return await _with_file(project, one, request)
-            content = b"".join([part async for part in _bounded(request, LARGEST)])
+            content = b"".join([part async for part in bounded(request, LARGEST)])
         except (ForeignPage, TooLarge) as error:
             return _hung_up(error)
         return await run_in_threadpool(carry_out, request, content)
@@ -147,7 +176,7 @@ async def _with_file(project: Project, one: Write, request: Request) -> Response
     path = await run_in_threadpool(Uploads(project.state).new)
     try:
         with path.open("wb") as file:
-            async for part in _bounded(request, project.config.section("server", ServerSection).largest_upload_bytes):
+            async for part in bounded(request, project.config.section("server", ServerSection).largest_upload_bytes):
                 await run_in_threadpool(file.write, part)
         found = await run_in_threadpool(one.write, project, **request.path_params, body=path)
     finally:
@@ -155,7 +184,12 @@ async def _with_file(project: Project, one: Write, request: Request) -> Response
     return Response(encode(found), media_type="application/json")
 
 
-def _check_client(request: Request) -> None:
+def check_client(request: Request) -> None:
+    """Refuse what a page of another site could have sent.
+
+    Raises:
+        ForeignPage: the header is missing.
+    """
     if client.CLIENT not in request.headers:
         raise ForeignPage(
             f"The header {client.CLIENT} is missing.",
@@ -165,7 +199,7 @@ def _check_client(request: Request) -> None:
         )
 
 
-async def _bounded(request: Request, most: int) -> AsyncIterator[bytes]:
+async def bounded(request: Request, most: int) -> AsyncIterator[bytes]:
     """The body part by part, as long as it is no larger."""
     size = 0
     given = request.headers.get("content-length", "")

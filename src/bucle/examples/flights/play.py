@@ -26,7 +26,7 @@ from bucle.examples.flights.world import FlightsWorld, Question, month_start, sp
 from bucle.ground.core import SimulatedClock, to_micros
 from bucle.ground.ledger import AlreadyDone
 from bucle.ground.project import Project
-from bucle.line import data, deploy, features, registry, serving
+from bucle.line import contracts, data, deploy, features, registry, serving
 
 __all__ = ["MODEL", "Teller", "Year", "make_project"]
 
@@ -194,17 +194,17 @@ class Year:
         self._note(f"played/{month}", "demo.month_played", f"month/2013-{month:02}", f"{done} questions")
 
     def _land(self, month: int) -> None:
-        contracts = {name: data.load_contract(self.project.root / "contracts" / f"{name}.yaml") for name in TABLES}
+        kept = {name: contracts.load(self.project.root / "contracts" / f"{name}.yaml") for name in TABLES}
         batch, key = self.world.month(month), f"land/{month}"
-        data.land(self.project, batch, contracts=contracts, message=f"2013-{month:02}", key=key)
+        data.land(self.project, batch, contracts=kept, message=f"2013-{month:02}", key=key)
 
     def _land_spoilt(self, month: int) -> str:
         """Drill (a): the weather service changes its unit."""
         before = data.resolve(self.project).id
-        contracts = {name: data.load_contract(self.project.root / "contracts" / f"{name}.yaml") for name in TABLES}
+        kept = {name: contracts.load(self.project.root / "contracts" / f"{name}.yaml") for name in TABLES}
         try:
-            data.land(self.project, spoilt(self.world.month(month)), contracts=contracts, message="spoilt")
-        except data.ContractViolated as refusal:
+            data.land(self.project, spoilt(self.world.month(month)), contracts=kept, message="spoilt")
+        except contracts.ContractViolated as refusal:
             is_hidden = data.resolve(self.project).id == before
             return f"refused: {refusal.what} Readers {'saw nothing of it' if is_hidden else 'SAW IT'}."
         return "NOT caught"

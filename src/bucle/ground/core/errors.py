@@ -12,7 +12,7 @@ A room derives its own errors from these branches and gives each a code `BUrrnn`
 command line, the API and the pages show the same three sentences: what happened, why it matters, the fix.
 
 Rooms: 01 core, 02 store, 03 ledger, 04 governance, 05 data, 06 features, 07 pipelines, 08 tracking, 09 registry,
-10 gates, 11 serving, 12 deploy, 13 monitoring, 14 llm, 15 loop, 16 doors.
+10 gates, 11 serving, 12 deploy, 13 monitoring, 14 llm, 15 loop, 16 doors, 17 query, 18 sources.
 """
 
 from __future__ import annotations

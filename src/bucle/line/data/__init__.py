@@ -30,21 +30,9 @@ from bucle.line.data.catalog import (
     table_metadata,
     table_names,
 )
-from bucle.line.data.check import check_contract
 from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
-from bucle.line.data.contract import (
-    ColumnRule,
-    Contract,
-    Relation,
-    contract_path,
-    contracts_of,
-    dump_contract,
-    load_contract,
-    parse_contract,
-    save_contract,
-)
 from bucle.line.data.delete import delete
 from bucle.line.data.diff import TableDiff, diff
 from bucle.line.data.errors import (
@@ -62,8 +50,6 @@ from bucle.line.data.errors import (
     BranchProtected,
     CommitExpired,
     Conflict,
-    ContractInvalid,
-    ContractViolated,
     EmptyCommit,
     HookCycle,
     HookRefused,
@@ -94,10 +80,11 @@ from bucle.line.data.errors import (
 )
 from bucle.line.data.expire import Expiry, expire
 from bucle.line.data.filetree import file_path, files, read_file
+from bucle.line.data.guarded import contract_of, infer_contract, profile
 from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
-from bucle.line.data.infer import infer_contract
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
+from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
 from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
     change_namespace,
@@ -110,19 +97,20 @@ from bucle.line.data.namespaces import (
 )
 from bucle.line.data.overwrite import overwrite_partitions
 from bucle.line.data.pick import cherry_pick, revert
+from bucle.line.data.pii import ColumnTag, Finding, find_pii, pii_tags, tag_columns
 from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
-from bucle.line.data.report import Breach, ContractReport
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
 from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_columns, diff_rows
 from bucle.line.data.schema import Column
-from bucle.line.data.snapshot import Snapshot, lazy, scan, snapshot, tables
+from bucle.line.data.snapshot import Plan, Snapshot, lazy, plan, scan, snapshot, tables
 from bucle.line.data.status import FolderStatus, status
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.tree import FileEntry
 from bucle.line.data.upsert import upsert
+from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
 
 __all__ = [
@@ -143,25 +131,21 @@ __all__ = [
     "BranchBusy",
     "BranchExists",
     "BranchProtected",
-    "Breach",
     "Checkout",
     "Column",
     "ColumnChange",
     "ColumnContent",
-    "ColumnRule",
+    "ColumnTag",
     "Commit",
     "CommitExpired",
     "Conflict",
-    "Contract",
-    "ContractInvalid",
-    "ContractReport",
-    "ContractViolated",
     "DataFile",
     "DataSection",
     "DropColumn",
     "EmptyCommit",
     "Expiry",
     "FileEntry",
+    "Finding",
     "FolderStatus",
     "Hook",
     "HookCycle",
@@ -186,9 +170,9 @@ __all__ = [
     "NotBuiltOnHead",
     "PackDamaged",
     "PartitionBy",
+    "Plan",
     "Proposal",
     "Protection",
-    "Relation",
     "RenameColumn",
     "RepeatedKey",
     "Review",
@@ -208,6 +192,7 @@ __all__ = [
     "TagExists",
     "TypeMismatch",
     "TypeNotKept",
+    "Verdict",
     "WidenColumn",
     "add_files",
     "alter",
@@ -218,7 +203,6 @@ __all__ = [
     "bisect",
     "branches",
     "change_namespace",
-    "check_contract",
     "check_table_free",
     "checkout",
     "cherry_pick",
@@ -226,8 +210,7 @@ __all__ = [
     "commit",
     "commit_metadata",
     "compact",
-    "contract_path",
-    "contracts_of",
+    "contract_of",
     "create_branch",
     "create_namespace",
     "create_table",
@@ -241,28 +224,34 @@ __all__ = [
     "draft_table",
     "drop_namespace",
     "drop_table",
-    "dump_contract",
     "expire",
     "file_path",
     "files",
+    "find_pii",
     "hooks",
     "infer_contract",
     "inspect_review",
     "join_name",
     "land",
     "lazy",
-    "load_contract",
     "load_manifest",
     "log",
     "make_table",
+    "mask_frame",
+    "mask_report",
+    "mask_series",
+    "mask_type",
     "merge",
     "merge_review",
     "namespace_properties",
     "namespaces",
     "open_review",
     "overwrite_partitions",
-    "parse_contract",
     "partition_fields",
+    "pii_tags",
+    "plan",
+    "profile",
+    "project_key",
     "protect",
     "protections",
     "read_file",
@@ -272,7 +261,6 @@ __all__ = [
     "revert",
     "review",
     "reviews",
-    "save_contract",
     "scan",
     "snapshot",
     "split_name",
@@ -281,8 +269,10 @@ __all__ = [
     "table_metadata",
     "table_names",
     "tables",
+    "tag_columns",
     "tags",
     "unprotect",
     "upsert",
+    "verdicts",
     "verify_files",
 ]

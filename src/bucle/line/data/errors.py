@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bucle.ground.core import NotFound, Refused, StateError, StoreError, UserError
-from bucle.line.data.report import ContractReport
 
 __all__ = [
     "AmbiguousCommit",
@@ -22,8 +19,6 @@ __all__ = [
     "BranchProtected",
     "CommitExpired",
     "Conflict",
-    "ContractInvalid",
-    "ContractViolated",
     "EmptyCommit",
     "HookCycle",
     "HookRefused",
@@ -130,30 +125,6 @@ class LakeDamaged(StoreError):
     """A file that a commit needs is missing or cannot be read."""
 
     code = "BU0513"
-
-
-class ContractInvalid(UserError):
-    """A contract's file cannot be understood."""
-
-    code = "BU0514"
-
-
-class ContractViolated(Refused):
-    """A batch breaks its contract; nothing of it is visible.
-
-    Attributes:
-        report: which rule of which column broke, how often, and the first rows that broke it.
-    """
-
-    code = "BU0515"
-
-    def __init__(self, what: str, *, report: ContractReport, why: str = "", fix: str = "", at: str = "") -> None:
-        super().__init__(what, why=why, fix=fix, at=at)
-        self.report = report
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """It crosses a process border with its report."""
-        return _rebuild_violation, (self.what, self.report, self.why, self.fix, self.at)
 
 
 class BadPath(UserError):
@@ -322,7 +293,3 @@ class CommitExpired(StateError):
     """The data of this commit was given up; that it was made, by whom and why is still known."""
 
     code = "BU0583"
-
-
-def _rebuild_violation(what: str, report: ContractReport, why: str, fix: str, at: str) -> ContractViolated:
-    return ContractViolated(what, report=report, why=why, fix=fix, at=at)

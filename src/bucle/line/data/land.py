@@ -3,26 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import polars as pl
 
 from bucle.ground.core import digest_of_value, make_ref, short, suggest, to_builtins
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
+from bucle.line import contracts as rules
+from bucle.line.contracts import QUARANTINE, Contract, ContractInvalid, ContractReport, ContractViolated
 from bucle.line.data import store
+from bucle.line.data.batches import Batches
 from bucle.line.data.branch import INGEST, MAIN
 from bucle.line.data.branches import head_of
-from bucle.line.data.check import check_contract, check_repeats, check_schema
 from bucle.line.data.commit import Commit, Mode
-from bucle.line.data.contract import Contract
-from bucle.line.data.errors import ContractInvalid, ContractViolated, EmptyCommit
+from bucle.line.data.errors import EmptyCommit
+from bucle.line.data.filetree import keep_files
+from bucle.line.data.guarded import contract_file, referred, surroundings
 from bucle.line.data.lake import Manifest, load_manifest
-from bucle.line.data.publish import Change, Frames, Move, as_frames, build, done_before, lineage, publish, rows_added
-from bucle.line.data.report import Breach, ContractReport
+from bucle.line.data.mask import mask_report
+from bucle.line.data.publish import (
+    Also,
+    Change,
+    Frames,
+    Move,
+    as_frames,
+    build,
+    done_before,
+    lineage,
+    publish,
+    rows_added,
+)
 from bucle.line.data.snapshot import frame_of_files
 from bucle.line.data.tables import BRANCHES
 
 __all__ = ["land"]
+
+Reports = dict[str, ContractReport]
+
+
+@dataclass
+class _Batch:
+    """What lands, and what has been found out about it.
+
+    Attributes:
+        change: the rows to write: good ones and those set aside, in their tables.
+        contracts: table -> contract, of the tables that have one.
+        branch: where it is to be visible.
+        key: the idempotency key.
+        aside: table -> the report of rows that were set aside.
+        reports: table -> what the last audit said.
+    """
+
+    change: Change
+    contracts: Mapping[str, Contract]
+    branch: str
+    key: str | None
+    aside: Reports
+    reports: Reports = field(default_factory=dict)
 
 
 def land(
@@ -34,20 +74,28 @@ def land(
     message: str,
     mode: Mode = "append",
     key: str | None = None,
+    quarantine: bool | None = None,
+    also: Also | None = None,
 ) -> Commit:
     """Make a batch visible if it keeps its contracts; otherwise nothing of it.
 
     The rows are written to a branch of their own, `ingest-…`, read back from there and checked: each rule on the batch,
-    uniqueness against the table as well. Only then the target branch moves to them, in one step for all tables. If it
-    moved meanwhile, the batch is put on the new head and its keys are checked against that.
+    uniqueness against the table as well, references against the tables as they will be. Only then the target branch
+    moves to them, in one step for all tables. If it moved meanwhile, the batch is put on the new head and checked
+    against that. The contracts themselves are kept in the same commit.
+
+    Where a contract sets rows aside, those that break a rule about rows land in `TABLE__quarantine`, in the same
+    commit, with the rules they break; the others land in the table. A rule about the whole batch still refuses all.
 
     Args:
         tables: name -> rows.
         contracts: table -> contract; one for a table that is not in the batch is not needed, a table without one is
             taken as it is.
         branch: where it is to be visible.
-        mode: as for `commit`.
+        mode: as for `commit`; a quarantine goes the way of its table.
         key: an idempotency key; a second call with it gives the first one's commit and writes nothing.
+        quarantine: whether bad rows are set aside; None leaves it to each contract.
+        also: more to be written in the transaction that makes the batch visible; what it raises takes all of it back.
     Returns:
         The branch's new head.
     Raises:
@@ -61,73 +109,138 @@ def land(
         return done
     if not tables:
         raise EmptyCommit("A landing needs a table.", why="There is nothing to check.", fix="Name some rows.")
-    frames = as_frames(tables)
+    # Rules are checked in memory: out of core is for tables without a contract.
+    frames = {
+        name: rows.collect() if isinstance(rows, Batches) and name in contracts else rows
+        for name, rows in as_frames(tables).items()
+    }
     _check_names(frames, contracts)
-    early = [b for name, f in frames.items() if name in contracts for b in check_schema(f, contracts[name])]
-    if early:
-        reports = [check_contract(frame, contracts[name]) for name, frame in frames.items() if name in contracts]
-        raise _refuse(project, _joined(frames, reports), branch, message, key, ingest="", commit="")
-    change = Change(tables=frames, mode=mode, files={}, message=message)
+    mine = {name: _quarantining(contracts[name], quarantine) for name in frames if name in contracts}
     head = head_of(project, branch)
-    candidate = build(project, change, head)
+    batch = _Batch(_change(project, frames, mine, mode, message), mine, branch, key, {})
+    ruled = _ruled(frames, mine)
+    if any(True for name, contract in mine.items() for _ in rules.check_schema(ruled[name], contract)):
+        batch.reports = {name: rules.check(ruled[name], contract) for name, contract in mine.items()}
+        raise _refuse(project, batch, ingest="", commit="")
+    refused = _set_aside(project, batch, head)
+    candidate = build(project, batch.change, head)
     ingest = _land_apart(project, head, candidate, branch, message)
+    if refused:
+        raise _refuse(project, batch, ingest=ingest, commit=candidate.id)
 
     def audited(now: Commit | None) -> Commit:
         same = (now.id if now else "") == (head.id if head else "")
-        made = candidate if same else build(project, change, now)
-        _audit(project, change, contracts, now, made)
+        made = candidate if same else build(project, batch.change, now)
+        _audit(project, batch, now, made)
         return made
 
     try:
-        return publish(project, _move(change, contracts, audited, branch=branch, ingest=ingest, key=key))
-    except ContractViolated as refused:
-        raise _refuse(project, refused.report, branch, message, key, ingest=ingest, commit=candidate.id) from refused
+        return publish(project, _move(batch, audited, ingest, also))
+    except ContractViolated as violation:
+        raise _refuse(project, batch, ingest=ingest, commit=candidate.id) from violation
+    except Exception:
+        _drop_again(project, ingest)
+        raise
 
 
-def _move(
-    change: Change,
+def _quarantining(contract: Contract, quarantine: bool | None) -> Contract:
+    return contract if quarantine is None else msgspec.structs.replace(contract, quarantine=quarantine)
+
+
+def _ruled(frames: Mapping[str, pl.DataFrame | Batches], contracts: Mapping[str, Contract]) -> dict[str, pl.DataFrame]:
+    """The rows of the tables that have a contract."""
+    return {name: rows for name, rows in frames.items() if name in contracts and isinstance(rows, pl.DataFrame)}
+
+
+def _change(
+    project: Project,
+    frames: Mapping[str, pl.DataFrame | Batches],
     contracts: Mapping[str, Contract],
-    audited: Callable[[Commit | None], Commit],
-    *,
-    branch: str,
-    ingest: str,
-    key: str | None,
-) -> Move:
+    mode: Mode,
+    message: str,
+) -> Change:
+    kept = {contract_file(name): rules.dump(contract).encode() for name, contract in contracts.items()}
+    return Change(tables=frames, mode=mode, files=keep_files(project, kept), message=message)
+
+
+def _set_aside(project: Project, batch: _Batch, head: Commit | None) -> bool:
+    """Move bad rows to the tables' quarantines; whether the batch is to be refused instead, as it is."""
+    frames, mode = dict(batch.change.tables), batch.change.mode
+    ruled = _ruled(frames, batch.contracts)
+    for name, contract in batch.contracts.items():
+        if not contract.quarantine:
+            continue
+        others = referred(project, contract, head, frames, mode)
+        made = rules.split(ruled[name], contract, tables=others, **surroundings(project, contract, head, mode))
+        batch.aside[name] = made.report
+        frames[name] = made.good
+        aside = f"{name}{QUARANTINE}"
+        if made.bad.height or (mode == "overwrite" and head is not None and aside in head.tables):
+            frames[aside] = made.bad
+    if any(not report.passed for report in batch.aside.values()):
+        batch.reports = batch.aside
+        return True
+    batch.change.tables = frames
+    return False
+
+
+def _move(batch: _Batch, audited: Callable[[Commit | None], Commit], ingest: str, also: Also | None) -> Move:
+    change = batch.change
+
     def drop(transaction: Transaction) -> None:
+        if also is not None:
+            also(transaction)
         if store.the_branch(transaction.connection, ingest) is not None:
             transaction.delete(BRANCHES, {"name": ingest})
 
     return Move(
-        branch=branch,
+        branch=batch.branch,
         build=audited,
         describe=lambda made: {
             "mode": change.mode,
             "tables": rows_added(made, change),
             "ingest": ingest,
-            "contracts": {name: digest_of_value(contracts[name]) for name in change.tables if name in contracts},
+            **_verdict(batch, with_rows=False),
         },
         kind="data.committed",
         message=change.message,
-        key=key,
+        key=batch.key,
         also=drop,
-        way="landing" if all(name in contracts for name in change.tables) else "commit",
+        way="landing" if all(name.removesuffix(QUARANTINE) in batch.contracts for name in change.tables) else "commit",
     )
 
 
-def _audit(
-    project: Project, change: Change, contracts: Mapping[str, Contract], head: Commit | None, made: Commit
-) -> None:
-    reports = list[ContractReport]()
-    for name in change.tables:
-        if name in contracts:
-            batch = _landed(project, change, made, name)
-            report = check_contract(batch, contracts[name])
-            repeats = list[Breach]()
-            if change.mode == "append" and head is not None and name in head.tables:
-                existing = frame_of_files(project, load_manifest(project, head.tables[name].manifest))
-                repeats = list(check_repeats(batch, existing, contracts[name]))
-            reports.append(ContractReport(table=name, rows=report.rows, breaches=(*report.breaches, *repeats)))
-    joined = _joined(change.tables, reports)
+def _verdict(batch: _Batch, *, with_rows: bool) -> dict[str, Any]:
+    """What the event says of the contracts: their digests, and a report for each."""
+    told = batch.reports if with_rows else {name: _without_rows(one) for name, one in batch.reports.items()}
+    return {
+        "contracts": {name: digest_of_value(one) for name, one in batch.contracts.items()},
+        "reports": {name: {**to_builtins(one), "score": one.score} for name, one in told.items()},
+    }
+
+
+def _without_rows(report: ContractReport) -> ContractReport:
+    """A batch that lands has its rows in its tables; the log need not repeat them."""
+    bare = {
+        name: tuple(msgspec.structs.replace(one, rows=()) for one in getattr(report, name))
+        for name in ("warnings", "set_aside")
+    }
+    return msgspec.structs.replace(report, **bare)
+
+
+def _audit(project: Project, batch: _Batch, head: Commit | None, made: Commit) -> None:
+    mode = batch.change.mode
+    batch.reports = {}
+    for name, contract in batch.contracts.items():
+        rows = _landed(project, batch.change, made, name)
+        others = referred(project, contract, made, {}, mode)
+        report = rules.check(rows, contract, tables=others, **surroundings(project, contract, head, mode))
+        aside = batch.aside.get(name)
+        if aside is not None:
+            report = msgspec.structs.replace(report, set_aside=aside.set_aside, rows_set_aside=aside.rows_set_aside)
+        batch.reports[name] = report
+    batch.reports = {name: mask_report(project, one, batch.branch) for name, one in batch.reports.items()}
+    joined = _joined(batch)
     if not joined.passed:
         raise _violated(joined, "")
 
@@ -154,17 +267,10 @@ def _land_apart(project: Project, head: Commit | None, candidate: Commit, branch
     return ingest
 
 
-def _refuse(
-    project: Project,
-    report: ContractReport,
-    branch: str,
-    message: str,
-    key: str | None,
-    *,
-    ingest: str,
-    commit: str,
-) -> ContractViolated:
+def _refuse(project: Project, batch: _Batch, *, ingest: str, commit: str) -> ContractViolated:
     """Drop the ingest branch and note the refusal, once for the same batch under the same key."""
+    batch.reports = {name: mask_report(project, one, batch.branch) for name, one in batch.reports.items()}
+    report, branch, message = _joined(batch), batch.branch, batch.change.message
     content = digest_of_value([commit, report])
     try:
         with project.ledger.transaction(
@@ -172,8 +278,14 @@ def _refuse(
             subject=make_ref("branch", branch),
             actor=project.actor,
             reason=message,
-            key=f"{key}/refused/{short(content)}" if key is not None else None,
-            data={"branch": branch, "message": message, "report": to_builtins(report), "refused": commit},
+            key=f"{batch.key}/refused/{short(content)}" if batch.key is not None else None,
+            data={
+                "branch": branch,
+                "message": message,
+                "report": to_builtins(report),
+                "refused": commit,
+                **_verdict(batch, with_rows=True),
+            },
         ) as transaction:
             if ingest and store.the_branch(transaction.connection, ingest) is not None:
                 transaction.delete(BRANCHES, {"name": ingest})
@@ -203,20 +315,33 @@ def _violated(report: ContractReport, commit: str) -> ContractViolated:
     )
 
 
-def _joined(tables: Mapping[str, pl.DataFrame], reports: list[ContractReport]) -> ContractReport:
+def _joined(batch: _Batch) -> ContractReport:
+    every = list(batch.reports.values())
     return ContractReport(
-        table=", ".join(tables),
-        rows=sum(report.rows for report in reports),
-        breaches=tuple(breach for report in reports for breach in report.breaches),
+        table=", ".join(batch.change.tables),
+        rows=sum(report.rows for report in every),
+        breaches=tuple(breach for report in every for breach in report.breaches),
+        warnings=tuple(breach for report in every for breach in report.warnings),
+        rules=sum(report.rules for report in every),
+        skipped=tuple(told for report in every for told in report.skipped),
+        set_aside=tuple(breach for report in every for breach in report.set_aside),
+        rows_set_aside=sum(report.rows_set_aside for report in every),
     )
 
 
-def _check_names(frames: Mapping[str, pl.DataFrame], contracts: Mapping[str, Contract]) -> None:
+def _check_names(frames: Mapping[str, object], contracts: Mapping[str, Contract]) -> None:
     for name, contract in contracts.items():
         if contract.table != name:
             raise ContractInvalid(
                 f"The contract given for {name!r} is that of {contract.table!r}.",
                 why="Rows would be held against another table's rules.",
                 fix=suggest(contract.table, frames) or f"Give it under {contract.table!r}.",
+                at=name,
+            )
+        if f"{name}{QUARANTINE}" in frames:
+            raise ContractInvalid(
+                f"Rows of {name}{QUARANTINE!r} cannot land beside those of {name!r}.",
+                why="What is set aside of a batch stands there.",
+                fix="Land them in two steps.",
                 at=name,
             )

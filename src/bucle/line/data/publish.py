@@ -19,6 +19,7 @@ from bucle.ground.core import check_name, make_ref
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.line.data import store
+from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, no_such_branch
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
@@ -27,7 +28,7 @@ from bucle.line.data.filetree import keep_files
 from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.protection import Way, check_way
-from bucle.line.data.tree import FileEntry, change_tree, keep_tree, load_tree
+from bucle.line.data.tree import FileEntry, change_tree, find_entry, keep_tree, load_tree
 from bucle.line.data.turn import turn
 
 if TYPE_CHECKING:
@@ -58,8 +59,11 @@ _LONG = 50_000
 RACES_ASKING = 30
 """Lost races before giving up, when hooks are asked: they may not be asked under the lock."""
 
+FEW = 8
+"""So many files are looked up one by one in the tree before it is laid out anew."""
+
 Also = Callable[[Transaction], None]
-Frames = Mapping[str, "pl.DataFrame | pa.Table"]
+Frames = Mapping[str, "pl.DataFrame | pl.LazyFrame | pa.Table"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Change:
         staged: the rows as written, for the columns the table had then.
     """
 
-    tables: Mapping[str, pl.DataFrame]
+    tables: Mapping[str, pl.DataFrame | Batches]
     mode: Mode
     files: Mapping[str, FileEntry | None]
     message: str
@@ -128,7 +132,8 @@ def commit(
     A table that is not there is made. A column the table does not have is added; one the batch does not have is null.
 
     Args:
-        tables: name -> rows.
+        tables: name -> rows. A lazy frame, which must give the same rows each time it is read, is written part by part
+            and is never whole in memory.
         branch: where; it must be there, `main` always is.
         message: why, for people.
         mode: `append` adds rows; `overwrite` puts the batch in the place of each table's rows.
@@ -174,7 +179,7 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
     with staging(project.state) as shelf:
         for name in change.tables:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
-        if change.files:
+        if change.files and not _holds(project, tree, change.files):
             tree = keep_tree(project, change_tree(load_tree(project, tree), change.files))
         shelf.settle()
     return make_commit(
@@ -185,6 +190,11 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
         author=project.actor,
         message=change.message,
     )
+
+
+def _holds(project: Project, tree: str, files: Mapping[str, FileEntry | None]) -> bool:
+    """Whether a tree has just these few files already, so that it need not be laid out again."""
+    return len(files) <= FEW and all(find_entry(project, tree, path) == entry for path, entry in files.items())
 
 
 def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: TableState | None) -> TableState:
@@ -282,10 +292,13 @@ def done_before(project: Project, key: str | None) -> Commit | None:
         return store.commit_of(connection, str(event.data["commit"]))
 
 
-def as_frames(tables: Frames) -> dict[str, pl.DataFrame]:
-    """The rows as Polars frames, under names a table may have."""
-    frames = dict[str, pl.DataFrame]()
+def as_frames(tables: Frames) -> dict[str, pl.DataFrame | Batches]:
+    """The rows as Polars frames, lazy ones as batches, under names a table may have."""
+    frames = dict[str, pl.DataFrame | Batches]()
     for name, rows in tables.items():
+        if isinstance(rows, pl.LazyFrame):
+            frames[check_name(name, "table name")] = Batches(rows)
+            continue
         made = rows if isinstance(rows, pl.DataFrame) else pl.from_arrow(rows)
         frames[check_name(name, "table name")] = made if isinstance(made, pl.DataFrame) else made.to_frame()
     return frames
@@ -297,6 +310,17 @@ def rows_added(made: Commit, change: Change) -> dict[str, dict[str, Any]]:
         name: {"rows_added": frame.height, "rows": made.tables[name].rows, "digest": made.tables[name].digest}
         for name, frame in change.tables.items()
     }
+
+
+def tables_changed(head: Commit | None, made: Commit) -> dict[str, dict[str, Any]]:
+    """Table -> how it stands now, of those that came or have another content; for events."""
+    before = head.tables if head else {}
+    return {
+        name: {"rows_added": state.rows - (before[name].rows if name in before else 0), "rows": state.rows,
+               "digest": state.digest}
+        for name, state in made.tables.items()
+        if name not in before or before[name].digest != state.digest
+    }  # fmt: skip
 
 
 def lineage(transaction: Transaction, head: Commit | None, made: Commit) -> None:
@@ -335,7 +359,8 @@ def _write(project: Project, transaction: Transaction, move: Move, head: Commit 
     store.put_commit(transaction, made)
     store.put_branch(transaction, move.branch, made.id, at=project.clock.now(), actor=project.actor)
     lineage(transaction, head, made)
-    transaction.data.update(move.describe(made), commit=made.id, branch=move.branch, message=made.message)
+    told = {"tables": tables_changed(head, made), **move.describe(made)}
+    transaction.data.update(told, commit=made.id, branch=move.branch, message=made.message)
     if move.also is not None:
         move.also(transaction)
 

@@ -10,19 +10,18 @@ from bucle.ground.core import Record, make_ref
 from bucle.ground.governance import Approval, read_approvals
 from bucle.ground.ledger import Transaction
 from bucle.ground.project import Project
+from bucle.line import contracts
+from bucle.line.contracts import Contract, ContractReport
 from bucle.line.data.branches import head_of
-from bucle.line.data.check import check_contract
-from bucle.line.data.commit import Commit
-from bucle.line.data.contract import Contract, contracts_of
+from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.diff import TableDiff, diff_tables
 from bucle.line.data.errors import Conflict, ReviewBlocked
-from bucle.line.data.lake import load_manifest
+from bucle.line.data.guarded import referred, rows_of
+from bucle.line.data.mask import mask_report
 from bucle.line.data.merge import merged
 from bucle.line.data.protection import protection_of
 from bucle.line.data.publish import Move, done_before, publish
-from bucle.line.data.report import ContractReport
 from bucle.line.data.review import Review, check_open, opened, review, source_of
-from bucle.line.data.snapshot import frame_of_files
 from bucle.line.data.tables import REVIEWS
 from bucle.line.data.tree import load_tree
 
@@ -70,7 +69,7 @@ def inspect_review(project: Project, number: int) -> ReviewReport:
         proposed = merged(project, ours, theirs, found.title)
     except Conflict as error:
         conflict = error.what
-    checks = _checks(project, contracts_of(project), ours, proposed) if proposed else ()
+    checks = _checks(project, contracts.of_project(project), ours, proposed) if proposed else ()
     with project.database.reading() as connection:
         said, needed = _approved(connection, found, theirs)
     problems = [conflict] if conflict else list(_broken(checks))
@@ -108,11 +107,11 @@ def merge_review(project: Project, number: int, *, key: str | None = None) -> Co
         return done
     found = opened(project, number)
     theirs = source_of(project, found)
-    contracts = contracts_of(project)
+    rules = contracts.of_project(project)
 
     def build(head: Commit | None) -> Commit:
         proposed = merged(project, head, theirs, found.title)
-        for broken in _broken(_checks(project, contracts, head, proposed)):
+        for broken in _broken(_checks(project, rules, head, proposed)):
             raise _blocked(number, broken)
         return proposed
 
@@ -137,19 +136,24 @@ def merge_review(project: Project, number: int, *, key: str | None = None) -> Co
 
 
 def _checks(
-    project: Project, contracts: Mapping[str, Contract], ours: Commit | None, proposed: Commit
+    project: Project, rules: Mapping[str, Contract], ours: Commit | None, proposed: Commit
 ) -> tuple[ContractReport, ...]:
     """What the contracts say of the tables that change, as they would be."""
     before = ours.tables if ours else {}
     changed = [
         state
         for name, state in proposed.tables.items()
-        if name in contracts and (name not in before or before[name].digest != state.digest)
+        if name in rules and (name not in before or before[name].digest != state.digest)
     ]
-    return tuple(
-        check_contract(frame_of_files(project, load_manifest(project, state.manifest)).collect(), contracts[state.name])
-        for state in changed
-    )
+    # A merge that is only tried has no commit that could be asked for its tags; what comes in has.
+    incoming = proposed.parents[-1] if len(proposed.parents) > 1 else proposed.id
+    reports = (_check(project, rules[state.name], proposed, state) for state in changed)
+    return tuple(mask_report(project, report, incoming) for report in reports)
+
+
+def _check(project: Project, contract: Contract, proposed: Commit, state: TableState) -> ContractReport:
+    others = referred(project, contract, proposed, {}, "append")
+    return contracts.check(rows_of(project, state), contract, tables=others, at=project.clock.now())
 
 
 def _broken(checks: tuple[ContractReport, ...]) -> Iterator[str]:

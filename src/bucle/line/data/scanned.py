@@ -98,7 +98,12 @@ def bounds_of(manifest: Manifest, columns: Sequence[Column]) -> pl.DataFrame | N
     A bound that is not known, or does not hold for every value, is null. None when no file has any.
     """
     known = [_DECODER.decode(file.statistics) if file.statistics else _UNKNOWN for file in manifest.data]
-    found = [one for column in columns if column.type in {*_BOUNDED, "string"} for one in _bounds(column, known)]
+    found = [
+        one
+        for column in columns
+        if isinstance(column.type, str) and column.type in {*_BOUNDED, "string"}
+        for one in _bounds(column, known)
+    ]
     if not any(series.null_count() < len(series) for series in found):
         return None
     return pl.DataFrame([pl.Series("len", [file.rows for file in manifest.data], pl.UInt32), *found])

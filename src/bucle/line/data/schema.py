@@ -12,6 +12,8 @@ from typing import Any
 import polars as pl
 
 from bucle.ground.core import Record
+from bucle.line.contracts import TYPE_NAMES
+from bucle.line.data.batches import Batches
 from bucle.line.data.errors import TypeMismatch, TypeNotKept
 
 __all__ = [
@@ -42,25 +44,6 @@ _PRIMITIVE: dict[str, pl.DataType] = {
     "timestamptz": pl.Datetime("us", "UTC"),
     "string": pl.String(),
     "binary": pl.Binary(),
-}
-_NAMES: dict[type[pl.DataType], str] = {
-    pl.Boolean: "boolean",
-    pl.Int8: "int",
-    pl.Int16: "int",
-    pl.Int32: "int",
-    pl.UInt8: "int",
-    pl.UInt16: "int",
-    pl.Int64: "long",
-    pl.UInt32: "long",
-    pl.UInt64: "long",
-    pl.Float32: "float",
-    pl.Float64: "double",
-    pl.Date: "date",
-    pl.Time: "time",
-    pl.String: "string",
-    pl.Categorical: "string",
-    pl.Enum: "string",
-    pl.Binary: "binary",
 }
 _WIDER = {("int", "long"): "long", ("float", "double"): "double"}
 _FITS = {("int", "long"), ("float", "double"), ("int", "double")}
@@ -119,7 +102,7 @@ def storage_type(dtype: pl.DataType, column: str) -> IcebergType:
             for f in dtype.fields
         ]
         return {"type": "struct", "fields": fields}
-    name = _NAMES.get(type(dtype))
+    name = TYPE_NAMES.get(type(dtype))
     if name is None:
         raise TypeNotKept(
             f"Column {column!r} has type {dtype}, which an Iceberg table does not hold.",
@@ -130,7 +113,7 @@ def storage_type(dtype: pl.DataType, column: str) -> IcebergType:
     return name
 
 
-def evolve(columns: Sequence[Column], frame: pl.DataFrame, *, last: int) -> tuple[Column, ...]:
+def evolve(columns: Sequence[Column], frame: pl.DataFrame | Batches, *, last: int) -> tuple[Column, ...]:
     """The columns of a table after rows of this frame are appended.
 
     A new column is added, a narrower number widened, an absent column stays and reads as null in the new rows.
@@ -153,7 +136,7 @@ def evolve(columns: Sequence[Column], frame: pl.DataFrame, *, last: int) -> tupl
     return tuple(grown.values())
 
 
-def replace_columns(columns: Sequence[Column], frame: pl.DataFrame, *, last: int) -> tuple[Column, ...]:
+def replace_columns(columns: Sequence[Column], frame: pl.DataFrame | Batches, *, last: int) -> tuple[Column, ...]:
     """The columns of a table after its rows are replaced by this frame's: what fits keeps its id."""
     ids = _Ids(last)
     known = {column.name: column for column in columns}

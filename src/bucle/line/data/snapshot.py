@@ -14,9 +14,9 @@ from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.errors import LakeDamaged, NoSuchColumn, NoSuchTable
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.scanned import read_frame
-from bucle.line.data.schema import type_name
+from bucle.line.data.schema import Column, type_name
 
-__all__ = ["Snapshot", "frame_of_files", "lazy", "scan", "snapshot", "state_of", "tables"]
+__all__ = ["Plan", "Snapshot", "frame_of_files", "lazy", "plan", "scan", "snapshot", "state_of", "tables"]
 
 
 class Snapshot(Record, frozen=True):
@@ -37,6 +37,25 @@ class Snapshot(Record, frozen=True):
     rows: int
     files: int
     columns: dict[str, str]
+
+
+class Plan(Record, frozen=True):
+    """What another engine reads to see a table's rows at a commit.
+
+    Attributes:
+        table: the table.
+        commit: the commit's id.
+        columns: name, field id and Iceberg type, in order.
+        files: absolute paths of its Parquet files, in the order of its rows; a file may lack a column, which is null
+            then, or have a narrower type.
+        is_plain: whether those files say everything. If not, rows were deleted or columns renamed: read it with `lazy`.
+    """
+
+    table: str
+    commit: str
+    columns: tuple[Column, ...]
+    files: tuple[str, ...]
+    is_plain: bool
 
 
 def tables(project: Project, at: str = MAIN) -> list[str]:
@@ -64,6 +83,19 @@ def snapshot(project: Project, table: str, *, at: str = MAIN) -> Snapshot:
         rows=state.rows,
         files=state.files,
         columns={c.name: type_name(c.type) for c in load_manifest(project, state.manifest).columns},
+    )
+
+
+def plan(project: Project, table: str, *, at: str = MAIN) -> Plan:
+    """What another engine reads to see a table's rows at a commit; errors as for `snapshot`."""
+    commit = resolve(project, at)
+    manifest = load_manifest(project, state_of(commit, table).manifest)
+    return Plan(
+        table=table,
+        commit=commit.id,
+        columns=manifest.columns,
+        files=tuple(str(project.state / file.path) for file in manifest.data),
+        is_plain=_is_plain(manifest),
     )
 
 
@@ -111,6 +143,10 @@ def lazy(project: Project, table: str, *, at: str = MAIN) -> pl.LazyFrame:
 def frame_of_files(project: Project, manifest: Manifest) -> pl.LazyFrame:
     """The rows of a manifest's data files in order: old files read as today's columns and types."""
     return read_frame(project.state, manifest)
+
+
+def _is_plain(manifest: Manifest) -> bool:
+    return not manifest.deletes and not manifest.by_id
 
 
 def state_of(commit: Commit, table: str) -> TableState:

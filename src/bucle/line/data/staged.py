@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from bucle.ground.project import Project
+from bucle.line.data.batches import Batches, parts
 from bucle.line.data.commit import Mode, TableState
 from bucle.line.data.errors import BadAlteration
 from bucle.line.data.iceberg import new_snapshot_id
@@ -54,7 +55,7 @@ class Staged:
         return unchanged and self.folder == table.folder and self.spec_id == table.metadata["default-spec-id"]
 
 
-def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, mode: Mode) -> Staged:
+def stage(shelf: Shelf, name: str, frame: pl.DataFrame | Batches, table: Table | None, *, mode: Mode) -> Staged:
     """Write a batch's data files.
 
     Raises:
@@ -71,7 +72,11 @@ def stage(shelf: Shelf, name: str, frame: pl.DataFrame, table: Table | None, *, 
         last=last,
         spec_id=0 if table is None else table.metadata["default-spec-id"],
         columns=columns,
-        files=tuple(written(shelf, folder, fit(frame, columns), columns, table)),
+        files=tuple(
+            file
+            for part in parts(frame, ROWS_PER_FILE)
+            for file in written(shelf, folder, fit(part, columns), columns, table)
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from bucle.ground.core import CorruptRecord, Digest, Record, decode, encode
 from bucle.ground.project import Project
 from bucle.line.data.pack import hexes
 
-__all__ = ["FileEntry", "Tree", "change_tree", "keep_tree", "load_part", "load_tree", "parts_of"]
+__all__ = ["FileEntry", "Tree", "change_tree", "find_entry", "keep_tree", "load_part", "load_tree", "parts_of"]
 
 _MAGIC = b"BUCLETR1"
 _MASK = 2047
@@ -82,6 +82,20 @@ def load_tree(project: Project, digest: str) -> Tree:
     for part in parts_of(project, digest):
         tree.update(load_part(project, part))
     return tree
+
+
+def find_entry(project: Project, digest: str, path: str) -> FileEntry | None:
+    """The entry of one path in a tree, or None; errors as for `load_tree`.
+
+    Cost: the blobs of the paths before it, so little for one that begins with a dot.
+    """
+    for part in parts_of(project, digest):
+        entries = load_part(project, part)
+        if path in entries:
+            return entries[path]
+        if entries and next(reversed(entries)) > path:
+            return None
+    return None
 
 
 def parts_of(project: Project, digest: str) -> list[str]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from bucle.ground.core import suggest
 from bucle.ground.project import Project
+from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
 from bucle.line.data.catalog import Step, move_on
 from bucle.line.data.commit import Commit
@@ -56,7 +57,8 @@ def upsert(
     Cost: a read of the key's columns, in the files whose bounds overlap the batch's; the batch written once; one small
         file for each file that loses rows.
     """
-    frame = as_frames({table: rows})[table]
+    given = as_frames({table: rows})[table]
+    frame = given.collect() if isinstance(given, Batches) else given
     _check_keys(frame, list(on))
 
     def step(made: Step) -> None:

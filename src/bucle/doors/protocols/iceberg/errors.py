@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bucle.ground.core import BucleError, NotAllowed, NotFound, Refused, StateError, StoreError, UserError
+from bucle.ground.governance import BadToken
 from bucle.line import data
 
 __all__ = ["CatalogError", "bad_request", "of_bucle"]
@@ -19,6 +20,7 @@ _KNOWN: tuple[tuple[type[BucleError], str, int], ...] = (
     (data.NamespaceExists, "AlreadyExistsException", 409),
     (data.NamespaceNotEmpty, "NamespaceNotEmptyException", 409),
     (data.TableNotOurs, "ValidationException", 400),
+    (BadToken, "NotAuthorizedException", 401),
     (NotFound, "NotFoundException", 404),
     (UserError, "BadRequestException", 400),
     (NotAllowed, "ForbiddenException", 403),

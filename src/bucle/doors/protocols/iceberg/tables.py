@@ -16,6 +16,8 @@ from bucle.doors.protocols.iceberg.wire import (
     namespace_of,
     read_body,
 )
+from bucle.ground.core import make_ref
+from bucle.ground.governance import check, principal_of
 from bucle.ground.project import Project
 from bucle.line import data
 
@@ -99,6 +101,7 @@ def create(call: Call, project: Project) -> Json:
 def load(call: Call, project: Project) -> Json:
     """One with its metadata; `snapshots=refs` leaves out those that no ref names."""
     found = data.table_metadata(project, call.table, at=call.ref)
+    _check_reader(call, project)
     if call.query.get("snapshots") == "refs":
         named = {ref["snapshot-id"] for ref in found.metadata["refs"].values()}
         shown = [one for one in found.metadata["snapshots"] if one["snapshot-id"] in named]
@@ -167,6 +170,19 @@ def rename(call: Call, project: Project) -> Answer:
 def metrics(call: Call, project: Project) -> Answer:
     """What a client tells of its reads and commits; nobody asks for it here."""
     return Answer(204)
+
+
+def _check_reader(call: Call, project: Project) -> None:
+    """Refuse who may not read the table; or who may not see what is personal in it, since files cannot be masked.
+
+    Raises:
+        Denied: the principal may not.
+        BadToken: nobody has the token.
+    """
+    principal, ref = principal_of(project, call.headers.get("authorization", "")), make_ref("table", call.table)
+    check(project, principal, "read", ref)
+    if data.pii_tags(project, call.table, at=call.ref):
+        check(project, principal, "unmask", ref)
 
 
 def _new_name(call: Call, project: Project, levels: tuple[str, ...], name: str) -> str:

@@ -10,6 +10,7 @@ from bucle.doors.ui.pages.deployments import deployments, rollout
 from bucle.doors.ui.pages.doctor import doctor
 from bucle.doors.ui.pages.features import features_page
 from bucle.doors.ui.pages.gates import verdict, verdicts
+from bucle.doors.ui.pages.history import diff_page, review_page, reviews_page
 from bucle.doors.ui.pages.home import line
 from bucle.doors.ui.pages.lineage import lineage
 from bucle.doors.ui.pages.loop import cycle, loop, loops
@@ -30,6 +31,9 @@ VIEWS: tuple[View, ...] = (
     View("/", line, "home.html", "", "live"),
     View("/data", data_page, "data.html", "Data", "changes"),
     View("/data/{table}", table, "table.html", "Data", "sample"),
+    View("/diff", diff_page, "diff.html", "Data", "tables"),
+    View("/reviews", reviews_page, "reviews.html", "Data", "reviews"),
+    View("/reviews/{number}", review_page, "review.html", "Data", "tables"),
     View("/features", features_page, "features.html", "Features", "views"),
     View("/pipelines", executions, "executions.html", "Pipelines", "executions"),
     View("/pipelines/{execution:path}", execution, "execution.html", "Pipelines", "bars"),

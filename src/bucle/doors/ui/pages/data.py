@@ -10,17 +10,22 @@ import msgspec
 from bucle.doors.ui.parameters import Name
 from bucle.doors.ui.problems import attempt
 from bucle.ground.core import Record, to_builtins
+from bucle.ground.governance import ANONYMOUS
 from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
-from bucle.line import data
-from bucle.line.data import Branch, Commit, Contract, Snapshot
+from bucle.line import contracts, data, query
+from bucle.line.contracts import Contract
+from bucle.line.data import Branch, Commit, Snapshot, Tag, Verdict
 
-__all__ = ["Change", "Data", "TablePage", "TableRow", "data_page", "table"]
+__all__ = ["At", "Change", "Data", "TablePage", "TableRow", "data_page", "table"]
 
 At = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:+@\-]*$")]
 
 SAMPLE = 50
 """So many rows are shown of a table."""
+
+VERDICTS = 30
+"""So many batches are shown with what the contract said of them."""
 
 
 class TableRow(Record, frozen=True):
@@ -58,6 +63,8 @@ class Data(Record, frozen=True):
         tables: at that commit.
         changes: the last commits, newest first.
         branches: by name.
+        tags: by name.
+        reviews: how many are open.
         refused: batches that broke a contract, newest first.
         problems: what could not be read.
     """
@@ -67,6 +74,8 @@ class Data(Record, frozen=True):
     tables: tuple[TableRow, ...]
     changes: tuple[Change, ...]
     branches: tuple[Branch, ...]
+    tags: tuple[Tag, ...]
+    reviews: int
     refused: tuple[Event, ...]
     problems: tuple[dict[str, str], ...]
 
@@ -80,6 +89,7 @@ class TablePage(Record, frozen=True):
         sample: its newest rows, as JSON shows them.
         contract: what its batches must be like; None when there is none.
         changes: commits that changed it, newest first.
+        verdicts: what its contract said of the last batches, newest first.
         users: what was made of it.
         problems: what could not be read.
     """
@@ -89,6 +99,7 @@ class TablePage(Record, frozen=True):
     sample: tuple[dict[str, Any], ...]
     contract: Contract | None
     changes: tuple[Change, ...]
+    verdicts: tuple[Verdict, ...]
     users: tuple[Edge, ...]
     problems: tuple[dict[str, str], ...]
 
@@ -103,20 +114,22 @@ def data_page(project: Project, *, at: At = "main") -> Data:
     """
     problems = list[dict[str, str]]()
     history = data.log(project, at, limit=60)
-    contracts = attempt(problems, lambda: data.contracts_of(project)) or {}
+    kept = attempt(problems, lambda: contracts.of_project(project)) or {}
     commit = history[0] if history else None
     rows = []
     for name in sorted(commit.tables if commit else ()):
         snapshot = attempt(problems, partial(data.snapshot, project, name, at=commit.id if commit else at))
         if snapshot is not None:
             growth = tuple(one.tables[name].rows for one in history[:24][::-1] if name in one.tables)
-            rows.append(TableRow(snapshot=snapshot, growth=growth, contract=name in contracts))
+            rows.append(TableRow(snapshot=snapshot, growth=growth, contract=name in kept))
     return Data(
         at=at,
         commit=commit,
         tables=tuple(rows),
         changes=tuple(_changes(history)),
         branches=tuple(data.branches(project)),
+        tags=tuple(data.tags(project)),
+        reviews=len(data.reviews(project)),
         refused=tuple(project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)),
         problems=tuple(problems),
     )
@@ -135,16 +148,19 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
     """
     problems = list[dict[str, str]]()
     snapshot = data.snapshot(project, table, at=at)
-    sample = attempt(problems, lambda: data.lazy(project, table, at=at).tail(SAMPLE).collect().to_dicts()[::-1])
-    contracts = attempt(problems, lambda: data.contracts_of(project)) or {}
+    # Pages do not know who looks at them: what is personal is masked on all of them.
+    read = partial(query.preview, project, table, at=snapshot.commit, limit=SAMPLE, offset=-SAMPLE, principal=ANONYMOUS)
+    shown = attempt(problems, read)
+    kept = attempt(problems, lambda: contracts.of_project(project)) or {}
     changes = [one for one in _changes(data.log(project, snapshot.commit, limit=120)) if table in one.rows]
     users = project.ledger.edges_of([f"table/{table}@{snapshot.commit}", f"commit/{snapshot.commit}"], upstream=False)
     return TablePage(
         at=at,
         snapshot=snapshot,
-        sample=tuple(to_builtins(sample or [])),
-        contract=contracts.get(table),
+        sample=tuple(to_builtins(shown.rows[::-1] if shown else ())),
+        contract=kept.get(table),
         changes=tuple(changes),
+        verdicts=tuple(attempt(problems, lambda: data.verdicts(project, table, limit=VERDICTS)) or ()),
         users=tuple(edge for edge in users if not edge.target.startswith(("table/", "commit/"))),
         problems=tuple(problems),
     )

@@ -10,7 +10,7 @@ from functools import partial
 from bucle.ground.core import BucleError, Record
 from bucle.ground.project import Project
 from bucle.ground.store import SCHEMA_VERSION
-from bucle.line import data, deploy, features, serving
+from bucle.line import contracts, deploy, features, serving
 from bucle.loop import policy_of
 
 __all__ = ["Doctor", "Finding", "doctor"]
@@ -53,7 +53,7 @@ def doctor(project: Project) -> Doctor:
             _disk(project),
             _tried("Modules", lambda: ", ".join(m.__name__ for m in project.modules()) or "none"),
             _tried("Feature views", lambda: ", ".join(features.views_of(project.modules())) or "none"),
-            _tried("Contracts", lambda: ", ".join(data.contracts_of(project)) or "none"),
+            _tried("Contracts", lambda: ", ".join(contracts.of_project(project)) or "none"),
             *(_tried("Loop", partial(_loop, project, model)) for model in project.config.names("loop")),
             *(_endpoint(project, name) for name in deploy.endpoints(project)),
         )

@@ -7,15 +7,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
 import polars as pl
 
-from bucle.ground.project import Project
-from bucle.line.data.branch import MAIN
-from bucle.line.data.contract import ColumnRule, Contract, Relation
-from bucle.line.data.schema import storage_type, type_name
-from bucle.line.data.snapshot import scan
+from bucle.line.contracts.contract import ColumnRule, Comparator, Contract, Relation
+from bucle.line.contracts.type import type_of
 
-__all__ = ["infer_contract"]
+__all__ = ["infer"]
 
 FEW_VALUES = 40
 """Text with at most so many values, each seen often, is taken for a closed set."""
@@ -29,7 +27,7 @@ KEY_COLUMNS = 6
 _SMALLEST = 1e-290
 
 
-def infer_contract(source: Project | pl.DataFrame, table: str, *, at: str = MAIN, slack: float = 0.1) -> Contract:
+def infer(frame: pl.DataFrame, table: str, *, slack: float = 0.1, drift: float | None = None) -> Contract:
     """A contract that these rows keep, with some room.
 
     Numbers get a range widened on both sides, missing values a share, text with few values a closed set, what never
@@ -37,17 +35,15 @@ def infer_contract(source: Project | pl.DataFrame, table: str, *, at: str = MAIN
     get no range, since time goes on.
 
     Args:
-        source: a project, whose table is read at `at`, or the rows themselves.
-        table: the table.
+        frame: the rows.
+        table: the table they are of.
         slack: room as a share: of the range for numbers, of the rows for missing values.
-    Raises:
-        NoSuchTable: the commit does not hold it.
-        TypeNotKept: a column has a type Iceberg does not hold.
+        drift: how far the values of a batch may be from those before it; keys and instants, which differ from batch
+            to batch, are left out. None does not look.
     Cost: a few passes over the rows.
     """
-    frame = source if isinstance(source, pl.DataFrame) else scan(source, table, at=at)
     seen = _measure(frame)
-    rules = tuple(_rule(frame, name, seen, slack) for name in frame.columns)
+    rules = tuple(_compared(_rule(frame, name, seen, slack), drift) for name in frame.columns)
     singles = {rule.name for rule in rules if rule.unique}
     return Contract(
         table=table,
@@ -66,9 +62,13 @@ def _measure(frame: pl.DataFrame) -> dict[str, Any]:
         wanted.append(column.null_count().alias(f"{name}|nulls"))
         if dtype.is_numeric():
             wanted += [column.min().alias(f"{name}|low"), column.max().alias(f"{name}|high")]
-        if not dtype.is_nested():
+        if _may_be_key(dtype):
             wanted.append(column.drop_nulls().n_unique().alias(f"{name}|values"))
     return frame.select(wanted).row(0, named=True) if wanted else {}
+
+
+def _may_be_key(dtype: pl.DataType) -> bool:
+    return dtype.is_integer() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
 def _rule(frame: pl.DataFrame, name: str, seen: Mapping[str, Any], slack: float) -> ColumnRule:
@@ -77,17 +77,23 @@ def _rule(frame: pl.DataFrame, name: str, seen: Mapping[str, Any], slack: float)
     low, high = _range(seen.get(f"{name}|low"), seen.get(f"{name}|high"), slack)
     is_text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
     values = int(seen.get(f"{name}|values", 0))
-    is_key = is_text or dtype.is_integer()
     return ColumnRule(
         name=name,
-        type=type_name(storage_type(dtype, name)),
+        type=type_of(dtype),
         nullable=nulls > 0 or not frame.height,
         max_null_share=min(1.0, math.ceil((share * (1 + slack) + slack) * 1e4) / 1e4) if nulls else None,
         minimum=low,
         maximum=high,
         allowed=_closed_set(frame, name, values) if is_text else (),
-        unique=is_key and frame.height >= ENOUGH_ROWS and nulls == 0 and values == frame.height,
+        unique=_may_be_key(dtype) and frame.height >= ENOUGH_ROWS and nulls == 0 and values == frame.height,
     )
+
+
+def _compared(rule: ColumnRule, drift: float | None) -> ColumnRule:
+    of_values = rule.type in ("int", "long", "float", "double", "boolean") or rule.allowed
+    if drift is None or rule.unique or not of_values:
+        return rule
+    return msgspec.structs.replace(rule, drift=Comparator(threshold=drift))
 
 
 def _range(low: Any, high: Any, slack: float) -> tuple[int | float | None, int | float | None]:
@@ -134,17 +140,22 @@ def _relations(frame: pl.DataFrame, rules: Iterable[ColumnRule]) -> Iterable[Rel
     numeric = [rule.name for rule in rules if frame.schema[rule.name].is_numeric()]
     instants = [rule.name for rule in rules if isinstance(frame.schema[rule.name], pl.Date | pl.Datetime)]
     for group in (numeric, instants):
-        pairs = [p for p in itertools.permutations(group, 2) if frame.schema[p[0]] == frame.schema[p[1]]]
-        if not pairs:
-            continue
-        wanted = [
-            pl.all_horizontal(
-                (pl.col(a) <= pl.col(b)).all(),
-                (pl.col(a) < pl.col(b)).any(),
-                pl.col(a).quantile(0.75) > pl.col(b).quantile(0.25),
-                pl.col(a).max() > pl.col(b).quantile(0.5),
-            ).alias(f"{a}|{b}")
-            for a, b in pairs
-        ]
-        held = frame.select(wanted).row(0)
+        pairs = _overlapping(frame, group)
+        wanted = [((pl.col(a) <= pl.col(b)).all() & (pl.col(a) < pl.col(b)).any()).alias(f"{a}|{b}") for a, b in pairs]
+        held = frame.select(wanted).row(0) if wanted else ()
         yield from (Relation(left=a, op="<=", right=b) for (a, b), holds in zip(pairs, held, strict=True) if holds)
+
+
+def _overlapping(frame: pl.DataFrame, group: list[str]) -> list[tuple[str, str]]:
+    """Pairs of one type whose middle halves overlap, told from figures of each column."""
+    if len(group) < 2:
+        return []
+    shares = {"low": 0.25, "middle": 0.5, "high": 0.75}
+    wanted = [pl.col(name).quantile(share).alias(f"{name}|{what}") for name in group for what, share in shares.items()]
+    of = frame.select(*wanted, *(pl.col(name).max().alias(f"{name}|most") for name in group)).row(0, named=True)
+
+    def overlap(a: str, b: str) -> bool:
+        known = all(of[key] is not None for key in (f"{a}|high", f"{b}|low", f"{a}|most", f"{b}|middle"))
+        return bool(known and of[f"{a}|high"] > of[f"{b}|low"] and of[f"{a}|most"] > of[f"{b}|middle"])
+
+    return [(a, b) for a, b in itertools.permutations(group, 2) if frame.schema[a] == frame.schema[b] and overlap(a, b)]

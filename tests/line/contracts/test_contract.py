@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bucle.ground.core import NotFound
 from bucle.ground.project import Project
-from bucle.line import data
-from bucle.line.data import ColumnRule, Contract, Relation
+from bucle.line import contracts, data
+from bucle.line.contracts import ColumnRule, Contract, Relation
 
 FLIGHTS_DATA = Path(data.__file__).parents[2] / "examples" / "flights" / "data"
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ GOOD = pl.DataFrame(
 
 
 def broken(frame: pl.DataFrame, contract: Contract) -> dict[tuple[str, str], int]:
-    return {(b.column, b.rule): b.count for b in data.check_contract(frame, contract).breaches}
+    return {(b.column, b.rule): b.count for b in contracts.check(frame, contract).breaches}
 
 
 def test_each_rule_finds_its_own_breach_and_counts_it() -> None:
@@ -82,7 +82,7 @@ def test_each_rule_finds_its_own_breach_and_counts_it() -> None:
 def test_a_breach_shows_the_first_bad_rows() -> None:
     contract = Contract(table="t", columns=(ColumnRule(name="x", minimum=0),))
     frame = pl.DataFrame({"x": [1, -1, 2, *([-5] * 10)]})
-    (breach,) = data.check_contract(frame, contract).breaches
+    (breach,) = contracts.check(frame, contract).breaches
     assert (breach.count, breach.rows[0]) == (11, {"row": 1, "x": -1})
     assert len(breach.rows) == 5
     assert breach.sentence().startswith("t.x breaks minimum (at least 0): 11 of 13 rows do not")
@@ -101,8 +101,8 @@ def test_a_narrower_number_is_accepted_and_a_wider_one_is_not() -> None:
 
 
 def test_rows_keep_the_contract_inferred_from_them() -> None:
-    contract = data.infer_contract(GOOD, "weather")
-    assert data.check_contract(GOOD, contract).passed
+    contract = contracts.infer(GOOD, "weather")
+    assert contracts.check(GOOD, contract).passed
     rules = {rule.name: rule for rule in contract.columns}
     assert rules["id"].unique
     assert rules["origin"].allowed == ("EWR", "JFK", "LGA")
@@ -114,14 +114,14 @@ def test_rows_keep_the_contract_inferred_from_them() -> None:
 def test_a_temperature_in_another_unit_breaks_the_contract_of_real_weather_in_every_month() -> None:
     weather = pl.read_parquet(FLIGHTS_DATA / "weather.parquet")
     month = pl.col("observed_at").dt.month()
-    contract = data.infer_contract(weather, "weather")
+    contract = contracts.infer(weather, "weather")
     assert contract.unique == (("origin", "observed_at"),)
     assert Relation(left="dewp", op="<=", right="temp") in contract.relations
     for number in range(1, 13):
         batch = weather.filter(month == number)
-        assert data.check_contract(batch, contract).passed
+        assert contracts.check(batch, contract).passed
         celsius = batch.with_columns(((pl.col("temp") - 32) / 1.8).alias("temp"))
-        assert not data.check_contract(celsius, contract).passed
+        assert not contracts.check(celsius, contract).passed
 
 
 VALUES = st.lists(st.one_of(st.none(), st.floats(allow_infinity=False), st.integers(-(10**6), 10**6)), max_size=80)
@@ -134,18 +134,18 @@ def test_whatever_the_rows_they_keep_their_own_contract(numbers: list[float | No
     frame = pl.DataFrame(
         {"x": pl.Series(numbers[:size], dtype=pl.Float64, strict=False), "s": pl.Series(texts[:size], dtype=pl.String)}
     )
-    contract = data.infer_contract(frame, "t", slack=0.0)
-    report = data.check_contract(frame, contract)
+    contract = contracts.infer(frame, "t", slack=0.0)
+    report = contracts.check(frame, contract)
     assert [b for b in report.breaches if b.rule != "min_rows"] == []
-    assert data.parse_contract(data.dump_contract(contract)) == contract
+    assert contracts.parse(contracts.dump(contract)) == contract
 
 
 def test_a_contract_survives_yaml_and_leaves_out_what_is_default(project: Project) -> None:
-    contract = data.infer_contract(GOOD, "weather")
-    path = data.contract_path(project, "weather")
-    data.save_contract(contract, path)
-    assert data.load_contract(path) == contract
-    assert data.contracts_of(project) == {"weather": contract}
+    contract = contracts.infer(GOOD, "weather")
+    path = contracts.path_of(project, "weather")
+    contracts.save(contract, path)
+    assert contracts.load(path) == contract
+    assert contracts.of_project(project) == {"weather": contract}
     text = path.read_text()
     assert "allowed: [EWR, JFK, LGA]" in text
     assert "pattern" not in text
@@ -166,35 +166,35 @@ def test_a_contract_survives_yaml_and_leaves_out_what_is_default(project: Projec
     ],
 )
 def test_a_contract_that_is_not_understood_is_refused(text: str, message: str) -> None:
-    with pytest.raises(data.ContractInvalid, match=message):
-        data.parse_contract(text, "t.yaml")
+    with pytest.raises(contracts.ContractInvalid, match=message):
+        contracts.parse(text, "t.yaml")
 
 
 def test_a_near_miss_is_offered_for_a_wrong_rule() -> None:
-    with pytest.raises(data.ContractInvalid) as error:
-        data.parse_contract("table: t\ncolumns:\n- name: x\n  minimun: 1\n")
+    with pytest.raises(contracts.ContractInvalid) as error:
+        contracts.parse("table: t\ncolumns:\n- name: x\n  minimun: 1\n")
     assert error.value.fix == "Did you mean 'minimum'?"
 
 
 def test_a_bare_date_in_yaml_is_an_instant() -> None:
-    contract = data.parse_contract("table: t\ncolumns:\n- {name: d, type: date, minimum: 2013-01-01}\n")
+    contract = contracts.parse("table: t\ncolumns:\n- {name: d, type: date, minimum: 2013-01-01}\n")
     frame = pl.DataFrame({"d": [START.date() - timedelta(days=1), START.date()]})
     assert broken(frame, contract) == {("d", "minimum"): 1}
 
 
 def test_a_limit_that_cannot_be_compared_is_an_invalid_contract() -> None:
     contract = Contract(table="t", columns=(ColumnRule(name="x", minimum="red"),))
-    with pytest.raises(data.ContractInvalid):
-        data.check_contract(pl.DataFrame({"x": [1]}), contract)
+    with pytest.raises(contracts.ContractInvalid):
+        contracts.check(pl.DataFrame({"x": [1]}), contract)
 
 
 def test_a_missing_contract_says_how_to_make_one(project: Project) -> None:
     with pytest.raises(NotFound, match="no contract"):
-        data.load_contract(data.contract_path(project, "t"))
+        contracts.load(contracts.path_of(project, "t"))
 
 
 def test_a_refusal_crosses_a_process_border_with_its_report() -> None:
-    report = data.check_contract(pl.DataFrame(), Contract(table="t", min_rows=1))
-    error = data.ContractViolated("no", report=report, why="w", fix="f", at="a")
+    report = contracts.check(pl.DataFrame(), Contract(table="t", min_rows=1))
+    error = contracts.ContractViolated("no", report=report, why="w", fix="f", at="a")
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (again.report, again.as_dict()) == (report, error.as_dict())

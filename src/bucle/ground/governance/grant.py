@@ -1,0 +1,143 @@
+"""Grant: who may read what, and who sees what is personal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from msgspec.structs import asdict
+
+from bucle.ground.core import NotAllowed, NotFound, Record, UserError
+from bucle.ground.governance.tables import GRANTS
+from bucle.ground.project import Project
+
+__all__ = ["Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "may", "revoke"]
+
+Action = Literal["read", "unmask"]
+Effect = Literal["allow", "deny"]
+
+_BY_DEFAULT: dict[str, bool] = {"read": True, "unmask": False}
+
+
+class Denied(NotAllowed):
+    """The principal may not do this here."""
+
+    code = "BU0402"
+
+
+class NoSuchGrant(NotFound):
+    """Nothing was granted to this principal here."""
+
+    code = "BU0403"
+
+
+class Grant(Record, frozen=True):
+    """What a principal may do, or may not.
+
+    Attributes:
+        principal: who; `*` is everybody, `anonymous` who comes without a token.
+        action: `read` rows, or `unmask`: see personal values as they are.
+        subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so.
+        effect: `allow` or `deny`.
+        at: since when.
+        by: who granted it.
+        reason: why.
+    """
+
+    principal: str
+    action: Action
+    subject: str
+    effect: Effect
+    at: datetime
+    by: str
+    reason: str
+
+
+def grant(
+    project: Project, principal: str, action: Action, subject: str, *, effect: Effect = "allow", reason: str = ""
+) -> Grant:
+    """Allow or deny something; what was said before of the same is replaced.
+
+    Raises:
+        UserError: the action is none, or the subject is no ref.
+    """
+    kind, slash, name = subject.partition("/")
+    if action not in _BY_DEFAULT or not (kind and slash and name and principal) or "*" in subject[:-1]:
+        raise UserError(
+            f"{principal!r} cannot be granted {action!r} on {subject!r}.",
+            why="An action is read or unmask; a subject is a ref, `*` at its end only.",
+            fix="Write it like: ana unmask table/sales.orders",
+        )
+    made = Grant(principal, action, subject, effect, project.clock.now(), project.actor, reason)
+    with project.ledger.transaction(
+        "governance.granted",
+        subject=subject,
+        actor=project.actor,
+        reason=reason,
+        data={"principal": principal, "action": action, "effect": effect},
+    ) as transaction:
+        transaction.put(GRANTS, asdict(made))
+    return made
+
+
+def revoke(project: Project, principal: str, action: Action, subject: str, *, reason: str = "") -> None:
+    """Take back what was allowed or denied.
+
+    Raises:
+        NoSuchGrant: nothing was.
+    """
+    key = {"principal": principal, "action": action, "subject": subject}
+    if not any((one.principal, one.action, one.subject) == (principal, action, subject) for one in grants(project)):
+        raise NoSuchGrant(
+            f"Nothing was said of {principal!r}, {action!r} and {subject!r}.", fix="See: bucle access list", at=subject
+        )
+    with project.ledger.transaction(
+        "governance.revoked", subject=subject, actor=project.actor, reason=reason, data=key
+    ) as transaction:
+        transaction.delete(GRANTS, key)
+
+
+def grants(project: Project) -> list[Grant]:
+    """All of them, by principal."""
+    query = sa.select(GRANTS).order_by(GRANTS.c.principal, GRANTS.c.action, GRANTS.c.subject)
+    with project.database.reading() as connection:
+        return [Grant(**row._mapping) for row in connection.execute(query)]
+
+
+def may(project: Project, principal: str, action: Action, subject: str) -> bool:
+    """Whether a principal may do this: as the narrowest grant says; of two equally narrow ones the denial counts.
+
+    A grant to a principal is narrower than one to `*`, then a longer subject narrower than a shorter one. Where nothing
+    was said, rows may be read and personal values are masked.
+    """
+    found = [one for one in grants(project) if one.action == action and _is_about(one, principal, subject)]
+    if not found:
+        return _BY_DEFAULT[action]
+    narrowest = max(_width(one) for one in found)
+    return all(one.effect == "allow" for one in found if _width(one) == narrowest)
+
+
+def check(project: Project, principal: str, action: Action, subject: str) -> None:
+    """Refuse what a principal may not do.
+
+    Raises:
+        Denied: it may not.
+    """
+    if not may(project, principal, action, subject):
+        raise Denied(
+            f"{principal} may not {action} {subject}.",
+            why="It was denied, or never allowed.",
+            fix=f"Ask who keeps it: bucle access allow {principal} {action} {subject}",
+            at=subject,
+        )
+
+
+def _is_about(one: Grant, principal: str, subject: str) -> bool:
+    if one.principal not in (principal, "*"):
+        return False
+    return subject.startswith(one.subject[:-1]) if one.subject.endswith("*") else subject == one.subject
+
+
+def _width(one: Grant) -> tuple[bool, bool, int]:
+    return one.principal != "*", not one.subject.endswith("*"), len(one.subject)

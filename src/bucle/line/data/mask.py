@@ -1,0 +1,126 @@
+"""Mask: what is personal, as those see it who may not see it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import polars as pl
+from blake3 import blake3
+
+from bucle.ground.project import Project
+from bucle.line.contracts import Breach, ContractReport
+from bucle.line.data.pii import ColumnTag, pii_tags
+
+__all__ = ["mask_frame", "mask_report", "mask_series", "mask_type", "project_key"]
+
+REDACTED = "***"
+_PSEUDONYM_DIGITS = 24
+_LAST = 4
+_FIRST = 2
+
+
+def project_key(project: Project) -> bytes:
+    """The key of a project's pseudonyms, made at first use in `.bucle/mask.key`; without it they lead nowhere."""
+    path = project.state / "mask.key"
+    if not path.exists():
+        part = path.with_name(f"mask.key.{secrets.token_hex(4)}")
+        handle = os.open(path.with_name(part.name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link, not a replacement: who came first has given the key.
+            os.link(part, path)
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+    return path.read_bytes()
+
+
+def mask_type(dtype: pl.DataType, tag: ColumnTag) -> pl.DataType:
+    """The type a masked column has."""
+    if dtype.is_nested():
+        return dtype
+    return pl.String() if tag.mask == "hash" else dtype
+
+
+def mask_series(values: pl.Series, tag: ColumnTag, key: bytes) -> pl.Series:
+    """Values as those see them who may not see them; a missing value stays missing."""
+    dtype = values.dtype
+    if tag.mask == "hash" and not dtype.is_nested():
+        return _pseudonyms(values, key)
+    if dtype == pl.String:
+        return _text(values, tag)
+    if tag.mask == "generalise" and (dtype.is_temporal() and dtype != pl.Time and not isinstance(dtype, pl.Duration)):
+        return values.dt.truncate("1y").cast(dtype)
+    if tag.mask == "generalise" and dtype.is_numeric() and not dtype.is_decimal():
+        return _coarse(values)
+    return pl.Series(values.name, [None], dtype=dtype).new_from_index(0, values.len())
+
+
+def mask_frame(project: Project, rows: pl.DataFrame, tags: Mapping[str, ColumnTag]) -> pl.DataFrame:
+    """Rows with their tagged columns masked."""
+    named = [name for name in rows.columns if name in tags]
+    if not named:
+        return rows
+    key = project_key(project)
+    return rows.with_columns(mask_series(rows[name], tags[name], key) for name in named)
+
+
+def mask_report(project: Project, report: ContractReport, branch: str) -> ContractReport:
+    """A report without personal values: it stands in the log and on pages, whoever reads them."""
+    told = (*report.breaches, *report.warnings, *report.set_aside)
+    known = {table: pii_tags(project, table, at=branch) for table in {one.table for one in told}}
+    masked = {
+        name: tuple(_without(breach, known[breach.table]) for breach in getattr(report, name))
+        for name in ("breaches", "warnings", "set_aside")
+    }
+    return msgspec.structs.replace(report, **masked)
+
+
+def _without(breach: Breach, tags: Mapping[str, ColumnTag]) -> Breach:
+    named = {column for column in breach.column.split(", ") if column in tags}
+    rows = tuple({name: _hidden(name, value, tags) for name, value in row.items()} for row in breach.rows)
+    found = "values that are masked" if named and breach.rows else breach.found
+    return msgspec.structs.replace(breach, rows=rows, found=found)
+
+
+def _hidden(name: str, value: Any, tags: Mapping[str, ColumnTag]) -> Any:
+    return REDACTED if name in tags and value is not None else value
+
+
+def _pseudonyms(values: pl.Series, key: bytes) -> pl.Series:
+    """Each distinct value once: a keyed BLAKE3, so that nobody without the key can try values out."""
+    texts = values.cast(pl.String) if values.dtype != pl.Binary else values.bin.encode("hex")
+    known = texts.drop_nulls().unique()
+    made = [blake3(text.encode(), key=key).hexdigest()[:_PSEUDONYM_DIGITS] for text in known]
+    return texts.replace_strict(known, pl.Series(made, dtype=pl.String), default=None, return_dtype=pl.String).alias(
+        values.name
+    )
+
+
+def _text(values: pl.Series, tag: ColumnTag) -> pl.Series:
+    frame, column = values.to_frame("v"), pl.col("v")
+    shown = {
+        "redact": pl.lit(REDACTED),
+        "partial": pl.when(column.str.len_chars() > 2 * _LAST)
+        .then(pl.lit(REDACTED) + column.str.tail(_LAST))
+        .otherwise(pl.lit(REDACTED)),
+        "null": pl.lit(None, pl.String),
+        "generalise": column.str.head(_FIRST) + pl.lit("…"),
+    }[tag.mask]
+    return frame.select(pl.when(column.is_null()).then(None).otherwise(shown).alias(values.name)).to_series()
+
+
+def _coarse(values: pl.Series) -> pl.Series:
+    """Numbers cut to two digits."""
+    size = 10.0 ** (values.cast(pl.Float64).abs().log10().floor() - 1)
+    cut = (values.cast(pl.Float64) / size).floor() * size
+    shown = pl.when(values == 0).then(values).otherwise(cut.cast(values.dtype, strict=False))
+    return pl.select(shown.alias(values.name)).to_series()

@@ -1,0 +1,124 @@
+"""Verdict: what a table's contract said of one batch; the ledger holds one for every batch, landed or refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from bucle.ground.core import Record, make_ref
+from bucle.ground.ledger import Event
+from bucle.ground.project import Project
+from bucle.line.contracts import Breach
+
+__all__ = ["Verdict", "verdicts"]
+
+KINDS = ("data.committed", "data.refused")
+
+
+class Verdict(Record, frozen=True):
+    """What a table's contract said of one batch.
+
+    Attributes:
+        seq: the event's number in the ledger.
+        at: when.
+        actor: who landed it.
+        branch: where it was to be visible.
+        table: the table.
+        message: what the batch was called.
+        passed: whether it landed. A batch of several tables lands only when each keeps its contract.
+        commit: what holds the rows, also when they were refused; '' when they were not even written.
+        contract: the digest of the contract.
+        rows: how many rows were looked at.
+        rows_set_aside: how many of the batch went into the quarantine.
+        rules: how many rules were looked at.
+        score: the share of them that hold, 0 to 1.
+        breaches: rules that kept it out.
+        warnings: broken rules that only warn.
+        set_aside: rules for which rows were set aside.
+        skipped: rules that could not be looked at, and why.
+    """
+
+    seq: int
+    at: datetime
+    actor: str
+    branch: str
+    table: str
+    message: str
+    passed: bool
+    commit: str
+    contract: str
+    rows: int
+    rows_set_aside: int = 0
+    rules: int = 0
+    score: float = 1.0
+    breaches: tuple[Breach, ...] = ()
+    warnings: tuple[Breach, ...] = ()
+    set_aside: tuple[Breach, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def verdicts(
+    project: Project,
+    table: str | None = None,
+    *,
+    branch: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+) -> list[Verdict]:
+    """The verdicts on batches, newest first.
+
+    Args:
+        table: only of this table; None is every table.
+        branch: only of batches for this branch.
+        since: only from this instant on.
+        until: only before this instant.
+        limit: at most so many.
+    Cost: a read of the ledger's events of landings; with a limit, of as many of the newest as it takes.
+    """
+    subject = make_ref("branch", branch) if branch is not None else None
+    reach = None if limit is None else 4 * limit
+    while True:
+        events = project.ledger.events(kinds=KINDS, subject=subject, newest_first=True, limit=reach)
+        found = [
+            one
+            for event in events
+            if (since is None or event.at >= since) and (until is None or event.at < until)
+            for one in _of_event(event)
+            if table is None or one.table == table
+        ]
+        if limit is None or reach is None or len(found) >= limit or len(events) < reach:
+            return found[:limit]
+        reach *= 8
+
+
+def _of_event(event: Event) -> list[Verdict]:
+    contracts: dict[str, str] = event.data.get("contracts", {})
+    return [_verdict(event, table, digest) for table, digest in sorted(contracts.items())]
+
+
+def _verdict(event: Event, table: str, contract: str) -> Verdict:
+    data: dict[str, Any] = event.data
+    passed = event.kind == "data.committed"
+    # Events of older versions say how many rows came in and no more.
+    report = data.get("reports", {}).get(table) or {"rows": data.get("tables", {}).get(table, {}).get("rows_added", 0)}
+    told = {name: report[name] for name in _FROM_REPORT if name in report}
+    told |= {name: msgspec.convert(report.get(name, ()), tuple[Breach, ...]) for name in _BREACHES}
+    return Verdict(
+        seq=event.seq,
+        at=event.at,
+        actor=event.actor,
+        branch=str(data.get("branch", "")),
+        table=table,
+        message=str(data.get("message", "")),
+        passed=passed,
+        commit=str(data.get("commit" if passed else "refused", "")),
+        contract=contract,
+        **told,
+    )
+
+
+_FROM_REPORT = ("rows", "rows_set_aside", "rules", "score", "skipped")
+_BREACHES = ("breaches", "warnings", "set_aside")
