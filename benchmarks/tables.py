@@ -2,9 +2,9 @@
 
     python benchmarks/tables.py [--peer PYTHON] [--commits 10,100,1000] [--rows 1000000]
 
-`--peer` is a Python with `deltalake` and `pyiceberg[sql-sqlite]`; without it only our own figures are told. Everything
-is CPU time of the whole process, threads included: on a shared machine a clock on the wall says little. All of it runs
-on one disk, each writer forcing its files to the disk where it does so by itself.
+`--peer` is a Python with `deltalake`, `numpy` and `pyiceberg[sql-sqlite]`; without it only our own figures are told.
+Everything is CPU time of the whole process, threads included: on a shared machine a clock on the wall says little. All
+of it runs on one disk, each writer forcing its files to the disk where it does so by itself.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def lake_files(project: Project, ending: str) -> list[Path]:
     return sorted((project.state / "lake").rglob(f"*{ending}"))
 
 
-@pytest.mark.parametrize("ending", [".parquet", "added.avro", "metadata.json"])
+@pytest.mark.parametrize("ending", [".parquet", "-m.avro", "metadata.json"])
 def test_one_flipped_byte_in_any_file_is_found_and_named(project: Project, ending: str) -> None:
     data.commit(project, {"flights": pl.DataFrame({"x": [1, 2, 3]})}, message="1")
     assert data.verify_files(project) == []

@@ -8,7 +8,7 @@ inside the transaction, so that every commit comes through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from bucle.line.data.errors import BranchBusy, EmptyCommit
 from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.protection import Way, check_way
+from bucle.line.data.turn import turn
 from bucle.line.files import FileEntry, change_tree, find_entry, keep_files, keep_tree, load_tree
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ __all__ = [
 RACES = 3
 """Lost races before a commit is built under the ledger's lock."""
 
+_LONG = 50_000
+"""Rows from which on a batch is written before it is one's turn."""
+
 RACES_ASKING = 30
 """Lost races before giving up, when hooks are asked: they may not be asked under the lock."""
 
@@ -74,6 +78,7 @@ class Move:
         key: the idempotency key.
         also: more to be written in the same transaction.
         way: how the branch is moved; a protected one asks.
+        prepare: does what takes long and may be done before one's turn, given the head.
     """
 
     branch: str
@@ -84,6 +89,7 @@ class Move:
     key: str | None
     also: Also | None = None
     way: Way = "commit"
+    prepare: Callable[[Commit | None], object] | None = None
 
 
 class _Moved(Exception):
@@ -153,6 +159,7 @@ def commit(
     move = Move(
         branch=branch,
         build=lambda head: build(project, change, head),
+        prepare=lambda head: _stage_long(project, change, head),
         describe=lambda made: {"mode": mode, "tables": rows_added(made, change)},
         kind="data.committed",
         message=message,
@@ -202,6 +209,20 @@ def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: Ta
     return made
 
 
+def _stage_long(project: Project, change: Change, head: Commit | None) -> None:
+    """Write long batches before one's turn; a short one takes less than to force it to the disk twice."""
+    long = [name for name, frame in change.tables.items() if frame.height >= _LONG]
+    if not long:
+        return
+    from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
+
+    with staging(project.state) as shelf:
+        for name in long:
+            table = open_table(project, head.tables.get(name) if head else None)
+            change.staged[name] = stage(shelf, name, change.tables[name], table, mode=change.mode)
+        shelf.settle()
+
+
 def publish(project: Project, move: Move) -> Commit:
     """Move a branch to what is built on its head, if its hooks agree.
 
@@ -212,6 +233,20 @@ def publish(project: Project, move: Move) -> Commit:
     """
     before, after = _moments(move)
     asked = hooks_at(project, before, move.branch)
+    if move.prepare is not None:
+        move.prepare(head_of(project, move.branch))
+    # A hook may move the branch itself: then nobody may stand in line before it.
+    with nullcontext() if asked else turn(project, move.branch):
+        head, made = _published(project, move, before, asked=bool(asked))
+    if made is None:
+        return _found(project, move.key)
+    if head is None or made.id != head.id:
+        run_after(project, after, move.branch, head, made)
+    return made
+
+
+def _published(project: Project, move: Move, before: Moment, *, asked: bool) -> tuple[Commit | None, Commit | None]:
+    """The head before and the new one; None when the key was used before."""
     for _ in range(RACES_ASKING if asked else RACES):
         head = head_of(project, move.branch)
         made = move.build(head)
@@ -227,18 +262,18 @@ def publish(project: Project, move: Move) -> Commit:
         except _Moved:
             continue
         except AlreadyDone:
-            return _found(project, move.key)
-        if moves:
-            run_after(project, after, move.branch, head, made)
-        return made
-    return _publish_locked(project, move) if not asked else _raise_busy(move)
+            return None, None
+        return head, made
+    if asked:
+        _raise_busy(move)
+    return _publish_locked(project, move)
 
 
 def _moments(move: Move) -> tuple[Moment, Moment]:
     return ("pre-merge", "post-merge") if move.kind == "data.merged" else ("pre-commit", "post-commit")
 
 
-def _raise_busy(move: Move) -> Commit:
+def _raise_busy(move: Move) -> None:
     raise BranchBusy(
         f"The branch {move.branch!r} moved {RACES_ASKING} times while its hooks were asked.",
         why="A hook is asked about exactly what becomes visible, and others were faster each time.",
@@ -296,7 +331,7 @@ def lineage(transaction: Transaction, head: Commit | None, made: Commit) -> None
             transaction.edge(make_ref("commit", made.id), make_ref("table", name, made.id), "holds")
 
 
-def _publish_locked(project: Project, move: Move) -> Commit:
+def _publish_locked(project: Project, move: Move) -> tuple[Commit | None, Commit | None]:
     try:
         with _transaction(project, move) as transaction:
             found = store.the_branch(transaction.connection, move.branch)
@@ -306,9 +341,8 @@ def _publish_locked(project: Project, move: Move) -> Commit:
             made = move.build(head)
             _write(project, transaction, move, head, made)
     except AlreadyDone:
-        return _found(project, move.key)
-    run_after(project, _moments(move)[1], move.branch, head, made)
-    return made
+        return None, None
+    return head, made
 
 
 def _transaction(project: Project, move: Move) -> AbstractContextManager[Transaction]:
