@@ -13,7 +13,7 @@ import pytest
 
 from bucle.ground import governance
 from bucle.ground.project import Project
-from bucle.line import data, sources
+from bucle.line import data, query, sources
 from bucle.line.data import ColumnTag
 from doors.conftest import Site, served
 
@@ -81,6 +81,25 @@ def test_a_question_is_answered_as_json_and_as_arrow(client: httpx.Client) -> No
 )  # fmt: skip
 def test_what_cannot_be_asked_is_told(client: httpx.Client, body: dict[str, object], status: int) -> None:
     assert client.post("/api/v1/query", json=body, headers=MINE).status_code == status
+
+
+def test_a_question_that_eats_memory_leaves_the_server_to_others(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bucle.doors.server.rows.LIMITS", query.Limits(memory_mb=128, timeout_s=60.0, threads=2))
+    eater = {"sql": "SELECT list(a.x) FROM range(30000) a(x), range(30000) b(x), open"}
+    answer = client.post("/api/v1/query", json=eater, headers=MINE)
+    assert (answer.status_code, answer.json()["code"]) == (422, query.QueryTooLarge.code)
+    assert client.get("/health").text == "OK"
+    assert client.post("/api/v1/query", json={"sql": "SELECT 1 AS n"}, headers=MINE).json()["rows"] == [{"n": 1}]
+
+
+def test_too_many_questions_at_once_are_turned_away(shop: Project, client: httpx.Client) -> None:
+    few = shop.keep(query.Apart, lambda: query.Apart(shop))
+    while few._places.acquire(blocking=False):
+        pass
+    answer = client.post("/api/v1/query", json={"sql": "SELECT 1"}, headers=MINE)
+    assert (answer.status_code, answer.json()["code"]) == (503, query.QueryBusy.code)
 
 
 def test_a_page_of_another_site_cannot_ask(client: httpx.Client) -> None:
