@@ -102,6 +102,16 @@ def test_too_many_questions_at_once_are_turned_away(shop: Project, client: httpx
     assert (answer.status_code, answer.json()["code"]) == (503, query.QueryBusy.code)
 
 
+def test_the_routes_stand_in_the_document_of_the_api(client: httpx.Client) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    rows, asked = paths["/tables/{name}/rows"]["get"], paths["/query"]["post"]
+    assert [(one["name"], one["in"]) for one in rows["parameters"]] == [
+        ("name", "path"), ("at", "query"), ("limit", "query"), ("offset", "query")]  # fmt: skip
+    assert sorted(asked["responses"]["200"]["content"]) == ["application/json", "application/vnd.apache.arrow.stream"]
+    for one in (rows, asked):
+        assert {"401", "403"} <= set(one["responses"])
+
+
 def test_a_page_of_another_site_cannot_ask(client: httpx.Client) -> None:
     assert client.post("/api/v1/query", json={"sql": "FROM open"}).status_code == 403
 

@@ -24,7 +24,7 @@ from bucle.ground.governance import principal_of
 from bucle.ground.project import Project
 from bucle.line import query
 
-__all__ = ["ARROW", "Found", "Question", "row_routes"]
+__all__ = ["ARROW", "Found", "Question", "row_routes", "table_rows"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 MOST = 10_000
