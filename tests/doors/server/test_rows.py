@@ -132,6 +132,17 @@ def test_rows_are_pushed_to_a_stream(shop: Project, client: httpx.Client) -> Non
     assert client.post("/api/v1/sources/none/rows", json=body, headers=MINE).status_code == 404
 
 
+def test_who_may_not_push_to_a_table_gets_403(shop: Project, client: httpx.Client) -> None:
+    sources.save_source(shop, sources.Source(name="clicks", kind="stream", table="clicks", sync="incremental"))
+    governance.grant(shop, "*", "push", "table/clicks", effect="deny")
+    governance.grant(shop, "eva", "push", "table/clicks")
+    given = (({}, 403), (bearer(shop, "luz"), 403), ({"authorization": "Bearer x"}, 401), (bearer(shop, "eva"), 200))
+    for headers, status in given:
+        answer = client.post("/api/v1/sources/clicks/rows", json={"rows": [{"n": 1}]}, headers={**MINE, **headers})
+        assert answer.status_code == status
+    assert sources.run(shop, "clicks").rows == 1
+
+
 def test_an_iceberg_client_that_may_not_read_is_not_told_where_a_table_lies(
     shop: Project, client: httpx.Client
 ) -> None:

@@ -136,7 +136,7 @@ def _writing(write: Write, schemas: dict[str, Any]) -> dict[str, Any]:
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": _answer(first, schemas[_key(write.gives)]),
-            **_refusals("403", "404", "409", "413", "415", "422", "503"),
+            **_refusals("401", "403", "404", "409", "413", "415", "422", "503"),
         },
     }
 
