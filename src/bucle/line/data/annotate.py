@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import polars as pl
+from msgspec.structs import replace
 
 from bucle.ground.core import Record
 from bucle.ground.project import Project
@@ -154,11 +155,4 @@ def _annotation(name: str, commit: Commit, rows: int) -> Annotation:
 def _only(manifest: Manifest, path: str) -> Manifest:
     """The manifest of one data file, and of what says which of its rows are gone."""
     data = tuple(file for file in manifest.data if file.path == path)
-    return Manifest(
-        columns=manifest.columns,
-        data=data,
-        metadata=manifest.metadata,
-        deletes=manifest.deletes,
-        by_id=manifest.by_id,
-        settings=manifest.settings,
-    )
+    return replace(manifest, data=data, gone=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal
 
 from bucle.ground.core import short
 from bucle.ground.project import Project
@@ -12,7 +12,7 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit, make_commit
 from bucle.line.data.errors import EmptyCommit
 from bucle.line.data.publish import Move, done_before, publish
-from bucle.line.data.threeway import Merged, three_way
+from bucle.line.data.threeway import three_way
 
 __all__ = ["cherry_pick", "revert"]
 
@@ -35,16 +35,7 @@ def cherry_pick(
         NoSuchBranch, NoSuchCommit: one of them is not there.
     Cost: as for a merge.
     """
-    done = done_before(project, key)
-    if done is not None:
-        return done
-    picked = resolve(project, commit)
-    parent = _first_parent(project, picked)
-
-    def take(head: Commit) -> Merged:
-        return three_way(project, parent, head, picked, how="pick")
-
-    return _apply(project, take, into, kind="data.picked", of=picked, message=message or picked.message, key=key)
+    return _apply(project, commit, into, "pick", message=message, key=key)
 
 
 def revert(project: Project, commit: str, branch: str = MAIN, *, message: str = "", key: str | None = None) -> Commit:
@@ -63,33 +54,24 @@ def revert(project: Project, commit: str, branch: str = MAIN, *, message: str = 
         NoSuchBranch, NoSuchCommit: one of them is not there.
     Cost: as for a merge.
     """
-    done = done_before(project, key)
-    if done is not None:
-        return done
-    undone = resolve(project, commit)
-    parent = _first_parent(project, undone)
-
-    def take(head: Commit) -> Merged:
-        return three_way(project, undone, head, parent, how="revert")
-
-    why = message or f"revert: {undone.message}"
-    return _apply(project, take, branch, kind="data.reverted", of=undone, message=why, key=key)
+    return _apply(project, commit, branch, "revert", message=message, key=key)
 
 
 def _apply(
-    project: Project,
-    take: Callable[[Commit], Merged],
-    branch: str,
-    *,
-    kind: str,
-    of: Commit,
-    message: str,
-    key: str | None,
+    project: Project, commit: str, branch: str, how: Literal["pick", "revert"], *, message: str, key: str | None
 ) -> Commit:
+    done = done_before(project, key)
+    if done is not None:
+        return done
+    of = resolve(project, commit)
+    parent = _first_parent(project, of)
+    base, theirs = (parent, of) if how == "pick" else (of, parent)
+    why = message or (of.message if how == "pick" else f"revert: {of.message}")
+
     def build(head: Commit | None) -> Commit:
-        base = head if head is not None else _nothing(project, message)
-        tables, tree = take(base)
-        if tables == base.tables and tree == base.files:
+        ours = head if head is not None else _nothing(project, why)
+        tables, tree = three_way(project, base, ours, theirs, how=how)
+        if tables == ours.tables and tree == ours.files:
             raise EmptyCommit(
                 f"Nothing of commit {short(of.id)} is left to do on branch {branch!r}.",
                 why="The branch would stay as it is.",
@@ -97,14 +79,14 @@ def _apply(
                 at=of.id,
             )
         parents = (head.id,) if head is not None else ()
-        return make_commit(parents, tables, tree, at=project.clock.now(), author=project.actor, message=message)
+        return make_commit(parents, tables, tree, at=project.clock.now(), author=project.actor, message=why)
 
     move = Move(
         branch=branch,
         build=build,
         describe=lambda _: {"of": of.id},
-        kind=kind,
-        message=message,
+        kind="data.picked" if how == "pick" else "data.reverted",
+        message=why,
         key=key,
     )
     return publish(project, move)
