@@ -5,7 +5,7 @@
 Each block of 1 MiB is a nonce (12), the ciphertext and the tag (16); a block's additional data is what the bytes are,
 the block's number and whether it is the last: no block can be changed, moved, left out or taken for another's.
 
-Source: NIST SP 800-38D (AES-GCM, random 96-bit nonces); the blocks follow Apache Iceberg's "AES GCM Stream file format".
+Source: NIST SP 800-38D (AES-GCM, random 96-bit nonces); the blocks are as in Apache Iceberg's "AES GCM Stream".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bucle.ground.keys.errors import SealBroken
 
-__all__ = ["KEY_BYTES", "Cipher", "is_sealed", "key_named", "wrap", "unwrap"]
+__all__ = ["KEY_BYTES", "Cipher", "is_sealed", "key_named", "unwrap", "wrap"]
 
 KEY_BYTES = 32
 _MAGIC = b"BUCLESK1"

@@ -22,7 +22,20 @@ from bucle.ground.keys.table_key import TableKey
 from bucle.ground.keys.tables import TABLE_KEYS
 from bucle.ground.project import Project
 
-__all__ = ["cipher_for", "cipher_of", "destroy", "is_encrypted", "keys", "revoked", "rotate", "unseal"]
+__all__ = [
+    "cipher_anew",
+    "cipher_for",
+    "cipher_of",
+    "destroy",
+    "has_key",
+    "is_encrypted",
+    "keys",
+    "rotate",
+    "unseal",
+]
+
+_SET_ASIDE = "__quarantine"
+"""The ending of the names of tables that take up rows which broke a contract of another table."""
 
 
 class _Opened:
@@ -38,9 +51,21 @@ class _Opened:
 
 
 def is_encrypted(project: Project, table: str) -> bool:
-    """Whether `[data.encryption]` wants a table of this name encrypted."""
+    """Whether a table of this name is encrypted when it is made: as `[data.encryption]` says.
+
+    Rows that are set aside of an encrypted table are as well.
+    """
     patterns = project.config.section("data.encryption", EncryptionSection).tables
-    return any(fnmatchcase(table, pattern) for pattern in patterns)
+    of = table.removesuffix(_SET_ASIDE)
+    return any(fnmatchcase(name, pattern) for name in {table, of} for pattern in patterns) or (
+        of != table and has_key(project, of)
+    )
+
+
+def has_key(project: Project, table: str) -> bool:
+    """Whether a key was made for a table of this name, and not destroyed."""
+    with project.database.reading() as connection:
+        return store.live_key(connection, table) is not None
 
 
 def cipher_for(project: Project, table: str) -> Cipher:
@@ -52,6 +77,11 @@ def cipher_for(project: Project, table: str) -> Cipher:
     with project.database.reading() as connection:
         found = store.live_key(connection, table)
     return cipher_of(project, found or _make(project, table))
+
+
+def cipher_anew(project: Project, table: str) -> Cipher:
+    """The cipher of a key that is made now, whatever keys the table has. Raises KeyMissing, BadKeyring."""
+    return cipher_of(project, _make(project, table, anew=True))
 
 
 def cipher_of(project: Project, key: str) -> Cipher:
@@ -89,11 +119,6 @@ def keys(project: Project) -> list[TableKey]:
     """Every key there is or was, by table and age."""
     with project.database.reading() as connection:
         return [store.to_record(row) for row in store.all_keys(connection)]
-
-
-def revoked(project: Project) -> set[str]:
-    """The names of the keys that were destroyed."""
-    return {one.key for one in keys(project) if one.destroyed_at is not None}
 
 
 def rotate(project: Project, *, reason: str = "") -> list[TableKey]:
@@ -154,16 +179,14 @@ def destroy(project: Project, names: Iterable[str], *, reason: str) -> list[Tabl
     return [one for one in keys(project) if one.key in set(wanted)]
 
 
-def _make(project: Project, table: str) -> str:
-    """Make a key for a table, once however many try it at a time."""
+def _make(project: Project, table: str, *, anew: bool = False) -> str:
+    """Make a key for a table; unless `anew`, once however many try it at a time."""
     provider = provider_of(project)
     name, key = uuid.uuid4().hex, os.urandom(KEY_BYTES)
     master, wrapped = provider.wrap(key, name.encode())
     now = project.clock.now()
-    with project.ledger.transaction(
-        "keys.made", subject=make_ref("table", table), actor=project.actor
-    ) as transaction:
-        found = store.live_key(transaction.connection, table)
+    with project.ledger.transaction("keys.made", subject=make_ref("table", table), actor=project.actor) as transaction:
+        found = None if anew else store.live_key(transaction.connection, table)
         transaction.data.update(key=found or name, master=master, made=found is None)
         if found is None:
             row = {"key": name, "table": table, "master": master, "made_at": now, "rotated_at": now}

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from bucle.ground.project import Project
 from bucle.line.data.manifest import DataFile, Manifest
 from bucle.line.data.schema import Column
+from bucle.line.data.sealed import Ciphers
 
 __all__ = ["bounds_of", "read_frame"]
 
@@ -50,24 +51,28 @@ _UNKNOWN = _Bounds(msgspec.Raw(), msgspec.Raw(), {}, {}, {}, {})
 
 
 def read_frame(
-    state: Path, manifest: Manifest, *, bounded: Sequence[str] | None = None, **options: Any
+    project: Project, manifest: Manifest, *, bounded: Sequence[str] | None = None, **options: Any
 ) -> pl.LazyFrame:
     """The rows of a manifest's data files in order: old files read as today's columns and types.
 
     Args:
-        state: the project's state folder.
+        project: whose lake it is.
         bounded: the columns whose bounds may rule files out; None for all of them.
         options: more for `scan_parquet`.
-    Cost: reads nothing; files of deletes that name several data files' rows are read at once.
+    Raises:
+        KeyDestroyed, KeyMissing: files are encrypted, and their key is gone or not at hand.
+    Cost: reads nothing; files of deletes that name several data files' rows, or are encrypted, are read at once.
     """
     schema = {column.name: column.dtype for column in manifest.columns}
     if not manifest.data:
         return pl.LazyFrame(schema=schema)
     wide = [file for file in manifest.deletes if not file.of]
     if wide:
-        return _anti(state, manifest, wide, bounded)
+        return _anti(project, manifest, bounded)
+    if any(file.key for file in manifest.data):
+        return _decrypted(project, manifest, bounded, options)
     # Text, not paths: a thousand paths take longer to make than to plan.
-    root, scoped = state.as_posix(), defaultdict[str, list[str]](list)
+    root, scoped = project.state.as_posix(), defaultdict[str, list[str]](list)
     for file in manifest.deletes:
         scoped[file.of].append(f"{root}/{file.path}")
     at = {place: scoped[file.path] for place, file in enumerate(manifest.data) if file.path in scoped}
@@ -152,14 +157,33 @@ def _widened(value: bytes | None, kind: str, whole: int) -> bytes | None:
     return None
 
 
-def _anti(state: Path, manifest: Manifest, wide: Sequence[DataFile], bounded: Sequence[str] | None) -> pl.LazyFrame:
+def _decrypted(
+    project: Project, manifest: Manifest, bounded: Sequence[str] | None, options: dict[str, Any]
+) -> pl.LazyFrame:
+    """The rows of encrypted files: each has a key of its own, so each is a scan of its own."""
+    if manifest.deletes:
+        return _anti(project, manifest, bounded, **options)
+    ciphers = Ciphers(project)
+    parts = [
+        read_frame(project, _bare(manifest, file), bounded=bounded, decryption=ciphers.decryption(file), **options)
+        for file in manifest.data
+    ]
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def _bare(manifest: Manifest, file: DataFile) -> Manifest:
+    """One file, as if it were not encrypted: the scan is given its key."""
+    return _only(manifest, [msgspec.structs.replace(file, key=b"")])
+
+
+def _anti(project: Project, manifest: Manifest, bounded: Sequence[str] | None, **options: Any) -> pl.LazyFrame:
     """The rows when files of deletes name rows of several data files, as other engines write them."""
     from bucle.line.data.positions import positions_of  # noqa: PLC0415
 
-    gone = positions_of(state, manifest.deletes)
+    gone = positions_of(project, manifest.deletes)
     parts = list[pl.LazyFrame]()
     for whole, files in _stretches(manifest.data, gone):
-        rows = read_frame(state, _only(manifest, files), bounded=bounded)
+        rows = read_frame(project, _only(manifest, files), bounded=bounded if whole else (), **options)
         if not whole:
             rows = rows.with_row_index("\0row").filter(~pl.col("\0row").is_in(gone[files[0].path])).drop("\0row")
         parts.append(rows)

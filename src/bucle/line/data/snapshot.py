@@ -48,7 +48,8 @@ class Plan(Record, frozen=True):
         columns: name, field id and Iceberg type, in order.
         files: absolute paths of its Parquet files, in the order of its rows; a file may lack a column, which is null
             then, or have a narrower type.
-        is_plain: whether those files say everything. If not, rows were deleted or columns renamed: read it with `lazy`.
+        is_plain: whether those files say everything. If not, rows were deleted, columns renamed, or the files are
+            encrypted: read it with `lazy`.
     """
 
     table: str
@@ -125,7 +126,7 @@ def scan(
     _check_columns(table, [*(columns or ()), *named], [column.name for column in manifest.columns])
     # An expression that names its columns by a pattern may be about any of them.
     plain = where is None or not any(name.startswith("^") for name in named)
-    rows = read_frame(project.state, manifest, bounded=named if plain else None)
+    rows = read_frame(project, manifest, bounded=named if plain else None)
     rows = rows if where is None else rows.filter(where)
     rows = rows if columns is None else rows.select(columns)
     try:
@@ -142,11 +143,11 @@ def lazy(project: Project, table: str, *, at: str = MAIN) -> pl.LazyFrame:
 
 def frame_of_files(project: Project, manifest: Manifest) -> pl.LazyFrame:
     """The rows of a manifest's data files in order: old files read as today's columns and types."""
-    return read_frame(project.state, manifest)
+    return read_frame(project, manifest)
 
 
 def _is_plain(manifest: Manifest) -> bool:
-    return not manifest.deletes and not manifest.by_id
+    return not manifest.deletes and not manifest.by_id and not manifest.key
 
 
 def state_of(commit: Commit, table: str) -> TableState:
