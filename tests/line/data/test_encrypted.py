@@ -1,6 +1,9 @@
 """Encrypted tables: everything works on them, and nothing of their values is on the disk."""
 
 import base64
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -215,3 +218,28 @@ def test_a_changed_byte_of_a_data_file_is_told(project: Project) -> None:
         # Parts that are not read when all rows are: indices of pages. They are told by their digest.
         assert found.equals(rows(0, 20)), place
         assert data.verify_files(project)
+
+
+def test_killed_at_any_moment_nothing_is_left_in_plain_text(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spill = tmp_path / "tmp"
+    spill.mkdir()
+    monkeypatch.setenv("TMPDIR", str(spill))
+    monkeypatch.setenv("POLARS_TEMP_DIR", str(spill))
+    worker = str(Path(__file__).with_name("secretive.py"))
+    begun = subprocess.Popen([sys.executable, worker, str(project.root)], stdout=subprocess.PIPE, text=True)
+    assert begun.stdout is not None
+    rounds = [begun.stdout.readline() for _ in range(2)]
+    # The third round is under way: the next files and events of the ledger.
+    ledger = project.ledger.size()
+    while begun.poll() is None and project.ledger.size() < ledger + 4:
+        pass
+    begun.kill()
+    begun.wait()
+    begun.stdout.close()
+    assert rounds == ["1\n", "2\n"]
+    assert begun.returncode == -signal.SIGKILL
+    assert leaks(project.root) == leaks(spill) == []
+    assert data.scan(project, "secrets")["who"].str.starts_with("Zx9secret").all()
+    assert any(event.kind == "data.refused" for event in project.ledger.events())

@@ -6,6 +6,8 @@ to the file's path; manifests and Iceberg's lists of files are encrypted with th
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable
 
 import polars as pl
@@ -21,10 +23,15 @@ KEY = "encryption.key-id"
 """The property by which Iceberg names the key of an encrypted table."""
 
 
+_SPILL = "POLARS_OOC_DISK_BUDGET_MB"
+"""How much Polars may write of what it holds in memory to the disk, as plain Arrow files, when memory is short."""
+
+
 class Ciphers:
     """The keys of many files: each table's key is asked for once."""
 
     def __init__(self, project: Project) -> None:
+        forbid_spills()
         self._project = project
         self._known = dict[str, Cipher]()
 
@@ -40,6 +47,15 @@ class Ciphers:
         return pl.ParquetDecryptionProperties(footer_key=self.file_key(file)) if file.key else None
 
 
+def forbid_spills() -> None:
+    """Keep Polars from writing rows to the disk, from here on in this process; a query that would do so fails.
+
+    Whoever has set the variable to something else has chosen where the rows may lie, and is not overruled.
+    """
+    if _SPILL not in os.environ:
+        pl.Config.load(json.dumps({"environment": {_SPILL: "0"}}))
+
+
 def cipher_for_table(project: Project, table: str, key: str | None) -> Cipher | None:
     """What encrypts rows written to a table; None when it is not encrypted.
 
@@ -50,9 +66,11 @@ def cipher_for_table(project: Project, table: str, key: str | None) -> Cipher | 
         KeyDestroyed, KeyMissing: its key is gone or not at hand.
     """
     if key:
+        forbid_spills()
         return cipher_of(project, key)
     if not is_encrypted(project, table):
         return None
+    forbid_spills()
     if key is None:
         return cipher_for(project, table)
     raise KeysOff(
