@@ -34,6 +34,10 @@ _BOUNDED = {
 
 _NOTHING = bytes(8)
 
+_CASTS = pl.ScanCastOptions(
+    integer_cast="upcast", float_cast="upcast", missing_struct_fields="insert", extra_struct_fields="ignore"
+)
+
 
 class _Bounds(msgspec.Struct, frozen=True, array_like=True):
     """What is needed of `Statistics`; the rest is passed over unread."""
@@ -63,34 +67,42 @@ def read_frame(
         KeyDestroyed, KeyMissing: files are encrypted, and their key is gone or not at hand.
     Cost: reads nothing; files of deletes that name several data files' rows, or are encrypted, are read at once.
     """
-    schema = {column.name: column.dtype for column in manifest.columns}
     if not manifest.data:
-        return pl.LazyFrame(schema=schema)
+        return pl.LazyFrame(schema={column.name: column.dtype for column in manifest.columns})
     wide = [file for file in manifest.deletes if not file.of]
     if wide:
         return _anti(project, manifest, bounded)
     if any(file.key for file in manifest.data):
         return _decrypted(project, manifest, bounded, options)
+    statistics = _statistics(manifest, bounded)
+    return _scan(project, manifest, statistics, options)
+
+
+def _statistics(manifest: Manifest, bounded: Sequence[str] | None) -> pl.DataFrame | None:
+    columns = [column for column in manifest.columns if bounded is None or column.name in bounded]
+    return bounds_of(manifest, columns) if columns else None
+
+
+def _scan(
+    project: Project, manifest: Manifest, statistics: pl.DataFrame | None, options: Mapping[str, Any]
+) -> pl.LazyFrame:
+    """The rows of files that Polars reads in one scan."""
     # Text, not paths: a thousand paths take longer to make than to plan.
     root, scoped = project.state.as_posix(), defaultdict[str, list[str]](list)
     for file in manifest.deletes:
         scoped[file.of].append(f"{root}/{file.path}")
     at = {place: scoped[file.path] for place, file in enumerate(manifest.data) if file.path in scoped}
-    names = list(schema) if bounded is None else bounded
-    statistics = bounds_of(manifest, [c for c in manifest.columns if c.name in names]) if names else None
     given: dict[str, Any] = {"_deletion_files": ("iceberg", (at, {}))} if at else {}
     if manifest.by_id:
         given["_column_mapping"] = ("iceberg-column-mapping", _arrow(manifest.columns), None)
     return pl.scan_parquet(
         [f"{root}/{file.path}" for file in manifest.data],
-        schema=schema,
+        schema={column.name: column.dtype for column in manifest.columns},
         glob=False,
         hive_partitioning=False,
         missing_columns="insert",
         extra_columns="ignore",
-        cast_options=pl.ScanCastOptions(
-            integer_cast="upcast", float_cast="upcast", missing_struct_fields="insert", extra_struct_fields="ignore"
-        ),
+        cast_options=_CASTS,
         _table_statistics=statistics,
         **given,
         **options,
@@ -163,17 +175,12 @@ def _decrypted(
     """The rows of encrypted files: each has a key of its own, so each is a scan of its own."""
     if manifest.deletes:
         return _anti(project, manifest, bounded, **options)
-    ciphers = Ciphers(project)
-    parts = [
-        read_frame(project, _bare(manifest, file), bounded=bounded, decryption=ciphers.decryption(file), **options)
-        for file in manifest.data
-    ]
+    ciphers, statistics, parts = Ciphers(project), _statistics(manifest, bounded), list[pl.LazyFrame]()
+    for place, file in enumerate(manifest.data):
+        told = None if statistics is None else statistics.slice(place, 1)
+        given = {**options, "decryption": ciphers.decryption(file)}
+        parts.append(_scan(project, _only(manifest, [file]), told, given))
     return parts[0] if len(parts) == 1 else pl.concat(parts)
-
-
-def _bare(manifest: Manifest, file: DataFile) -> Manifest:
-    """One file, as if it were not encrypted: the scan is given its key."""
-    return _only(manifest, [msgspec.structs.replace(file, key=b"")])
 
 
 def _anti(project: Project, manifest: Manifest, bounded: Sequence[str] | None, **options: Any) -> pl.LazyFrame:
