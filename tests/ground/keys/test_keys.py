@@ -2,6 +2,7 @@
 
 import base64
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,11 @@ def test_keys_may_come_from_the_environment(root: Path, monkeypatch: pytest.Monk
     with pytest.raises(keys.KeysOff):
         keys.make_keyring(project)
     project.close()
+
+
+def test_many_at_once_make_one_key_for_a_table(any_project: Project) -> None:
+    ring(any_project)
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda _: keys.cipher_for(any_project, "secrets").name, range(12)))
+    assert len(set(made)) == 1
+    assert len(keys.keys(any_project)) == 1

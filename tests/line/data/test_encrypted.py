@@ -1,6 +1,7 @@
 """Encrypted tables: everything works on them, and nothing of their values is on the disk."""
 
 import base64
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from bucle.ground.ledger import verify_log
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.data.lake import load_manifest
+from bucle.line.sources.pulled import Desk, spool
+from bucle.line.sources.run import spool_place
+from bucle.line.sources.source import Source
 
 SECRETS = [f"Zx9secret{number:04d}q" for number in range(60)]
 NUMBER = 7_305_186_442_019_991
@@ -243,3 +247,43 @@ def test_killed_at_any_moment_nothing_is_left_in_plain_text(
     assert leaks(project.root) == leaks(spill) == []
     assert data.scan(project, "secrets")["who"].str.starts_with("Zx9secret").all()
     assert any(event.kind == "data.refused" for event in project.ledger.events())
+
+
+def test_polars_may_not_put_rows_on_the_disk_when_memory_is_short(project: Project, tmp_path: Path) -> None:
+    """Polars reads its settings when it is loaded, so this runs in a process of its own."""
+    data.commit(project, {"secrets": rows(0, 20)}, message="a")
+    script = (
+        "import sys, polars as pl\n"
+        "from bucle.ground.project import Project\n"
+        "from bucle.line import data\n"
+        "data.scan(Project.open(sys.argv[1]), 'secrets')\n"
+        "rows = pl.select(s=pl.int_range(300_000).cast(pl.String))\n"
+        "rows.lazy().sort('s').group_by('s').agg(pl.len()).collect(engine='streaming')\n"
+    )
+    for more, said in (({}, "disk budget"), ({"POLARS_OOC_DISK_BUDGET_MB": "1000"}, "")):
+        told = {"POLARS_OOC_MEMORY_BUDGET_MB": "1", "POLARS_OOC_SPILL_DIR": str(tmp_path / "spill"), **more}
+        given = [sys.executable, "-c", script, str(project.root)]
+        done = subprocess.run(given, env={**os.environ, **told}, capture_output=True, text=True, check=False)
+        assert said in done.stderr
+        assert bool(done.returncode) == bool(said)
+
+
+def test_rows_from_a_source_wait_encrypted(project: Project, tmp_path: Path) -> None:
+    """What waits to land lies in a folder of the project, which a crash leaves behind."""
+    desk = Desk(project, Source(name="s", kind="csv", table="secrets", location="x.csv"), {}, tmp_path)
+    spooled = spool(desk, [rows(0, 10), rows(10, 20).lazy()], lambda: None)
+    assert spooled is not None
+    assert spooled.collect().equals(rows(0, 20))
+    assert list(tmp_path.glob("*.parquet"))
+    assert leaks(tmp_path) == []
+
+
+def test_copies_of_what_a_source_gives_lie_in_memory(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, plain = (Source(name="s", kind="http", table=table, location="http://x") for table in ("secrets", "open"))
+    assert spool_place(project, secret) == Path("/dev/shm")
+    assert spool_place(project, plain) == project.state / "spool"
+    monkeypatch.setattr(sys.modules["bucle.line.sources.run"], "_IN_MEMORY", tmp_path / "none")
+    with pytest.raises(keys.KeysOff, match="plain copy"):
+        spool_place(project, secret)

@@ -104,7 +104,7 @@ def cipher_of(project: Project, key: str) -> Cipher:
         raise KeyDestroyed(
             f"The key of table {row.table!r} was destroyed at {row.destroyed_at:%Y-%m-%d %H:%M} UTC.",
             why="What was encrypted with it is erased: nobody can read it any more.",
-            fix=f"Drop the table, and make it anew if it is needed: bucle data drop {row.table}",
+            fix=f"Take the table away, and make it anew if needed: data.drop_table(project, {row.table!r}, message=…)",
             at=row.table,
         )
     return _opened(project, row)
