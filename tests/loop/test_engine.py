@@ -34,6 +34,17 @@ def test_nothing_is_decided_before_anybody_asked() -> None:
     assert world.tick() is None
 
 
+def test_rows_that_a_merge_or_a_revert_brings_are_news() -> None:
+    for kind in ("data.merged", "data.picked", "data.reverted"):
+        world = World(policy())
+        world.happen(kind, "branch/main", {"branch": "main", "commit": "c9", "tables": {"rows": {"rows_added": 3}}})
+        assert (world.state().commit, world.state().fresh) == ("c9", True)
+        elsewhere = World(policy())
+        elsewhere.happen(kind, "branch/trial", {"branch": "trial", "commit": "c9", "tables": {"rows": {}}})
+        elsewhere.happen(kind, "branch/main", {"branch": "main", "commit": "c8"})
+        assert (elsewhere.state().commit, elsewhere.state().fresh) == ("", False)
+
+
 def test_a_champion_made_by_hand_is_the_champion() -> None:
     world = World(policy(), seed=3)
     world.commit()

@@ -13,7 +13,7 @@ import pytest
 
 from bucle.ground import governance
 from bucle.ground.project import Project
-from bucle.line import data, sources
+from bucle.line import data, query, sources
 from bucle.line.data import ColumnTag
 from doors.conftest import Site, served
 
@@ -83,6 +83,35 @@ def test_what_cannot_be_asked_is_told(client: httpx.Client, body: dict[str, obje
     assert client.post("/api/v1/query", json=body, headers=MINE).status_code == status
 
 
+def test_a_question_that_eats_memory_leaves_the_server_to_others(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bucle.doors.server.rows.LIMITS", query.Limits(memory_mb=128, timeout_s=60.0, threads=2))
+    eater = {"sql": "SELECT list(a.x) FROM range(30000) a(x), range(30000) b(x), open"}
+    answer = client.post("/api/v1/query", json=eater, headers=MINE)
+    assert (answer.status_code, answer.json()["code"]) == (422, query.QueryTooLarge.code)
+    assert client.get("/health").text == "OK"
+    assert client.post("/api/v1/query", json={"sql": "SELECT 1 AS n"}, headers=MINE).json()["rows"] == [{"n": 1}]
+
+
+def test_too_many_questions_at_once_are_turned_away(shop: Project, client: httpx.Client) -> None:
+    few = shop.keep(query.Apart, lambda: query.Apart(shop))
+    while few._places.acquire(blocking=False):
+        pass
+    answer = client.post("/api/v1/query", json={"sql": "SELECT 1"}, headers=MINE)
+    assert (answer.status_code, answer.json()["code"]) == (503, query.QueryBusy.code)
+
+
+def test_the_routes_stand_in_the_document_of_the_api(client: httpx.Client) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    rows, asked = paths["/tables/{name}/rows"]["get"], paths["/query"]["post"]
+    assert [(one["name"], one["in"]) for one in rows["parameters"]] == [
+        ("name", "path"), ("at", "query"), ("limit", "query"), ("offset", "query")]  # fmt: skip
+    assert sorted(asked["responses"]["200"]["content"]) == ["application/json", "application/vnd.apache.arrow.stream"]
+    for one in (rows, asked):
+        assert {"401", "403"} <= set(one["responses"])
+
+
 def test_a_page_of_another_site_cannot_ask(client: httpx.Client) -> None:
     assert client.post("/api/v1/query", json={"sql": "FROM open"}).status_code == 403
 
@@ -101,6 +130,17 @@ def test_rows_are_pushed_to_a_stream(shop: Project, client: httpx.Client) -> Non
     assert client.post("/api/v1/sources/clicks/rows", json=body, headers=MINE).json() == {"source": "clicks", "rows": 2}
     assert sources.run(shop, "clicks").rows == 2
     assert client.post("/api/v1/sources/none/rows", json=body, headers=MINE).status_code == 404
+
+
+def test_who_may_not_push_to_a_table_gets_403(shop: Project, client: httpx.Client) -> None:
+    sources.save_source(shop, sources.Source(name="clicks", kind="stream", table="clicks", sync="incremental"))
+    governance.grant(shop, "*", "push", "table/clicks", effect="deny")
+    governance.grant(shop, "eva", "push", "table/clicks")
+    given = (({}, 403), (bearer(shop, "luz"), 403), ({"authorization": "Bearer x"}, 401), (bearer(shop, "eva"), 200))
+    for headers, status in given:
+        answer = client.post("/api/v1/sources/clicks/rows", json={"rows": [{"n": 1}]}, headers={**MINE, **headers})
+        assert answer.status_code == status
+    assert sources.run(shop, "clicks").rows == 1
 
 
 def test_an_iceberg_client_that_may_not_read_is_not_told_where_a_table_lies(

@@ -28,7 +28,7 @@ ROOMS = {
     "store": "02",
     "ledger": "03",
     "governance": "04",
-    "data": "05",
+    **dict.fromkeys(("contracts", "cleaning", "files", "data"), "05"),
     "features": "06",
     "pipelines": "07",
     **dict.fromkeys(("tracking", "tracing", "evaluation", "client"), "08"),

@@ -6,6 +6,7 @@ import json
 import stat
 from datetime import date
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
@@ -104,6 +105,52 @@ def test_rows_that_break_a_contract_are_masked_in_the_log_and_in_the_error(peopl
     told = repr(raised.value.report) + json.dumps([event.data for event in people.ledger.events()])
     assert "elsewhere" not in told
     assert "***" in told
+
+
+def test_a_contract_inferred_from_rows_has_no_personal_value(project: Project) -> None:
+    kinds = pl.Series(["ana@example.org", "eva@example.org"] * 30)
+    rows = pl.DataFrame(
+        {"n": range(60), "contact": kinds, "salary": range(70_001, 70_061), "carrier": ["UA", "AA"] * 30}
+    )
+    data.commit(project, {"people": rows}, message="people")
+    assert "example.org" in contracts.dump(data.infer_contract(project, "people"))
+    data.tag_columns(project, "people", {"contact": ColumnTag("email", "hash"), "salary": ColumnTag("other")})
+    told = contracts.dump(data.infer_contract(project, "people", drift=0.2))
+    assert not any(value in told for value in ("example.org", "70001", "70000", "700"))
+    assert "AA" in told
+    assert contracts.check(rows, contracts.parse(told, "people")).passed
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+def test_what_is_found_of_a_whole_batch_is_masked_in_every_event(project: Project, quarantine: bool) -> None:
+    day, name = date(1980, 5, 6), "family, given"
+    rows = pl.DataFrame({"n": [1], "born": [day], name: ["Luz"], "salary": [81234]})
+    data.commit(project, {"people": rows, "known": pl.DataFrame({"who": ["Mar"]})}, message="people")
+    data.tag_columns(project, "people", {"born": ColumnTag("birth"), name: ColumnTag("name"), "salary": ColumnTag()})
+    contract = contracts.Contract(
+        table="people",
+        quarantine=quarantine,
+        max_quarantine_share=0.0,
+        columns=(
+            contracts.ColumnRule(name="n", type="long", maximum=3),
+            contracts.ColumnRule(name="born", max_age_hours=1.0),
+            contracts.ColumnRule(name=name, allowed=("Mar",)),
+            contracts.ColumnRule(name="salary", mean_maximum=10.0, severity="warn"),
+        ),
+        measures=(contracts.Measure(name="most", value="MAX(salary)", maximum=10.0),),
+        references=(contracts.Reference(columns=(name,), table="known", to=("who",)),),
+    )
+    for batch in (rows, rows.with_columns(pl.col("n").cast(pl.String))):  # the second is refused before it is written
+        with pytest.raises(contracts.ContractViolated) as raised:
+            data.land(project, {"people": batch}, contracts={"people": contract}, message="bad")
+        told = f"{raised.value} {raised.value.report!r}" + repr([event.data for event in project.ledger.events()])
+        assert [value for value in ("1980", "Luz", "81234") if value in told] == []
+    warns = tuple(msgspec.structs.replace(one, severity="warn") for one in contract.columns)
+    mended = msgspec.structs.replace(contract, columns=warns, measures=(), references=())
+    data.land(project, {"people": rows}, contracts={"people": mended}, message="good")
+    assert [
+        value for value in ("1980", "Luz", "81234") if value in repr([e.data for e in project.ledger.events()])
+    ] == []
 
 
 @given(st.text("0123456789", min_size=12, max_size=18))

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bucle.doors.server.resources import API, RESOURCES, Resource
+from bucle.doors.server.rows import ARROW, Found, Question, table_rows
 from bucle.doors.server.writes import KINDS, WRITES, Write
 from bucle.doors.ui import Parameter, parameters, result_type
 from bucle.ground.core import Record
@@ -23,6 +24,9 @@ __all__ = ["Problem", "document"]
 
 REF = "#/components/schemas/{name}"
 PROBLEM = "#/components/responses/Problem"
+ROWS = "/tables/{name}/rows"
+BY_TOKEN: list[dict[str, list[str]]] = [{}, {"token": []}]
+"""With a token or without: then it is `anonymous` who asks."""
 
 
 class Problem(Record, frozen=True):
@@ -47,7 +51,9 @@ def document() -> dict[str, Any]:
     """The whole document as plain values."""
     kinds = [Problem, *(result_type(resource.read) for resource in RESOURCES)]
     kinds += [kind for write in WRITES for kind in (write.gives, write.takes) if kind is not Path]
-    plain = [kind for resource in RESOURCES for kind in (one.type for one in parameters(resource.read))]
+    kinds += [Question, Found, result_type(table_rows)]
+    reads = (*(resource.read for resource in RESOURCES), table_rows)
+    plain = [one.type for read in reads for one in parameters(read)]
     shown, components = msgspec.json.schema_components([*kinds, *plain], ref_template=REF)
     schemas = dict(zip(map(_key, [*kinds, *plain]), shown, strict=True))
     return {
@@ -60,7 +66,11 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": API}],
         "paths": _paths(schemas),
-        "components": {"schemas": components, "responses": {"Problem": _answer("An error.", schemas[_key(Problem)])}},
+        "components": {
+            "schemas": components,
+            "responses": {"Problem": _answer("An error.", schemas[_key(Problem)])},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -70,7 +80,41 @@ def _paths(schemas: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
     for write in WRITES:
         paths.setdefault(write.path, {})[write.method.lower()] = _writing(write, schemas)
+    paths[ROWS] = {"get": _rows(schemas)}
+    paths["/query"] = {"post": _query(schemas)}
     return paths
+
+
+def _rows(schemas: dict[str, Any]) -> dict[str, Any]:
+    """As a resource, but who asks is told by the token."""
+    operation = _operation(Resource(ROWS, table_rows), schemas)
+    operation["parameters"] = [one for one in operation["parameters"] if one["name"] != "principal"]
+    return {**operation, "security": BY_TOKEN, "responses": {**operation["responses"], **_refusals("401", "403")}}
+
+
+def _query(schemas: dict[str, Any]) -> dict[str, Any]:
+    answer = _answer("Its rows.", schemas[_key(Found)])
+    answer["content"][ARROW] = {}
+    return {
+        "operationId": "query",
+        "tags": ["query"],
+        "summary": "Ask a question in SQL; it only reads.",
+        "security": BY_TOKEN,
+        "parameters": [_client()],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schemas[_key(Question)]}},
+        },
+        "responses": {"200": answer, **_refusals("401", "403", "404", "413", "422", "503", "504")},
+    }
+
+
+def _refusals(*statuses: str) -> dict[str, Any]:
+    return {status: {"$ref": PROBLEM} for status in statuses}
+
+
+def _client() -> dict[str, Any]:
+    return {"name": CLIENT, "in": "header", "required": True, "description": "Any text.", "schema": {"type": "string"}}
 
 
 def _writing(write: Write, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -86,13 +130,13 @@ def _writing(write: Write, schemas: dict[str, Any]) -> dict[str, Any]:
         "tags": [write.path.split("/")[1]],
         "summary": first,
         "parameters": [
-            {"name": CLIENT, "in": "header", "required": True, "description": "Any text.", **text},
+            _client(),
             *({"name": one, "in": "path", "required": True, **text} for one in re.findall(r"{(\w+)}", write.path)),
         ],
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": _answer(first, schemas[_key(write.gives)]),
-            **{status: {"$ref": PROBLEM} for status in ("403", "404", "409", "413", "415", "422", "503")},
+            **_refusals("401", "403", "404", "409", "413", "415", "422", "503"),
         },
     }
 
@@ -108,7 +152,7 @@ def _operation(resource: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": [_parameter(one, resource.path, schemas) for one in parameters(resource.read)],
         "responses": {
             "200": _answer(first, schemas[_key(result_type(resource.read))]),
-            **{status: {"$ref": PROBLEM} for status in ("404", "422", "503")},
+            **_refusals("404", "422", "503"),
         },
     }
 

@@ -6,12 +6,10 @@ table gets 403, and personal columns are masked for those who may not see them.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
-import pyarrow as pa
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,14 +24,16 @@ from bucle.ground.governance import principal_of
 from bucle.ground.project import Project
 from bucle.line import query
 
-__all__ = ["ARROW", "Found", "Question", "row_routes"]
+__all__ = ["ARROW", "Found", "Question", "row_routes", "table_rows"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 MOST = 10_000
 """Rows of one answer, whatever is asked; more go out through `bucle data query --out`."""
 
-LIMITS = query.Limits(memory_mb=512, timeout_s=30.0)
+LIMITS = query.Limits(memory_mb=512, timeout_s=30.0, threads=4)
 """What one question over HTTP may take."""
+
+PRIVATE = {"cache-control": "private, no-store"}
 
 _LONGEST = 1 << 20
 
@@ -111,11 +111,7 @@ def _query(project: Project) -> Callable[[Request], Awaitable[Response]]:
                 fix='Send {"sql": "SELECT …"}.',
                 at="body",
             ) from error
-        limits = msgspec.structs.replace(LIMITS, rows=question.limit)
-        found = query.sql(project, question.sql, at=question.at, limits=limits, principal=who)
-        if ARROW in request.headers.get("accept", ""):
-            return Response(_arrow(found.table), media_type=ARROW)
-        return _json(Found(found.columns, found.rows(), found.commits, found.masked, found.is_cut))
+        return _answered(project, question, who, as_arrow=ARROW in request.headers.get("accept", ""))
 
     async def answer(request: Request) -> Response:
         check_client(request)
@@ -125,12 +121,17 @@ def _query(project: Project) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
+def _answered(project: Project, question: Question, who: str, *, as_arrow: bool) -> Response:
+    """In a process of its own: what a question takes, or dies of, is not the server's."""
+    limits = msgspec.structs.replace(LIMITS, rows=question.limit)
+    form: Literal["arrow", "json"] = "arrow" if as_arrow else "json"
+    told, rows = query.ask_apart(project, question.sql, at=question.at, limits=limits, principal=who, form=form)
+    if as_arrow:
+        return Response(rows, media_type=ARROW, headers=PRIVATE)
+    # The rows were written there; they are put in as they are.
+    written = cast(list[dict[str, Any]], msgspec.Raw(rows))
+    return _json(Found(told.columns, written, told.commits, told.masked, told.is_cut))
+
+
 def _json(value: object) -> Response:
-    return Response(encode(value), media_type="application/json", headers={"cache-control": "private, no-store"})
-
-
-def _arrow(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
+    return Response(encode(value), media_type="application/json", headers=PRIVATE)

@@ -20,7 +20,8 @@ from starlette.routing import Route
 from bucle.doors.protocols.uploads import Uploads
 from bucle.doors.server.errors import BadBody, ForeignPage, TooLarge, WrongKind
 from bucle.doors.server.resources import API
-from bucle.ground.core import BucleError, Record, ServerSection, encode
+from bucle.ground.core import BucleError, Record, ServerSection, encode, make_ref
+from bucle.ground.governance import check, principal_of
 from bucle.ground.project import Project
 from bucle.line import client, sources, tracking
 
@@ -90,7 +91,8 @@ class Write(NamedTuple):
     Attributes:
         method: `POST` or `PUT`.
         path: behind `/api/v1`.
-        write: the project, what the path names, and `body`: a record, or the file that was sent -> a record.
+        write: the project, what the path names, and `body`: a record, or the file that was sent -> a record. One that
+            asks for a `principal` is told whose token came with a record.
     """
 
     method: str
@@ -130,8 +132,9 @@ def end_run(project: Project, *, id: str, body: client.End) -> tracking.Run:  # 
     return tracking.run_by_id(project, id, columns=())
 
 
-def push_rows(project: Project, *, name: str, body: Rows) -> Pushed:
+def push_rows(project: Project, *, name: str, body: Rows, principal: str) -> Pushed:
     """Append rows to a source of kind stream; they are on the disk when this answers."""
+    check(project, principal, "push", make_ref("table", sources.load_source(project, name).table))
     sources.push(project, name, body.rows)
     return Pushed(source=name, rows=len(body.rows))
 
@@ -165,8 +168,11 @@ def _endpoint(project: Project, one: Write) -> Callable[[Request], Awaitable[Res
             return _hung_up(error)
         return await run_in_threadpool(carry_out, request, content)
 
+    is_told_who = "principal" in get_type_hints(one.write)
+
     def carry_out(request: Request, content: bytes) -> Response:
-        found = one.write(project, **request.path_params, body=_decoded(request, content, one.takes))
+        who = {"principal": principal_of(project, request.headers.get("authorization", ""))} if is_told_who else {}
+        found = one.write(project, **request.path_params, **who, body=_decoded(request, content, one.takes))
         return Response(encode(found), media_type="application/json")
 
     return answer

@@ -1,4 +1,4 @@
-"""Grant: who may read what, and who sees what is personal."""
+"""Grant: who may read what, who sees what is personal, and who may push rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bucle.ground.project import Project
 
 __all__ = ["Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "may", "revoke"]
 
-Action = Literal["read", "unmask"]
+Action = Literal["read", "unmask", "push"]
 Effect = Literal["allow", "deny"]
 
-_BY_DEFAULT: dict[str, bool] = {"read": True, "unmask": False}
+_BY_DEFAULT: dict[str, bool] = {"read": True, "unmask": False, "push": True}
 
 
 class Denied(NotAllowed):
@@ -37,7 +37,7 @@ class Grant(Record, frozen=True):
 
     Attributes:
         principal: who; `*` is everybody, `anonymous` who comes without a token.
-        action: `read` rows, or `unmask`: see personal values as they are.
+        action: `read` rows, `unmask`: see personal values as they are, or `push` rows to a stream that feeds a table.
         subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so.
         effect: `allow` or `deny`.
         at: since when.
@@ -66,7 +66,7 @@ def grant(
     if action not in _BY_DEFAULT or not (kind and slash and name and principal) or "*" in subject[:-1]:
         raise UserError(
             f"{principal!r} cannot be granted {action!r} on {subject!r}.",
-            why="An action is read or unmask; a subject is a ref, `*` at its end only.",
+            why="An action is read, unmask or push; a subject is a ref, `*` at its end only.",
             fix="Write it like: ana unmask table/sales.orders",
         )
     made = Grant(principal, action, subject, effect, project.clock.now(), project.actor, reason)
@@ -109,7 +109,7 @@ def may(project: Project, principal: str, action: Action, subject: str) -> bool:
     """Whether a principal may do this: as the narrowest grant says; of two equally narrow ones the denial counts.
 
     A grant to a principal is narrower than one to `*`, then a longer subject narrower than a shorter one. Where nothing
-    was said, rows may be read and personal values are masked.
+    was said, rows may be read and pushed, and personal values are masked.
     """
     found = [one for one in grants(project) if one.action == action and _is_about(one, principal, subject)]
     if not found:

@@ -313,9 +313,19 @@ def need_table(project: Project, made: Step, table: str) -> Table:
 
 
 def move_on(
-    project: Project, step: Callable[[Step], None], *, branch: str, message: str, key: str | None = None
+    project: Project,
+    step: Callable[[Step], None],
+    *,
+    branch: str,
+    message: str,
+    key: str | None = None,
+    is_long: bool = False,
 ) -> Commit:
-    """Move a branch by what `step` does to its head; called again when another commit came between."""
+    """Move a branch by what `step` does to its head; called again when another commit came between.
+
+    Args:
+        is_long: as of `Move`.
+    """
     done = done_before(project, key)
     if done is not None:
         return done
@@ -333,6 +343,7 @@ def move_on(
         kind="data.committed",
         message=message,
         key=key,
+        is_long=is_long,
     )
     return publish(project, move)
 

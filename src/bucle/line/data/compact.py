@@ -72,7 +72,7 @@ def compact(
             to = Revision("replace", found.columns, data=data, deletes=deletes)
             made.tables[table] = revise(project, made.shelf, found, to)
 
-    return move_on(project, step, branch=branch, message=message or f"compact {table}", key=key)
+    return move_on(project, step, branch=branch, message=message or f"compact {table}", key=key, is_long=True)
 
 
 def _bins(table: Table, target_size: int) -> list[Bin]:

@@ -73,7 +73,7 @@ def delete(
             to = Revision("delete", found.columns, data=left.data, deletes=left.deletes)
             made.tables[table] = revise(project, made.shelf, found, to)
 
-    return move_on(project, step, branch=branch, message=message, key=key)
+    return move_on(project, step, branch=branch, message=message, key=key, is_long=True)
 
 
 def as_condition(where: pl.Expr | str, columns: Sequence[Column]) -> pl.Expr:

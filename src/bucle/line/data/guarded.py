@@ -11,13 +11,14 @@ import polars as pl
 from bucle.ground.core import check_name
 from bucle.ground.project import Project
 from bucle.line import contracts
-from bucle.line.contracts import Contract
+from bucle.line.contracts import ColumnRule, Contract
 from bucle.line.data import store
 from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit, Mode, TableState
 from bucle.line.data.lake import load_manifest
+from bucle.line.data.pii import pii_tags
 from bucle.line.data.snapshot import frame_of_files, lazy, scan, state_of
 from bucle.line.files import find_entry, pieces_of
 
@@ -38,11 +39,16 @@ def infer_contract(
 ) -> Contract:
     """A contract that a table's rows at a commit keep, with some room; as `contracts.infer`.
 
+    A contract is a file that many read: of columns that are tagged as personal it has no limit and no list of values.
+
     Raises:
         NoSuchTable: the commit does not hold it.
     Cost: a read of the table and a few passes over it.
     """
-    return contracts.infer(scan(project, table, at=at), table, slack=slack, drift=drift)
+    found = contracts.infer(scan(project, table, at=at), table, slack=slack, drift=drift)
+    tags = pii_tags(project, table, at=at)
+    rules = tuple(_without_values(rule) if rule.name in tags else rule for rule in found.columns)
+    return msgspec.structs.replace(found, columns=rules)
 
 
 def profile(project: Project, table: str, *, at: str = MAIN, show_personal: bool = False) -> TableProfile:
@@ -114,6 +120,12 @@ def referred(
 def rows_of(project: Project, state: TableState) -> pl.LazyFrame:
     """The rows of a table at a commit."""
     return frame_of_files(project, load_manifest(project, state.manifest))
+
+
+def _without_values(rule: ColumnRule) -> ColumnRule:
+    return msgspec.structs.replace(
+        rule, minimum=None, maximum=None, mean_minimum=None, mean_maximum=None, allowed=(), pattern=""
+    )
 
 
 def _compared_with(project: Project, contract: Contract, head: Commit) -> pl.LazyFrame | None:

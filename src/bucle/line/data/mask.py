@@ -21,6 +21,9 @@ __all__ = ["mask_frame", "mask_report", "mask_series", "mask_type", "project_key
 REDACTED = "***"
 _PSEUDONYM_DIGITS = 24
 _LAST = 4
+_WITHOUT_VALUES = frozenset({"type", "required", "extra_columns", "nullable", "max_null_share"})
+"""Rules of which a report speaks of the column, or counts. Of others, such as a mean or the newest instant, it may say
+a value although it shows no row."""
 _FIRST = 2
 
 
@@ -95,9 +98,12 @@ def _bare(breach: Breach) -> Breach:
 
 
 def _without(breach: Breach, tags: Mapping[str, ColumnTag]) -> Breach:
-    named = {column for column in breach.column.split(", ") if column in tags}
+    # Found by name in the joined text and among the rows' columns: a name may have a comma of its own.
+    joined, shown = f", {breach.column}, ", {name for row in breach.rows for name in row}
+    named = {column for column in tags if f", {column}, " in joined or column in shown}
+    says_values = bool(breach.rows) or breach.rule not in _WITHOUT_VALUES
     rows = tuple({name: _hidden(name, value, tags) for name, value in row.items()} for row in breach.rows)
-    found = "values that are masked" if named and breach.rows else breach.found
+    found = "values that are masked" if named and says_values else breach.found
     return msgspec.structs.replace(breach, rows=rows, found=found)
 
 

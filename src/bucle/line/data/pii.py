@@ -17,12 +17,12 @@ import polars as pl
 from bucle.ground.core import Record, check_name, suggest
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
-from bucle.line.data.branches import head_of
+from bucle.line.data.branches import head_of, resolve
 from bucle.line.data.commit import Commit
-from bucle.line.data.errors import NoSuchColumn, NoSuchCommit, NoSuchFile
-from bucle.line.data.filetree import read_file
+from bucle.line.data.errors import NoSuchColumn, NoSuchCommit
 from bucle.line.data.publish import commit
 from bucle.line.data.snapshot import lazy, snapshot
+from bucle.line.files import find_entry, pieces_of
 
 __all__ = ["ColumnTag", "Finding", "find_pii", "pii_tags", "tag_columns"]
 
@@ -147,10 +147,12 @@ def find_pii(project: Project, table: str, *, at: str = MAIN) -> list[Finding]:
 
 def _tags(project: Project, table: str, at: str) -> dict[str, ColumnTag]:
     try:
-        content = read_file(project, f"{FOLDER}{table}.json", at)
-    except (NoSuchFile, NoSuchCommit):
+        entry = find_entry(project, resolve(project, at).files, f"{FOLDER}{table}.json")
+    except NoSuchCommit:
         return {}
-    return msgspec.json.decode(content, type=dict[str, ColumnTag])
+    if entry is None:
+        return {}
+    return msgspec.json.decode(b"".join(pieces_of(project, entry.digest)), type=dict[str, ColumnTag])
 
 
 def _guess(column: pl.Series) -> tuple[Kind | None, float]:

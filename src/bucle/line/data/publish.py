@@ -8,7 +8,7 @@ inside the transaction, so that every commit comes through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,7 @@ class Move:
         also: more to be written in the same transaction.
         way: how the branch is moved; a protected one asks.
         prepare: does what takes long and may be done before one's turn, given the head.
+        is_long: whether building takes long, so that others are not to wait; what a first try made is used again.
     """
 
     branch: str
@@ -90,6 +91,7 @@ class Move:
     also: Also | None = None
     way: Way = "commit"
     prepare: Callable[[Commit | None], object] | None = None
+    is_long: bool = False
 
 
 class _Moved(Exception):
@@ -235,9 +237,10 @@ def publish(project: Project, move: Move) -> Commit:
     asked = hooks_at(project, before, move.branch)
     if move.prepare is not None:
         move.prepare(head_of(project, move.branch))
-    # A hook may move the branch itself: then nobody may stand in line before it.
-    with nullcontext() if asked else turn(project, move.branch):
-        head, made = _published(project, move, before, asked=bool(asked))
+    outcome = _try(project, move, before, RACES_ASKING) if asked else _in_turn(project, move, before)
+    if outcome is None:
+        raise _busy(move)
+    head, made = outcome
     if made is None:
         return _found(project, move.key)
     if head is None or made.id != head.id:
@@ -245,13 +248,25 @@ def publish(project: Project, move: Move) -> Commit:
     return made
 
 
-def _published(project: Project, move: Move, before: Moment, *, asked: bool) -> tuple[Commit | None, Commit | None]:
-    """The head before and the new one; None when the key was used before."""
-    for _ in range(RACES_ASKING if asked else RACES):
+Outcome = tuple[Commit | None, Commit | None]
+"""The head before and the new one; the latter None when the key was used before."""
+
+
+def _in_turn(project: Project, move: Move, before: Moment) -> Outcome:
+    """Stand in line with the other writers; a move that takes long only when it has lost a race."""
+    first = _try(project, move, before, 1) if move.is_long else None
+    if first is not None:
+        return first
+    with turn(project, move.branch):
+        return _try(project, move, before, RACES) or _publish_locked(project, move)
+
+
+def _try(project: Project, move: Move, before: Moment, races: int) -> Outcome | None:
+    """Build on the head and move the branch, if it still stands there; None when each race was lost."""
+    for _ in range(races):
         head = head_of(project, move.branch)
         made = move.build(head)
-        moves = head is None or made.id != head.id
-        if moves and asked:
+        if head is None or made.id != head.id:
             run_before(project, before, move.branch, head, made)
         try:
             with _transaction(project, move) as transaction:
@@ -264,17 +279,15 @@ def _published(project: Project, move: Move, before: Moment, *, asked: bool) -> 
         except AlreadyDone:
             return None, None
         return head, made
-    if asked:
-        _raise_busy(move)
-    return _publish_locked(project, move)
+    return None
 
 
 def _moments(move: Move) -> tuple[Moment, Moment]:
     return ("pre-merge", "post-merge") if move.kind == "data.merged" else ("pre-commit", "post-commit")
 
 
-def _raise_busy(move: Move) -> None:
-    raise BranchBusy(
+def _busy(move: Move) -> BranchBusy:
+    return BranchBusy(
         f"The branch {move.branch!r} moved {RACES_ASKING} times while its hooks were asked.",
         why="A hook is asked about exactly what becomes visible, and others were faster each time.",
         fix="Try again when fewer write to it, or make the hook faster.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,8 @@ from bucle.ground.project import Project
 
 __all__ = ["turn"]
 
+_held = threading.local()
+
 
 @contextmanager
 def turn(project: Project, branch: str) -> Iterator[None]:
@@ -19,11 +22,25 @@ def turn(project: Project, branch: str) -> Iterator[None]:
 
     It only saves work: writers on other machines are told apart by compare and swap, as these are.
     """
+    place = (str(project.state), branch)
+    if place in _mine():
+        yield
+        return
     folder = project.state / "turns"
     folder.mkdir(exist_ok=True)
     handle = os.open(folder / short(digest_of(branch.encode())), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        _mine().add(place)
         yield
     finally:
+        _mine().discard(place)
         os.close(handle)
+
+
+def _mine() -> set[tuple[str, str]]:
+    """The turns of this thread: who has one and commits within it does not wait for itself."""
+    if not hasattr(_held, "turns"):
+        _held.turns = set()
+    turns: set[tuple[str, str]] = _held.turns
+    return turns

@@ -87,7 +87,7 @@ def upsert(
             to = Revision("overwrite", columns, added=added, data=left.data, deletes=left.deletes)
         made.tables[table] = revise(project, made.shelf, found, to)
 
-    return move_on(project, step, branch=branch, message=message, key=key)
+    return move_on(project, step, branch=branch, message=message, key=key, is_long=True)
 
 
 def _met(

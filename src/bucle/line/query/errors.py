@@ -2,7 +2,7 @@
 
 from bucle.ground.core import NotAllowed, StateError, UserError
 
-__all__ = ["BadQuery", "QueryNotAllowed", "QueryTimeout", "QueryTooLarge"]
+__all__ = ["BadQuery", "QueryBusy", "QueryNotAllowed", "QueryTimeout", "QueryTooLarge"]
 
 
 class BadQuery(UserError):
@@ -27,3 +27,11 @@ class QueryTimeout(StateError):
     """The query took longer than it may."""
 
     code = "BU1704"
+    http_status = 504
+
+
+class QueryBusy(StateError):
+    """As many queries are being answered as may be at once."""
+
+    code = "BU1705"
+    http_status = 503

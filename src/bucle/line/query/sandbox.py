@@ -18,7 +18,7 @@ from bucle.line.data import LakeDamaged
 from bucle.line.query.answer import Limits
 from bucle.line.query.errors import BadQuery, QueryNotAllowed, QueryTimeout, QueryTooLarge
 
-__all__ = ["CATALOG", "HOME", "close_doors", "literal", "open_engine", "quoted", "run", "too_large", "watched"]
+__all__ = ["CATALOG", "HOME", "close_doors", "late", "literal", "open_engine", "quoted", "run", "too_large", "watched"]
 
 CATALOG = "the lake"
 HOME = f'"{CATALOG}"."no namespace"'
@@ -88,6 +88,8 @@ def watched(engine: duckdb.DuckDBPyConnection, limits: Limits) -> Iterator[None]
         yield
     except duckdb.Error as error:
         raise _explained(error, limits, is_late=is_late.is_set()) from error
+    except MemoryError as error:
+        raise too_large(limits) from error
     except (pa.ArrowException, OSError) as error:
         raise _explained_late(error, limits, is_late=is_late.is_set()) from error
     finally:
@@ -103,7 +105,7 @@ def run(engine: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Iterat
 
 def _explained(error: duckdb.Error, limits: Limits, *, is_late: bool) -> BucleError:
     if isinstance(error, duckdb.InterruptException) and is_late:
-        return _late(limits)
+        return late(limits)
     if isinstance(error, duckdb.OutOfMemoryException):
         return too_large(limits)
     if isinstance(error, duckdb.PermissionException):
@@ -125,7 +127,7 @@ def _explained_late(error: Exception, limits: Limits, *, is_late: bool) -> Bucle
     """An error that came while rows were handed over: Arrow says it in its own words."""
     text = str(error)
     if is_late and "INTERRUPT" in text.upper():
-        return _late(limits)
+        return late(limits)
     if "Out of Memory" in text:
         return too_large(limits)
     return BadQuery(f"The query fails: {_first_line(error)}.", why="Nothing was changed.", fix="Mend the text.")
@@ -140,7 +142,8 @@ def too_large(limits: Limits) -> QueryTooLarge:
     )
 
 
-def _late(limits: Limits) -> QueryTimeout:
+def late(limits: Limits) -> QueryTimeout:
+    """The error of a query that took longer than it may."""
     return QueryTimeout(
         f"The query was stopped after {limits.timeout_s:g} s.",
         why="It would keep others waiting.",

@@ -59,8 +59,8 @@ class DiffPage(Record, frozen=True):
     Attributes:
         a: the first, as asked for.
         b: the second.
-        before: the commit `a` stands for.
-        after: the commit `b` stands for.
+        before: the commit `a` stands for; None when the project has none yet.
+        after: the commit `b` stands for; likewise.
         tables: those that differ.
         files: those of the tree that differ, the first of them.
         files_changed: how many differ.
@@ -70,8 +70,8 @@ class DiffPage(Record, frozen=True):
 
     a: str
     b: str
-    before: Commit
-    after: Commit
+    before: Commit | None
+    after: Commit | None
     tables: tuple[TableDiff, ...]
     files: tuple[FileDiff, ...]
     files_changed: int
@@ -115,6 +115,8 @@ def diff_page(project: Project, *, a: At = "main", b: At = "main", table: Table 
         NoSuchCommit: nothing answers to one of them.
     Cost: of the table asked for, a read of the files that only one side has, and of its columns.
     """
+    if not data.log(project, limit=1) and a == b == data.MAIN:
+        return DiffPage(a=a, b=b, before=None, after=None, tables=(), files=(), files_changed=0, rows=None, problems=())
     problems = list[dict[str, str]]()
     before, after = data.resolve(project, a), data.resolve(project, b)
     tables = attempt(problems, lambda: data.diff(project, before.id, after.id)) or []
