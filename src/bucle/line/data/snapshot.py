@@ -48,8 +48,8 @@ class Plan(Record, frozen=True):
         columns: name, field id and Iceberg type, in order.
         files: absolute paths of its Parquet files, in the order of its rows; a file may lack a column, which is null
             then, or have a narrower type.
-        is_plain: whether those files say everything. If not, rows were deleted, columns renamed, or the files are
-            encrypted: read it with `lazy`.
+        is_plain: whether those files say everything. If not, rows were deleted or columns renamed: read it with `lazy`.
+        is_encrypted: whether it takes keys to read them: `file_keys`.
     """
 
     table: str
@@ -57,6 +57,7 @@ class Plan(Record, frozen=True):
     columns: tuple[Column, ...]
     files: tuple[str, ...]
     is_plain: bool
+    is_encrypted: bool = False
 
 
 def tables(project: Project, at: str = MAIN) -> list[str]:
@@ -97,6 +98,7 @@ def plan(project: Project, table: str, *, at: str = MAIN) -> Plan:
         columns=manifest.columns,
         files=tuple(str(project.state / file.path) for file in manifest.data),
         is_plain=_is_plain(manifest),
+        is_encrypted=bool(manifest.key),
     )
 
 
@@ -147,7 +149,7 @@ def frame_of_files(project: Project, manifest: Manifest) -> pl.LazyFrame:
 
 
 def _is_plain(manifest: Manifest) -> bool:
-    return not manifest.deletes and not manifest.by_id and not manifest.key
+    return not manifest.deletes and not manifest.by_id
 
 
 def state_of(commit: Commit, table: str) -> TableState:
