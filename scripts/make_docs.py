@@ -103,7 +103,7 @@ ERRORS_HEAD = """\
 Every error says what happened, with the value; why it matters; and the fix. Command line, API and pages show the same
 three sentences under the same code. The first two digits name the room: 01 core, 02 store, 03 ledger, 04 governance,
 05 data, 06 features, 07 pipelines, 08 tracking, tracing, evaluation and client, 09 registry, 10 gates, 11 serving,
-12 deploy, 13 monitoring, 15 loop, 16 doors.
+12 deploy, 13 monitoring, 15 loop, 16 doors, 19 keys.
 
 | code | error | what it means | exit | HTTP |
 | --- | --- | --- | --- | --- |

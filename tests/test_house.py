@@ -12,7 +12,7 @@ import pytest
 import bucle
 
 SOURCE = Path(bucle.__file__).parent
-GROUND = ["core", "code", "store", "ledger", "project", "governance"]
+GROUND = ["core", "code", "store", "ledger", "project", "governance", "keys"]
 LINE = [
     "files",
     "contracts",

@@ -126,7 +126,10 @@ def appended(project: Project, table: str, rows: pl.DataFrame) -> data.TableChan
     content, added = avro.manifest(f"file://{where}/{number}.avro", schema, spec, number, lines)
     (where / f"{number}.avro").write_bytes(content)
     before = next(one for one in metadata["snapshots"] if one["snapshot-id"] == metadata["current-snapshot-id"])
-    listed = [*avro.read_list(avro.LakeIO(where), before["manifest-list"]), added]
+    listed = [
+        *avro.read_list(avro.LakeIO(project, str(where.relative_to(project.state))), before["manifest-list"]),
+        added,
+    ]
     sequence, place = metadata["last-sequence-number"] + 1, f"file://{where}/{number}-list.avro"
     content = avro.manifest_list(place, number, before["snapshot-id"], sequence, listed)
     (where / f"{number}-list.avro").write_bytes(content)

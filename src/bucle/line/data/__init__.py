@@ -37,6 +37,7 @@ from bucle.line.data.delete import delete
 from bucle.line.data.diff import TableDiff, diff, diff_files
 from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
 from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, read_dvc
+from bucle.line.data.encrypt import destroy_key, encrypt, file_keys
 from bucle.line.data.errors import (
     AmbiguousCommit,
     BadAlteration,
@@ -75,6 +76,7 @@ from bucle.line.data.errors import (
     RepeatedKey,
     ReviewBlocked,
     ReviewClosed,
+    TableEncrypted,
     TableExists,
     TableNotOurs,
     TagExists,
@@ -208,6 +210,7 @@ __all__ = [
     "Sweep",
     "TableChange",
     "TableDiff",
+    "TableEncrypted",
     "TableExists",
     "TableMetadata",
     "TableNotOurs",
@@ -243,6 +246,7 @@ __all__ = [
     "delete",
     "delete_branch",
     "delete_tag",
+    "destroy_key",
     "diff",
     "diff_columns",
     "diff_files",
@@ -250,8 +254,10 @@ __all__ = [
     "draft_table",
     "drop_namespace",
     "drop_table",
+    "encrypt",
     "expire",
     "export_dvc",
+    "file_keys",
     "file_path",
     "files",
     "find_pii",

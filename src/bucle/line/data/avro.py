@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
@@ -28,6 +28,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.typedef import Record as Row
 from pyiceberg.types import StructType
 
+from bucle.ground.keys import is_sealed, unseal
+from bucle.ground.project import Project
 from bucle.line.data import manifest as listed
 from bucle.line.data.container import read_container, write_container
 from bucle.line.data.parquet import DELETED_PATH
@@ -99,16 +101,20 @@ class LakeIO(FileIO):
     """Reads a table's metadata files from its folder, wherever the project was moved to.
 
     Args:
-        folder: the table's `metadata` folder.
+        project: whose lake it is; its keys open what is encrypted.
+        folder: the table's `metadata` folder, relative to the state folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, project: Project, folder: str) -> None:
         super().__init__({})
-        self._folder = folder
+        self._project, self._inner = project, folder
+        self._folder = project.state / folder
 
     def new_input(self, location: str) -> InputFile:
         """The file of that name in this folder."""
-        return _Memory(location, (self._folder / PurePosixPath(location).name).read_bytes())
+        name = PurePosixPath(location).name
+        data = (self._folder / name).read_bytes()
+        return _Memory(location, unseal(self._project, data, f"{self._inner}/{name}") if is_sealed(data) else data)
 
     def new_output(self, location: str) -> OutputFile:
         """A file in memory."""
@@ -202,7 +208,7 @@ def data_entry(
         sort_order_id=None,
         spec_id=file.spec_id,
         equality_ids=None,
-        key_metadata=None,
+        key_metadata=file.key or None,
     )
 
 

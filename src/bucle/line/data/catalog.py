@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bucle.ground.core import Record, check_name, suggest, to_micros
+from bucle.ground.keys import is_encrypted
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, resolve
 from bucle.line.data.commit import Commit, TableState, make_commit
-from bucle.line.data.errors import NoSuchCommit, NoSuchTable, TableExists, TableNotOurs
+from bucle.line.data.errors import NoSuchCommit, NoSuchTable, TableEncrypted, TableExists, TableNotOurs
 from bucle.line.data.lake import Shelf, load_manifest, new_folder, staging
 from bucle.line.data.publish import Move, done_before, publish
+from bucle.line.data.sealed import KEY
 from bucle.line.data.snapshot import state_of
 
 if TYPE_CHECKING:
@@ -124,6 +126,7 @@ def table_metadata(project: Project, table: str, *, at: str = MAIN) -> TableMeta
         NoSuchTable: the commit does not hold it.
         NoSuchCommit, NoSuchBranch: nothing answers to `at`.
         TableNotOurs: the project was moved, and the table's files still name each other by the paths of before.
+        TableEncrypted: another engine could not read it.
     """
     head = head_at(project, at)
     if head is None:
@@ -172,6 +175,7 @@ def draft_table(project: Project, table: str, request: Mapping[str, Any]) -> Tab
     Raises:
         BadName: the name cannot be used.
         BadMetadata: the schema, partitions or order cannot be kept here.
+        TableEncrypted: a table of this name is encrypted, which another engine would not do.
     """
     from bucle.line.data.iceberg import first_metadata  # noqa: PLC0415
     from bucle.line.data.updates import apply_updates, bad_metadata  # noqa: PLC0415
@@ -182,6 +186,7 @@ def draft_table(project: Project, table: str, request: Mapping[str, Any]) -> Tab
     if request.get("location"):
         raise bad_metadata("The catalog chooses where a table lies; leave out its location.")
     folder = new_folder(check_name(table, "table name"))
+    _check_open(project, table, {})
     schema, spec, order = _fresh(request)
     updates: list[Json] = [
         {"action": "add-schema", "schema": schema},
@@ -256,6 +261,7 @@ def register_table(
         parse_strictly(metadata)
         if metadata["location"] != _uri(project, folder):
             raise bad_metadata(f"{location[:300]!r} is the metadata of a table that lies elsewhere.")
+        _check_open(project, table, metadata)
         manifest = TakeIn(made.shelf, folder, None, Seen()).manifest(None, metadata)
         files = {**manifest.metadata, path: made.shelf.adopt(path)[0]}
         manifest = msgspec.structs.replace(manifest, metadata=files)
@@ -343,7 +349,7 @@ def move_on(
 
 
 def _built(project: Project, head: Commit | None, step: Callable[[Step], None], message: str) -> Commit:
-    with staging(project.state) as shelf:
+    with staging(project) as shelf:
         made = Step(tables=dict(head.tables) if head else {}, tree=head.files if head else "", shelf=shelf)
         step(made)
         if head is not None and made.tables == head.tables and made.tree == head.files:
@@ -383,6 +389,7 @@ def _put(
     from bucle.line.data.iceberg import new_snapshot_id, parse_metadata  # noqa: PLC0415
     from bucle.line.data.staged import make_state  # noqa: PLC0415
 
+    _check_open(project, table, metadata)
     if state is None:
         folder = _drafted_folder(project, check_name(table, "table name"), metadata, seen)
         known, before = None, None
@@ -432,6 +439,8 @@ def _is_hex(text: str) -> bool:
 def _load(project: Project, state: TableState) -> TableMetadata:
     data = (project.state / state.metadata_location).read_bytes()
     metadata: Json = msgspec.json.decode(data)
+    if KEY in metadata["properties"]:
+        raise _encrypted(state.name)
     folder = state.metadata_location.rpartition("/metadata/")[0]
     if metadata["location"] != _uri(project, folder):
         raise TableNotOurs(
@@ -441,6 +450,21 @@ def _load(project: Project, state: TableState) -> TableMetadata:
             at=state.name,
         )
     return TableMetadata(location=_uri(project, state.metadata_location), metadata=metadata)
+
+
+def _check_open(project: Project, table: str, metadata: Json) -> None:
+    """Whether another engine may write a table: not one that is encrypted, or to be."""
+    if is_encrypted(project, table) or KEY in metadata.get("properties", {}):
+        raise _encrypted(table)
+
+
+def _encrypted(table: str) -> TableEncrypted:
+    return TableEncrypted(
+        f"Table {table[:200]!r} is encrypted.",
+        why="Its keys stay with Bucle: another engine could not read its files, and would write plain ones.",
+        fix="Query it here (bucle data query), or give an engine the keys of its files: data.file_keys(project, table)",
+        at=table[:200],
+    )
 
 
 def _taken(made: Step, table: str) -> TableState:

@@ -15,6 +15,7 @@ from bucle.line.data.commit import Commit
 from bucle.line.data.lake import Shelf
 from bucle.line.data.manifest import DataFile
 from bucle.line.data.scanned import read_frame
+from bucle.line.data.sealed import cipher_for_table
 
 if TYPE_CHECKING:
     from bucle.line.data.table import Table
@@ -124,9 +125,10 @@ def _written(project: Project, shelf: Shelf, table: Table, one: Bin, sort_by: Se
         data=tuple(file for file in table.data if file.path in paths),
         deletes=tuple(file for file in table.deletes if file.path in deletes),
     )
-    rows = read_frame(project.state, part, bounded=()).collect()
+    rows = read_frame(project, part, bounded=()).collect()
     rows = rows.sort(sort_by, maintain_order=True) if sort_by else rows
-    return list(written(shelf, table.folder, rows, table.columns, table))
+    cipher = cipher_for_table(project, table.name, table.head.key)
+    return list(written(shelf, table.folder, rows, table.columns, table, cipher=cipher))
 
 
 def _replaced(table: Table, done: dict[Bin, list[DataFile]]) -> tuple[list[DataFile], list[DataFile]]:

@@ -109,7 +109,7 @@ def touched(project: Project, table: Table, where: pl.Expr) -> tuple[DataFile, .
     if len(files) <= _FEW or any(not file.of for file in table.deletes):
         return files
     path = "\0path"
-    rows = read_frame(project.state, table.manifest, bounded=where.meta.root_names(), include_file_paths=path)
+    rows = read_frame(project, table.manifest, bounded=where.meta.root_names(), include_file_paths=path)
     met = rows.filter(where).select(pl.col(path).unique()).collect(engine="streaming")[path]
     found = set(met)
     return tuple(file for file in files if str(project.state / file.path) in found)
@@ -118,9 +118,9 @@ def touched(project: Project, table: Table, where: pl.Expr) -> tuple[DataFile, .
 def numbered(project: Project, table: Table, files: Sequence[DataFile]) -> pl.LazyFrame:
     """The live rows of some of a table's files with their numbers."""
     part = msgspec.structs.replace(table.manifest, data=tuple(files))
-    if not files or any(not file.of for file in table.deletes):
-        return read_frame(project.state, part, bounded=()).with_row_index(ROW)
-    return read_frame(project.state, part, bounded=(), row_index_name=ROW)
+    if not files or any(not file.of for file in table.deletes) or any(file.key for file in files):
+        return read_frame(project, part, bounded=()).with_row_index(ROW)
+    return read_frame(project, part, bounded=(), row_index_name=ROW)
 
 
 class Remaining:
@@ -149,7 +149,7 @@ def remaining(project: Project, shelf: Shelf, table: Table, files: Sequence[Data
 
     before = _Before(table)
     if before.wide:
-        before.gone = positions_of(project.state, table.deletes)
+        before.gone = positions_of(project, table.deletes)
     counts = [file.rows - before.count(file.path) for file in files]
     ends = np.cumsum(np.asarray(counts, np.int64))
     place_of = np.searchsorted(ends, rows, side="right")
@@ -198,7 +198,7 @@ class _Before:
         known = self._of.get(file.path, [])
         if not self.count(file.path):
             return file_of_deletes(shelf, file, inner, location), set()
-        found = self.gone if self.wide else positions_of(project.state, known)
+        found = self.gone if self.wide else positions_of(project, known)
         gone = found[file.path]
         living = np.ones(file.rows, bool)
         living[gone] = False
@@ -206,7 +206,7 @@ class _Before:
         # A short file of deletes is taken into the new one, so that their number grows as the logarithm of the deletes.
         short = [one for one in known if one.rows <= 4 * len(positions)]
         if short:
-            positions = np.union1d(positions, positions_of(project.state, short)[file.path])
+            positions = np.union1d(positions, positions_of(project, short)[file.path])
         return file_of_deletes(shelf, file, positions, location), {one.path for one in short}
 
 

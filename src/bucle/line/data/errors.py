@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bucle.ground.core import NotFound, Refused, StateError, StoreError, UserError
+from bucle.ground.core import NotAllowed, NotFound, Refused, StateError, StoreError, UserError
 
 __all__ = [
     "AmbiguousCommit",
@@ -42,6 +42,7 @@ __all__ = [
     "RepeatedKey",
     "ReviewBlocked",
     "ReviewClosed",
+    "TableEncrypted",
     "TableExists",
     "TableNotOurs",
     "TagExists",
@@ -162,6 +163,12 @@ class NamespaceNotEmpty(StateError):
     """A namespace that holds tables cannot be removed."""
 
     code = "BU0545"
+
+
+class TableEncrypted(NotAllowed):
+    """Another engine asks for an encrypted table, whose keys it does not have."""
+
+    code = "BU0590"
 
 
 class TableNotOurs(StateError):

@@ -129,7 +129,7 @@ class TakeIn:
         if known and known.data == data and known.deletes == deletes:
             return known.gone
         try:
-            return gone_of(self.shelf.state, data, deletes) if deletes else None
+            return gone_of(self.shelf.project, data, deletes) if deletes else None
         except (pl.exceptions.PolarsError, OSError) as error:
             raise bad_metadata(f"A file of deletes cannot be read: {str(error).splitlines()[0]}.") from error
 
@@ -239,7 +239,7 @@ class TakeIn:
         return found
 
     def _io(self) -> avro.LakeIO:
-        return avro.LakeIO(self.shelf.state / self.folder / "metadata")
+        return avro.LakeIO(self.shelf.project, f"{self.folder}/metadata")
 
     def _read(self, read: Any, location: str) -> list[Any]:
         """Read an Avro file; it lies in `metadata` itself, where it is looked up by name."""

@@ -19,6 +19,7 @@ import httpx
 import msgspec
 
 from bucle.ground.core import Record, Section, encode, make_ref
+from bucle.ground.keys import EncryptionSection
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.commit import Commit
@@ -63,9 +64,11 @@ class DataSection(Section, frozen=True):
 
     Attributes:
         hooks: name -> what is asked or told when a branch moves.
+        encryption: which tables are encrypted, and who holds the keys.
     """
 
     hooks: dict[str, Hook] = {}
+    encryption: EncryptionSection = EncryptionSection()
 
 
 class Proposal(Record, frozen=True):

@@ -19,6 +19,7 @@ from pyiceberg.schema import Schema
 
 from bucle.ground.core import digest_of_value
 from bucle.line.data.schema import Column, last_id, schema_json
+from bucle.line.data.sealed import KEY
 
 __all__ = [
     "PROPERTIES",
@@ -31,7 +32,9 @@ __all__ = [
     "schema_of",
     "settings_of",
     "with_columns",
+    "with_key",
 ]
+
 
 SNAPSHOTS_KEPT = 10
 """How many snapshots a metadata file shows to clients that know nothing of commits."""
@@ -140,9 +143,15 @@ def with_columns(before: Mapping[str, Any], columns: Sequence[Column]) -> dict[s
     return {**before, "schemas": schemas, "current-schema-id": found, "last-column-id": last}
 
 
+def with_key(metadata: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The metadata of a table that is kept under a key; '' for none."""
+    properties = {name: value for name, value in metadata["properties"].items() if name != KEY}
+    return {**metadata, "properties": {**properties, KEY: key} if key else properties}
+
+
 def settings_of(metadata: Mapping[str, Any]) -> str:
     """The digest of what was set beyond rows and columns; '' for a table as we make it."""
-    plain = first_metadata("")
+    plain, metadata = first_metadata(""), with_key(metadata, "")
     refs = {name: ref for name, ref in metadata["refs"].items() if name != "main"}
     names = ("default-spec-id", "partition-specs", "default-sort-order-id", "sort-orders", "properties")
     found = {**{name: metadata[name] for name in names}, "refs": refs}

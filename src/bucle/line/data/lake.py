@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from bucle.ground.core import Digest, digest_of, digest_of_file
+from bucle.ground.project import Project
 from bucle.ground.store import DiskFull
 from bucle.line.data.manifest import DataFile, Manifest, content_digest, keep_manifest, load_manifest
 
@@ -26,11 +27,12 @@ class Shelf:
     """Files being written for one commit. They lie under new names, so nobody sees them until a commit names them.
 
     Args:
-        state: the project's state folder.
+        project: whose lake it is.
     """
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.state = project.state
         self._written = list[Path]()
         self._adopted = list[Path]()
         self._folders = set[Path]()
@@ -79,13 +81,13 @@ class Shelf:
 
 
 @contextmanager
-def staging(state: Path) -> Iterator[Shelf]:
+def staging(project: Project) -> Iterator[Shelf]:
     """A shelf that is cleared when the block fails.
 
     Raises:
         DiskFull: there is no room; nothing was kept.
     """
-    shelf = Shelf(state)
+    shelf = Shelf(project)
     try:
         yield shelf
     except OSError as error:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from bucle.ground.core import CorruptRecord, Digest, Record, decode, digest_of, digest_of_value
+from bucle.ground.keys import cipher_of, is_sealed, key_named, unseal
 from bucle.ground.project import Project
 from bucle.line.data.schema import Column
 
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _HEAD, _PART = b"BUCLETM1", b"BUCLETP1"
+_ABOUT_HEAD, _ABOUT_PART = "a table's manifest", "a piece of a table's manifest"
 _MASK = 63
 """A file whose digest ends in these bits as zeros is the last of its piece."""
 
@@ -79,6 +81,7 @@ class DataFile(Record, frozen=True):
         statistics: packed `Statistics`; empty when they are to be read from the file.
         of: of a file of deletes: the one data file whose rows it names, '' when it names several's.
         content: of a file of deletes: a digest of which rows of which bytes are gone, wherever they lie.
+        key: of an encrypted file: its key, wrapped by the table's.
     """
 
     path: str
@@ -90,6 +93,7 @@ class DataFile(Record, frozen=True):
     statistics: bytes = b""
     of: str = ""
     content: str = ""
+    key: bytes = b""
 
     @property
     def known(self) -> Statistics:
@@ -109,6 +113,7 @@ class Manifest(Record, frozen=True):
         by_id: columns were renamed, or a name given anew, so that old files are to be read by field id.
         settings: the digest of what was set beyond rows and columns: properties, partitions, order; '' if nothing.
         gone: how many rows the deletes take away, when that is not the sum of their rows, since two name one row.
+        key: the name of the key under which an encrypted table is kept; '' of others.
     """
 
     columns: tuple[Column, ...]
@@ -118,6 +123,7 @@ class Manifest(Record, frozen=True):
     by_id: bool = False
     settings: str = ""
     gone: int | None = None
+    key: str = ""
 
     @property
     def rows(self) -> int:
@@ -179,6 +185,7 @@ class Head:
     by_id: bool = False
     settings: str = ""
     gone: int | None = None
+    key: str = ""
 
     @property
     def rows(self) -> int:
@@ -207,6 +214,7 @@ class _Columnar(msgspec.Struct, frozen=True, array_like=True):
     statistics: list[bytes]
     of: list[str]
     contents: list[str]
+    keys: list[bytes] = []
 
 
 class _Laid(msgspec.Struct, frozen=True, array_like=True):
@@ -235,7 +243,7 @@ def content_digest(manifest: Manifest) -> Digest:
 
 def keep_manifest(project: Project, manifest: Manifest) -> Digest:
     """Keep a manifest as blobs."""
-    return keep_head(project, lay(manifest, keeper(project)))
+    return keep_head(project, lay(manifest, keeper(project, manifest.key)))
 
 
 def load_manifest(project: Project, digest: str) -> Manifest:
@@ -243,7 +251,8 @@ def load_manifest(project: Project, digest: str) -> Manifest:
 
     Raises:
         BlobMissing: it is not there.
-        BlobCorrupt: it was changed.
+        BlobCorrupt, SealBroken: it was changed.
+        KeyDestroyed, KeyMissing: it is encrypted, and its key is gone or not at hand.
     """
     head = load_head(project, digest)
     return Manifest(
@@ -254,6 +263,7 @@ def load_manifest(project: Project, digest: str) -> Manifest:
         by_id=head.by_id,
         settings=head.settings,
         gone=head.gone,
+        key=head.key,
     )
 
 
@@ -261,10 +271,13 @@ Put = Callable[[Sequence[bytes]], list[Digest]]
 """Keeps blobs and returns their digests."""
 
 
-def keeper(project: Project) -> Put:
-    """Keeps blobs in the project's store, side by side."""
+def keeper(project: Project, key: str = "") -> Put:
+    """Keeps blobs in the project's store, side by side; with the name of a table's key, encrypted."""
+    cipher = cipher_of(project, key) if key else None
 
     def put(blobs: Sequence[bytes]) -> list[Digest]:
+        if cipher is not None:
+            blobs = [cipher.seal(blob, _ABOUT_PART) for blob in blobs]
         if len(blobs) < 2:
             return [project.blobs.put(blob) for blob in blobs]
         with ThreadPoolExecutor(_PUTS) as pool:
@@ -283,6 +296,7 @@ def lay(manifest: Manifest, put: Put) -> Head:
         by_id=manifest.by_id,
         settings=manifest.settings,
         gone=manifest.gone,
+        key=manifest.key,
     )
 
 
@@ -320,12 +334,15 @@ def keep_head(project: Project, head: Head) -> Digest:
         settings=head.settings,
         gone=head.gone,
     )
-    return project.blobs.put(_HEAD + msgspec.msgpack.encode(laid))
+    blob = _HEAD + msgspec.msgpack.encode(laid)
+    return project.blobs.put(cipher_of(project, head.key).seal(blob, _ABOUT_HEAD) if head.key else blob)
 
 
 def load_head(project: Project, digest: str) -> Head:
     """A manifest without its long lists; errors as for `load_manifest`."""
-    data = project.blobs.get(digest)
+    data, key = project.blobs.get(digest), ""
+    if is_sealed(data):
+        data, key = unseal(project, data, _ABOUT_HEAD), key_named(data)
     if not data.startswith(_HEAD):
         return _whole(decode(data, Manifest, what="table manifest"))
     laid = _decoded(data, _HEAD, _Laid)
@@ -337,6 +354,7 @@ def load_head(project: Project, digest: str) -> Head:
         by_id=laid.by_id,
         settings=laid.settings,
         gone=laid.gone,
+        key=key,
     )
 
 
@@ -344,7 +362,10 @@ def load_run(project: Project, run: Run) -> tuple[DataFile, ...]:
     """Every file of a list; errors as for `load_manifest`."""
     found = list[DataFile]()
     for piece in run.pieces:
-        found += _files(_decoded(project.blobs.get(piece.blob), _PART, _Columnar))
+        data = project.blobs.get(piece.blob)
+        if is_sealed(data):
+            data = unseal(project, data, _ABOUT_PART)
+        found += _files(_decoded(data, _PART, _Columnar))
     return (*found, *run.tail)
 
 
@@ -358,6 +379,7 @@ def _whole(manifest: Manifest) -> Head:
         by_id=manifest.by_id,
         settings=manifest.settings,
         gone=manifest.gone,
+        key=manifest.key,
     )
 
 
@@ -380,11 +402,12 @@ def _columnar(files: Sequence[DataFile]) -> _Columnar:
         statistics=[file.statistics for file in files],
         of=[file.of for file in files],
         contents=[file.content for file in files],
+        keys=[file.key for file in files] if any(file.key for file in files) else [],
     )
 
 
 def _files(part: _Columnar) -> tuple[DataFile, ...]:
-    digests = part.digests.hex()
+    digests, keys = part.digests.hex(), part.keys or [b""] * len(part.paths)
     return tuple(
         [
             DataFile(
@@ -397,6 +420,7 @@ def _files(part: _Columnar) -> tuple[DataFile, ...]:
                 statistics=part.statistics[place],
                 of=part.of[place],
                 content=part.contents[place],
+                key=keys[place],
             )
             for place, path in enumerate(part.paths)
         ]

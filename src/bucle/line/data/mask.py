@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 from blake3 import blake3
 
+from bucle.ground.keys import has_key, is_encrypted
 from bucle.ground.project import Project
 from bucle.line.contracts import Breach, ContractReport
 from bucle.line.data.pii import ColumnTag, pii_tags
@@ -80,11 +81,20 @@ def mask_report(project: Project, report: ContractReport, branch: str) -> Contra
     """A report without personal values: it stands in the log and on pages, whoever reads them."""
     told = (*report.breaches, *report.warnings, *report.set_aside)
     known = {table: pii_tags(project, table, at=branch) for table in {one.table for one in told}}
+    secret = {table for table in known if is_encrypted(project, table) or has_key(project, table)}
     masked = {
-        name: tuple(_without(breach, known[breach.table]) for breach in getattr(report, name))
+        name: tuple(
+            _bare(breach) if breach.table in secret else _without(breach, known[breach.table])
+            for breach in getattr(report, name)
+        )
         for name in ("breaches", "warnings", "set_aside")
     }
     return msgspec.structs.replace(report, **masked)
+
+
+def _bare(breach: Breach) -> Breach:
+    """A breach in an encrypted table: no value of it may stand in the log."""
+    return msgspec.structs.replace(breach, rows=(), found="values of an encrypted table, which are not told here")
 
 
 def _without(breach: Breach, tags: Mapping[str, ColumnTag]) -> Breach:

@@ -40,10 +40,14 @@ _POSITIONS = pa.schema(
 )
 
 
-def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path) -> Statistics:
+def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path, *, key: bytes = b"") -> Statistics:
     """Write a frame as a Parquet file with field ids and return Iceberg's statistics of it.
 
     Chunks are cut by content, so that a file with a few rows more shares most of its bytes with the one before.
+
+    Args:
+        key: 32 bytes; footer and columns are encrypted with it. Source: Parquet Modular Encryption, AES_GCM_V1,
+            uniform, encrypted footer, no prefix of additional data (DuckDB knows none).
     """
     arrow = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     arrow = arrow.cast(_with_ids(arrow.schema, columns))
@@ -56,6 +60,7 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path) 
         use_content_defined_chunking=True,
         store_decimal_as_integer=True,
         metadata_collector=collected,
+        encryption_properties=_encryption(key),
     )
     return _statistics(collected[0], columns, _nans(frame, columns))
 
@@ -70,17 +75,33 @@ def footer_statistics(path: Path, columns: Sequence[Column]) -> Statistics:
     return _statistics(metadata, whole, {}) if known == found else Statistics()
 
 
-def write_positions(location: str, positions: np.ndarray, target: Path) -> None:
+def write_positions(location: str, positions: np.ndarray, target: Path, *, key: bytes = b"") -> None:
     """Write the positions of deleted rows of one data file.
 
     Args:
         location: the data file, as its manifest names it.
         positions: int64[n], rising.
+        key: as for `write_parquet`.
     """
     path = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(positions), np.int32)), pa.array([location]))
     table = pa.table([path.cast(pa.string()), pa.array(positions, pa.int64())], schema=_POSITIONS)
     encoding = {"pos": "DELTA_BINARY_PACKED"}
-    pq.write_table(table, target, compression="zstd", column_encoding=encoding, use_dictionary=["file_path"])
+    pq.write_table(
+        table,
+        target,
+        compression="zstd",
+        column_encoding=encoding,
+        use_dictionary=["file_path"],
+        encryption_properties=_encryption(key),
+    )
+
+
+def _encryption(key: bytes) -> Any:
+    if not key:
+        return None
+    from pyarrow.parquet.encryption import create_encryption_properties  # noqa: PLC0415
+
+    return create_encryption_properties(footer_key=key, encryption_algorithm="AES_GCM_V1")
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 import polars as pl
 
 from bucle.ground.core import digest_of
+from bucle.ground.project import Project
 from bucle.line.data.iceberg import new_snapshot_id
 from bucle.line.data.lake import Shelf
 from bucle.line.data.manifest import DataFile
 from bucle.line.data.parquet import write_positions
+from bucle.line.data.sealed import cipher_of_file, decryption_of, new_file_key
 
 __all__ = ["Positions", "file_of_deletes", "gone_of", "positions_of", "scoped"]
 
@@ -24,30 +26,30 @@ Positions = dict[str, np.ndarray]
 """Path of a data file -> int64[n], the positions of its rows that are gone, rising, each once."""
 
 
-def positions_of(state: Path, deletes: Iterable[DataFile]) -> Positions:
+def positions_of(project: Project, deletes: Iterable[DataFile]) -> Positions:
     """Which rows files of deletes name; data files are named by their path in the lake, wherever it lay before.
 
     Args:
-        state: the project's state folder.
+        project: whose lake it is.
     Cost: reads the files.
     """
     found = defaultdict[str, list[np.ndarray]](list)
     for file in deletes:
         if file.of:
-            found[file.of].append(_read(state / file.path)["pos"].to_numpy())
+            found[file.of].append(_read(project, file)["pos"].to_numpy())
             continue
         folder = str(PurePosixPath(file.path).parent.parent)
-        for (named,), rows in _read(state / file.path).group_by("file_path"):
+        for (named,), rows in _read(project, file).group_by("file_path"):
             found[_inner(folder, str(named))].append(rows["pos"].to_numpy())
     return {path: np.unique(np.concatenate(parts)) for path, parts in found.items()}
 
 
-def gone_of(state: Path, data: Iterable[DataFile], deletes: Iterable[DataFile]) -> int | None:
+def gone_of(project: Project, data: Iterable[DataFile], deletes: Iterable[DataFile]) -> int | None:
     """How many rows of these data files are gone; None when that is the sum of the deletes' rows."""
     listed = list(deletes)
     if all(file.of for file in listed) and len({file.of for file in listed}) == len(listed):
         return None
-    found = positions_of(state, listed)
+    found = positions_of(project, listed)
     count = sum(len(found[file.path]) for file in data if file.path in found)
     return None if count == sum(file.rows for file in listed) else count
 
@@ -62,7 +64,8 @@ def file_of_deletes(shelf: Shelf, data: DataFile, positions: np.ndarray, locatio
     """
     folder = str(PurePosixPath(data.path).parent)
     path = f"{folder}/{new_snapshot_id():016x}-deletes.parquet"
-    digest, size_bytes = shelf.fill(path, lambda target: write_positions(location, positions, target))
+    key, wrapped = new_file_key(cipher_of_file(shelf.project, data), path)
+    digest, size_bytes = shelf.fill(path, lambda target: write_positions(location, positions, target, key=key))
     return DataFile(
         path=path,
         digest=digest,
@@ -72,6 +75,7 @@ def file_of_deletes(shelf: Shelf, data: DataFile, positions: np.ndarray, locatio
         partition=data.partition,
         of=data.path,
         content=content or digest_of(data.digest.encode() + positions.astype("<i8").tobytes()),
+        key=wrapped,
     )
 
 
@@ -84,15 +88,17 @@ def scoped(shelf: Shelf, data: Mapping[str, DataFile], deletes: Iterable[DataFil
     """
     made = list[DataFile]()
     for file in deletes:
-        for path, positions in positions_of(shelf.state, [file]).items():
+        for path, positions in positions_of(shelf.project, [file]).items():
             if path in data:
                 content = file.content or file.digest if file.of else ""
                 made.append(file_of_deletes(shelf, data[path], positions, f"{root}/{path}", content))
     return made
 
 
-def _read(path: Path) -> pl.DataFrame:
-    return pl.read_parquet(path, columns=["file_path", "pos"], hive_partitioning=False, glob=False)
+def _read(project: Project, file: DataFile) -> pl.DataFrame:
+    path, decryption = project.state / file.path, decryption_of(project, file)
+    rows = pl.scan_parquet(path, hive_partitioning=False, glob=False, decryption=decryption)
+    return rows.select("file_path", "pos").collect()
 
 
 def _inner(folder: str, named: str) -> str:

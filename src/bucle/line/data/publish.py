@@ -177,7 +177,7 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
     What was written is removed when this fails, and never after: from here on a commit may name it.
     """
     states, tree = (dict(head.tables), head.files) if head else ({}, "")
-    with staging(project.state) as shelf:
+    with staging(project) as shelf:
         for name in change.tables:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
         if change.files and not _holds(project, tree, change.files):
@@ -218,7 +218,7 @@ def _stage_long(project: Project, change: Change, head: Commit | None) -> None:
         return
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
-    with staging(project.state) as shelf:
+    with staging(project) as shelf:
         for name in long:
             table = open_table(project, head.tables.get(name) if head else None)
             change.staged[name] = stage(shelf, name, change.tables[name], table, mode=change.mode)

@@ -13,7 +13,7 @@ from bucle.ground.core import to_micros
 from bucle.ground.project import Project
 from bucle.line.data.commit import TableState
 from bucle.line.data.errors import BadAlteration, BadMetadata
-from bucle.line.data.iceberg import new_snapshot_id, settings_of, with_columns
+from bucle.line.data.iceberg import new_snapshot_id, settings_of, with_columns, with_key
 from bucle.line.data.lake import Shelf
 from bucle.line.data.schema import Column, gave_names_anew
 from bucle.line.data.table import Table, make_state
@@ -61,6 +61,7 @@ def resettle(
             fix="See what there is: bucle data show TABLE",
         ) from error
     path = f"{table.folder}/metadata/{metadata['last-sequence-number']:05d}-{new_snapshot_id():016x}.metadata.json"
+    metadata = with_key(metadata, table.head.key)
     written = shelf.put(path, msgspec.json.encode({k: v for k, v in metadata.items() if v is not None}))
     kept = {name: digest for name, digest in table.head.metadata.items() if not name.endswith(".metadata.json")}
     head = replace(

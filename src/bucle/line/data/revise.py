@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestFile
 
 from bucle.ground.core import to_micros
+from bucle.ground.keys import cipher_of
 from bucle.ground.project import Project
 from bucle.line.data import avro, iceberg
 from bucle.line.data.commit import TableState
@@ -26,6 +27,7 @@ from bucle.line.data.manifest import DataFile, Head, Run, keeper, load_run, long
 from bucle.line.data.parquet import footer_statistics
 from bucle.line.data.positions import gone_of, scoped
 from bucle.line.data.schema import Column, gave_names_anew
+from bucle.line.data.sealed import check_all_sealed, cipher_for_table
 from bucle.line.data.table import Table, make_state, uri
 
 __all__ = ["Operation", "Revision", "revise"]
@@ -48,6 +50,7 @@ class Revision:
         data: data files in the order rows are read; None for those there are. Files that another state of the same
             table had may be named again: no row is written.
         deletes: all files of deletes; None for those there are. Those of data files that go, go too.
+        key: the name of the key the table is kept under from now on; None for the one it has.
     """
 
     operation: Operation
@@ -55,6 +58,7 @@ class Revision:
     added: Sequence[DataFile] = ()
     data: Sequence[DataFile] | None = None
     deletes: Sequence[DataFile] | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,11 @@ def revise(project: Project, shelf: Shelf, table: Table, to: Revision) -> TableS
 
     Cost: an append costs the same however many files the table has; when files go, the manifests are read.
     """
+    table = _under_key(project, table, to)
     snapshot_id, metadata = iceberg.new_snapshot_id(), table.metadata
     data = _data(project, table, to)
     deletes = _deletes(project, shelf, table, to, data)
+    check_all_sealed(table.name, table.head.key, [*data.fresh, *deletes.fresh])
     writing = _Writing(shelf, table, to.columns, snapshot_id)
     manifests = writing.manifests(data, deletes)
     sequence, parent = int(metadata["last-sequence-number"]) + 1, metadata.get("current-snapshot-id")
@@ -93,7 +99,7 @@ def revise(project: Project, shelf: Shelf, table: Table, to: Revision) -> TableS
     gone = table.head.gone
     if data.gone or deletes.gone or deletes.fresh:
         listed = _files(project, deletes.run)
-        gone = gone_of(shelf.state, _files(project, data.run), listed) if listed else None
+        gone = gone_of(project, _files(project, data.run), listed) if listed else None
     head = Head(
         columns=to.columns,
         data=data.run,
@@ -102,6 +108,7 @@ def revise(project: Project, shelf: Shelf, table: Table, to: Revision) -> TableS
         by_id=table.head.by_id and not data.starts_anew,
         settings=table.head.settings,
         gone=gone,
+        key=table.head.key,
     )
     snapshot = {
         "snapshot-id": snapshot_id,
@@ -112,14 +119,23 @@ def revise(project: Project, shelf: Shelf, table: Table, to: Revision) -> TableS
         **({} if parent is None else {"parent-snapshot-id": parent}),
     }
     after = iceberg.next_metadata(metadata, to.columns, snapshot, location=uri(shelf.state, table.folder))
-    writing.put(f"{stem}.metadata.json", msgspec.json.encode(after))
+    writing.put(f"{stem}.metadata.json", msgspec.json.encode(iceberg.with_key(after, table.head.key)), plain=True)
     renamed = to.columns != table.columns and not data.starts_anew and gave_names_anew(after)
     head = replace(head, metadata=writing.kept(manifests), by_id=head.by_id or renamed)
     return make_state(project, table.name, f"{stem}.metadata.json", head)
 
 
+def _under_key(project: Project, table: Table, to: Revision) -> Table:
+    """The table under the key it is to be kept under; pieces of the list that were kept under another are not used."""
+    if to.key is None or to.key == table.head.key:
+        cipher_for_table(project, table.name, table.head.key)
+        return table
+    held = replace(table.head, key=to.key, data=Run((), table.data), deletes=Run((), table.deletes))
+    return replace(table, head=held)
+
+
 def _data(project: Project, table: Table, to: Revision) -> _Content:
-    put = keeper(project)
+    put = keeper(project, table.head.key)
     if to.data is None:
         run = longer(table.head.data, to.added, put)
         return _Content(avro.DATA, run, to.added, frozenset(), starts_anew=not table.head.data.files)
@@ -148,7 +164,7 @@ def _deletes(project: Project, shelf: Shelf, table: Table, to: Revision, data: _
     before, named = {file.path for file in known}, {file.path for file in after}
     return _Content(
         holds=avro.DELETES,
-        run=longer(Run(), after, keeper(project)) if after != list(known) else table.head.deletes,
+        run=longer(Run(), after, keeper(project, table.head.key)) if after != list(known) else table.head.deletes,
         fresh=[file for file in after if file.path not in before],
         gone=frozenset(before - named),
         starts_anew=not before & named,
@@ -172,11 +188,14 @@ class _Writing:
     def __init__(self, shelf: Shelf, table: Table, columns: Sequence[Column], snapshot_id: int) -> None:
         self._shelf, self._table, self._snapshot_id, self._columns = shelf, table, snapshot_id, columns
         self._schema = iceberg.iceberg_schema(columns)
-        self._source = avro.LakeIO(shelf.state / table.folder / "metadata")
+        self._source = avro.LakeIO(shelf.project, f"{table.folder}/metadata")
+        self._cipher = cipher_of(shelf.project, table.head.key) if table.head.key else None
         self._written = dict[str, str]()
 
-    def put(self, path: str, data: bytes) -> None:
-        """Write a metadata file."""
+    def put(self, path: str, data: bytes, *, plain: bool = False) -> None:
+        """Write a metadata file; of an encrypted table encrypted, unless it is to stay plain."""
+        if self._cipher is not None and not plain:
+            data = self._cipher.seal(data, path)
         self._written[path] = self._shelf.put(path, data)
 
     def kept(self, manifests: Iterable[ManifestFile]) -> dict[str, str]:

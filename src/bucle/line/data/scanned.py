@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from bucle.ground.project import Project
 from bucle.line.data.manifest import DataFile, Manifest
 from bucle.line.data.schema import Column
+from bucle.line.data.sealed import Ciphers
 
 __all__ = ["bounds_of", "read_frame"]
 
@@ -32,6 +33,10 @@ _BOUNDED = {
 """Iceberg type -> the number its bounds are kept as; strings are their UTF-8."""
 
 _NOTHING = bytes(8)
+
+_CASTS = pl.ScanCastOptions(
+    integer_cast="upcast", float_cast="upcast", missing_struct_fields="insert", extra_struct_fields="ignore"
+)
 
 
 class _Bounds(msgspec.Struct, frozen=True, array_like=True):
@@ -50,42 +55,54 @@ _UNKNOWN = _Bounds(msgspec.Raw(), msgspec.Raw(), {}, {}, {}, {})
 
 
 def read_frame(
-    state: Path, manifest: Manifest, *, bounded: Sequence[str] | None = None, **options: Any
+    project: Project, manifest: Manifest, *, bounded: Sequence[str] | None = None, **options: Any
 ) -> pl.LazyFrame:
     """The rows of a manifest's data files in order: old files read as today's columns and types.
 
     Args:
-        state: the project's state folder.
+        project: whose lake it is.
         bounded: the columns whose bounds may rule files out; None for all of them.
         options: more for `scan_parquet`.
-    Cost: reads nothing; files of deletes that name several data files' rows are read at once.
+    Raises:
+        KeyDestroyed, KeyMissing: files are encrypted, and their key is gone or not at hand.
+    Cost: reads nothing; files of deletes that name several data files' rows, or are encrypted, are read at once.
     """
-    schema = {column.name: column.dtype for column in manifest.columns}
     if not manifest.data:
-        return pl.LazyFrame(schema=schema)
+        return pl.LazyFrame(schema={column.name: column.dtype for column in manifest.columns})
     wide = [file for file in manifest.deletes if not file.of]
     if wide:
-        return _anti(state, manifest, wide, bounded)
+        return _anti(project, manifest, bounded)
+    if any(file.key for file in manifest.data):
+        return _decrypted(project, manifest, bounded, options)
+    statistics = _statistics(manifest, bounded)
+    return _scan(project, manifest, statistics, options)
+
+
+def _statistics(manifest: Manifest, bounded: Sequence[str] | None) -> pl.DataFrame | None:
+    columns = [column for column in manifest.columns if bounded is None or column.name in bounded]
+    return bounds_of(manifest, columns) if columns else None
+
+
+def _scan(
+    project: Project, manifest: Manifest, statistics: pl.DataFrame | None, options: Mapping[str, Any]
+) -> pl.LazyFrame:
+    """The rows of files that Polars reads in one scan."""
     # Text, not paths: a thousand paths take longer to make than to plan.
-    root, scoped = state.as_posix(), defaultdict[str, list[str]](list)
+    root, scoped = project.state.as_posix(), defaultdict[str, list[str]](list)
     for file in manifest.deletes:
         scoped[file.of].append(f"{root}/{file.path}")
     at = {place: scoped[file.path] for place, file in enumerate(manifest.data) if file.path in scoped}
-    names = list(schema) if bounded is None else bounded
-    statistics = bounds_of(manifest, [c for c in manifest.columns if c.name in names]) if names else None
     given: dict[str, Any] = {"_deletion_files": ("iceberg", (at, {}))} if at else {}
     if manifest.by_id:
         given["_column_mapping"] = ("iceberg-column-mapping", _arrow(manifest.columns), None)
     return pl.scan_parquet(
         [f"{root}/{file.path}" for file in manifest.data],
-        schema=schema,
+        schema={column.name: column.dtype for column in manifest.columns},
         glob=False,
         hive_partitioning=False,
         missing_columns="insert",
         extra_columns="ignore",
-        cast_options=pl.ScanCastOptions(
-            integer_cast="upcast", float_cast="upcast", missing_struct_fields="insert", extra_struct_fields="ignore"
-        ),
+        cast_options=_CASTS,
         _table_statistics=statistics,
         **given,
         **options,
@@ -152,14 +169,28 @@ def _widened(value: bytes | None, kind: str, whole: int) -> bytes | None:
     return None
 
 
-def _anti(state: Path, manifest: Manifest, wide: Sequence[DataFile], bounded: Sequence[str] | None) -> pl.LazyFrame:
+def _decrypted(
+    project: Project, manifest: Manifest, bounded: Sequence[str] | None, options: dict[str, Any]
+) -> pl.LazyFrame:
+    """The rows of encrypted files: each has a key of its own, so each is a scan of its own."""
+    if manifest.deletes:
+        return _anti(project, manifest, bounded, **options)
+    ciphers, statistics, parts = Ciphers(project), _statistics(manifest, bounded), list[pl.LazyFrame]()
+    for place, file in enumerate(manifest.data):
+        told = None if statistics is None else statistics.slice(place, 1)
+        given = {**options, "decryption": ciphers.decryption(file)}
+        parts.append(_scan(project, _only(manifest, [file]), told, given))
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def _anti(project: Project, manifest: Manifest, bounded: Sequence[str] | None, **options: Any) -> pl.LazyFrame:
     """The rows when files of deletes name rows of several data files, as other engines write them."""
     from bucle.line.data.positions import positions_of  # noqa: PLC0415
 
-    gone = positions_of(state, manifest.deletes)
+    gone = positions_of(project, manifest.deletes)
     parts = list[pl.LazyFrame]()
     for whole, files in _stretches(manifest.data, gone):
-        rows = read_frame(state, _only(manifest, files), bounded=bounded)
+        rows = read_frame(project, _only(manifest, files), bounded=bounded if whole else (), **options)
         if not whole:
             rows = rows.with_row_index("\0row").filter(~pl.col("\0row").is_in(gone[files[0].path])).drop("\0row")
         parts.append(rows)

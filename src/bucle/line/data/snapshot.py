@@ -49,6 +49,7 @@ class Plan(Record, frozen=True):
         files: absolute paths of its Parquet files, in the order of its rows; a file may lack a column, which is null
             then, or have a narrower type.
         is_plain: whether those files say everything. If not, rows were deleted or columns renamed: read it with `lazy`.
+        is_encrypted: whether it takes keys to read them: `file_keys`.
     """
 
     table: str
@@ -56,6 +57,7 @@ class Plan(Record, frozen=True):
     columns: tuple[Column, ...]
     files: tuple[str, ...]
     is_plain: bool
+    is_encrypted: bool = False
 
 
 def tables(project: Project, at: str = MAIN) -> list[str]:
@@ -96,6 +98,7 @@ def plan(project: Project, table: str, *, at: str = MAIN) -> Plan:
         columns=manifest.columns,
         files=tuple(str(project.state / file.path) for file in manifest.data),
         is_plain=_is_plain(manifest),
+        is_encrypted=bool(manifest.key),
     )
 
 
@@ -125,7 +128,7 @@ def scan(
     _check_columns(table, [*(columns or ()), *named], [column.name for column in manifest.columns])
     # An expression that names its columns by a pattern may be about any of them.
     plain = where is None or not any(name.startswith("^") for name in named)
-    rows = read_frame(project.state, manifest, bounded=named if plain else None)
+    rows = read_frame(project, manifest, bounded=named if plain else None)
     rows = rows if where is None else rows.filter(where)
     rows = rows if columns is None else rows.select(columns)
     try:
@@ -142,7 +145,7 @@ def lazy(project: Project, table: str, *, at: str = MAIN) -> pl.LazyFrame:
 
 def frame_of_files(project: Project, manifest: Manifest) -> pl.LazyFrame:
     """The rows of a manifest's data files in order: old files read as today's columns and types."""
-    return read_frame(project.state, manifest)
+    return read_frame(project, manifest)
 
 
 def _is_plain(manifest: Manifest) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import polars as pl
 
+from bucle.ground.keys import Cipher
 from bucle.ground.project import Project
 from bucle.line.data.batches import Batches, parts
 from bucle.line.data.commit import Mode, TableState
@@ -20,6 +21,7 @@ from bucle.line.data.parquet import write_parquet
 from bucle.line.data.partition import parted
 from bucle.line.data.revise import Revision, revise
 from bucle.line.data.schema import Column, evolve, fit, replace_columns
+from bucle.line.data.sealed import cipher_for_table, new_file_key
 from bucle.line.data.table import Table, make_state, new_table, open_table
 
 __all__ = ["Staged", "Table", "advance", "make_state", "open_table", "stage", "written"]
@@ -60,7 +62,9 @@ def stage(shelf: Shelf, name: str, frame: pl.DataFrame | Batches, table: Table |
 
     Raises:
         TypeMismatch, TypeNotKept: the frame does not fit the table.
+        KeyMissing, KeysOff: the table is to be encrypted, and cannot be.
     """
+    cipher = cipher_for_table(shelf.project, name, table.head.key if table is not None else None)
     change = evolve if mode == "append" else replace_columns
     last = 0 if table is None else table.last
     columns = change(() if table is None else table.columns, frame, last=last)
@@ -75,7 +79,7 @@ def stage(shelf: Shelf, name: str, frame: pl.DataFrame | Batches, table: Table |
         files=tuple(
             file
             for part in parts(frame, ROWS_PER_FILE)
-            for file in written(shelf, folder, fit(part, columns), columns, table)
+            for file in written(shelf, folder, fit(part, columns), columns, table, cipher=cipher)
         ),
     )
 
@@ -91,14 +95,25 @@ def advance(
 
 
 def written(
-    shelf: Shelf, folder: str, frame: pl.DataFrame, columns: Sequence[Column], table: Table | None
+    shelf: Shelf,
+    folder: str,
+    frame: pl.DataFrame,
+    columns: Sequence[Column],
+    table: Table | None,
+    *,
+    cipher: Cipher | None,
 ) -> Iterator[DataFile]:
-    """Write a fitted frame as data files: of each partition its own, and none longer than `ROWS_PER_FILE`."""
+    """Write a fitted frame as data files: of each partition its own, and none longer than `ROWS_PER_FILE`.
+
+    Args:
+        cipher: of an encrypted table: wraps the files' keys.
+    """
     spec = table.spec() if table is not None else None
     for partition, part in parted(frame, columns, spec):
         for at in range(0, part.height, ROWS_PER_FILE):
             piece, spec_id = part.slice(at, ROWS_PER_FILE), spec.spec_id if spec else 0
-            yield _data_file(shelf, folder, piece, columns, partition=partition, spec_id=spec_id)
+            made = _data_file(shelf, folder, piece, columns, cipher)
+            yield msgspec.structs.replace(made, partition=partition, spec_id=spec_id)
 
 
 def _check_partitions(table: Table | None, columns: Sequence[Column]) -> None:
@@ -118,15 +133,14 @@ def _data_file(
     folder: str,
     part: pl.DataFrame,
     columns: Sequence[Column],
-    *,
-    partition: tuple[Any, ...],
-    spec_id: int,
+    cipher: Cipher | None,
 ) -> DataFile:
     path = f"{folder}/data/{new_snapshot_id():016x}.parquet"
+    key, wrapped = new_file_key(cipher, path)
     found = list[Statistics]()
 
     def write(target: Path) -> None:
-        found.append(write_parquet(part, columns, target))
+        found.append(write_parquet(part, columns, target, key=key))
 
     digest, size_bytes = shelf.fill(path, write)
     return DataFile(
@@ -134,7 +148,6 @@ def _data_file(
         digest=digest,
         rows=part.height,
         size_bytes=size_bytes,
-        spec_id=spec_id,
-        partition=partition,
         statistics=pack_statistics(found[0]),
+        key=wrapped,
     )

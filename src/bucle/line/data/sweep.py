@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bucle.ground.core import Record
+from bucle.ground.keys import KeyDestroyed
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import INGEST
@@ -41,7 +42,8 @@ class Sweep(Record, frozen=True):
 def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Sweep:
     """Remove the branches of landings that a crash cut short, and the lake's files and packs that no commit needs.
 
-    A commit whose data was given up (`expire`) needs none, once it has been so for `older_than`.
+    A commit whose data was given up (`expire`) needs none, once it has been so for `older_than`; nor does one
+    whose tables' keys were destroyed.
 
     What commits need of packs that are mostly needless is written to new packs, and those are removed as well. Packs
     that lie in a bucket stay there; only their copies here go.
@@ -50,6 +52,7 @@ def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Swe
         older_than: what is younger stays, since a commit under way may be about to name it.
     Raises:
         BlobMissing, BlobCorrupt, PackDamaged: a list of files is damaged; then no file is removed.
+        KeyMissing: a list of files is encrypted, and its key not at hand; then no file is removed either.
     Cost: a look at every manifest, every file tree, every file of the lake and the end of every pack.
     """
     dropped = _drop_landings(project, older_than)
@@ -86,7 +89,15 @@ def _needed(project: Project, older_than: timedelta, known: set[str]) -> _Needed
     A commit that expired a moment ago counts: one under way may be built on what it held.
     """
     manifests = {state.manifest for commit in _kept(project, older_than) for state in commit.tables.values()} - known
-    return _Needed(manifests, {path for digest in manifests for path in load_manifest(project, digest).files()})
+    return _Needed(manifests, {path for digest in manifests for path in _files_of(project, digest)})
+
+
+def _files_of(project: Project, manifest: str) -> Iterable[str]:
+    """The files a manifest names; none when its key was destroyed, since nobody can read them any more."""
+    try:
+        return load_manifest(project, manifest).files()
+    except KeyDestroyed:
+        return ()
 
 
 def _kept(project: Project, older_than: timedelta) -> list[Commit]:

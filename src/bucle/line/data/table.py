@@ -16,6 +16,7 @@ from bucle.line.data.commit import TableState
 from bucle.line.data.lake import new_folder
 from bucle.line.data.manifest import DataFile, Head, Manifest, Run, keep_head, keeper, lay, load_head, load_run
 from bucle.line.data.schema import Column
+from bucle.line.data.sealed import cipher_for_table
 
 __all__ = ["Table", "make_state", "new_table", "open_table", "uri"]
 
@@ -66,6 +67,7 @@ class Table:
             by_id=head.by_id,
             settings=head.settings,
             gone=head.gone,
+            key=head.key,
         )
 
     @property
@@ -115,14 +117,15 @@ def open_table(project: Project, state: TableState | None) -> Table | None:
 def new_table(project: Project, name: str, folder: str = "") -> Table:
     """A table that is yet to be: it has a folder, and no columns."""
     folder = folder or new_folder(name)
+    cipher = cipher_for_table(project, name, None)
     metadata = iceberg.first_metadata(uri(project.state, folder))
-    head = Head(columns=(), data=Run(), metadata={})
+    head = Head(columns=(), data=Run(), metadata={}, key=cipher.name if cipher else "")
     return Table(name=name, folder=folder, head=head, metadata=metadata, state=None, project=project)
 
 
 def make_state(project: Project, name: str, location: str, manifest: Manifest | Head) -> TableState:
     """Keep a manifest and return the pointer to the table it describes."""
-    head = manifest if isinstance(manifest, Head) else lay(manifest, keeper(project))
+    head = manifest if isinstance(manifest, Head) else lay(manifest, keeper(project, manifest.key))
     return TableState(
         name=name,
         metadata_location=location,

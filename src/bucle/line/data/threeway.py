@@ -44,7 +44,7 @@ def three_way(
     Cost: as many comparisons as there are tables and files; no row is read or written; of a table both added to, one
         manifest is written.
     """
-    with staging(project.state) as shelf:
+    with staging(project) as shelf:
         both = _Joining(project, shelf, how)
         tables = _merge("table", base.tables if base else {}, ours.tables, theirs.tables if theirs else {}, both.join)
         tree = _trees(project, base.files if base else "", ours.files, theirs.files if theirs else "")
@@ -141,16 +141,21 @@ class _Joining:
         return self._revised(ours, "delete", mine.columns, data=left)
 
     def _revised(
-        self, ours: TableState, operation: Operation, columns: tuple[Column, ...], **files: Sequence[DataFile]
+        self,
+        ours: TableState,
+        operation: Operation,
+        columns: tuple[Column, ...],
+        *,
+        added: Sequence[DataFile] = (),
+        data: Sequence[DataFile] | None = None,
     ) -> TableState | None:
         # pyiceberg takes half a second to load; who only reads never needs it.
         from bucle.line.data.revise import Revision, revise  # noqa: PLC0415
         from bucle.line.data.table import open_table  # noqa: PLC0415
 
         table = open_table(self._project, ours)
-        return (
-            None if table is None else revise(self._project, self._shelf, table, Revision(operation, columns, **files))
-        )
+        to = Revision(operation, columns, added=added, data=data)
+        return None if table is None else revise(self._project, self._shelf, table, to)
 
 
 def _added(before: Manifest, after: Manifest) -> list[DataFile] | None:

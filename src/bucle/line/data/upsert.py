@@ -64,6 +64,7 @@ def upsert(
     def step(made: Step) -> None:
         from bucle.line.data.revise import Revision, revise  # noqa: PLC0415
         from bucle.line.data.schema import evolve, fit  # noqa: PLC0415
+        from bucle.line.data.sealed import cipher_for_table  # noqa: PLC0415
         from bucle.line.data.staged import written  # noqa: PLC0415
         from bucle.line.data.table import new_table, open_table  # noqa: PLC0415
 
@@ -78,7 +79,9 @@ def upsert(
             if met.height:
                 left = remaining(project, made.shelf, found, files, met[ROW].sort().to_numpy())
                 fitted = _completed(fitted, met, list(on))
-        added = list(written(made.shelf, found.folder, fitted, columns, None if found.state is None else found))
+        cipher = cipher_for_table(project, table, found.head.key)
+        there = None if found.state is None else found
+        added = list(written(made.shelf, found.folder, fitted, columns, there, cipher=cipher))
         to = Revision("append", columns, added=added)
         if left is not None:
             to = Revision("overwrite", columns, added=added, data=left.data, deletes=left.deletes)

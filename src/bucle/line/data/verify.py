@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bucle.ground.core import BucleError, digest_of, digest_of_file, short
+from bucle.ground.keys import KeyDestroyed
 from bucle.ground.ledger import Fault
 from bucle.ground.project import Project
 from bucle.line.data import store
@@ -37,6 +38,8 @@ def _tables(project: Project, commits: list[Commit]) -> Iterator[Fault]:
             manifests.add(state.manifest)
             try:
                 needed = load_manifest(project, state.manifest).files()
+            except KeyDestroyed:
+                continue  # erased on purpose
             except BucleError as error:
                 yield Fault(
                     where=f"blob {short(state.manifest)}",

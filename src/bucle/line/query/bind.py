@@ -192,7 +192,8 @@ def _make_view(
     """Make a view of a table; its columns that were masked."""
     (table, commit), (bound, tags) = found, given
     planned = data.plan(project, table, at=commit)
-    if planned.is_plain and not _GLOB.search("".join(planned.files[:1])):
+    # DuckDB reads encrypted files, but fails on them once rows are filtered ("Computed AES tag differs", 1.5.5).
+    if planned.is_plain and not planned.is_encrypted and not _GLOB.search("".join(planned.files[:1])):
         source = _scan(planned)
         bound.files.extend(planned.files)
     else:

@@ -6,6 +6,7 @@ read, however often a commit is built again, and rows that are more than memory 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,19 +65,21 @@ def spool(desk: Desk, parts: Iterable[Part], beat: Callable[[], object]) -> pl.L
         TypeMismatch: one column has types in several parts that do not go together.
     """
     written = list[Path]()
+    # Nobody but this call ever reads these files: what the rows become may be encrypted, so they are as well.
+    key = os.urandom(32)
+    sealed, opened = pl.ParquetEncryptionProperties(footer_key=key), pl.ParquetDecryptionProperties(footer_key=key)
     with told(desk.source):
         for number, part in enumerate(parts):
             beat()
             path = desk.folder / f"{number:08d}.parquet"
-            if isinstance(part, pl.LazyFrame):
-                part.sink_parquet(path, compression="lz4")
-            else:
-                part.write_parquet(path, compression="lz4")
+            part.lazy().sink_parquet(path, compression="lz4", encryption=sealed)
             written.append(path)
     if not written:
         return None
     try:
-        rows = pl.concat([pl.scan_parquet(path, glob=False) for path in written], how="diagonal_relaxed")
+        rows = pl.concat(
+            [pl.scan_parquet(path, glob=False, decryption=opened) for path in written], how="diagonal_relaxed"
+        )
         rows.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise TypeMismatch(

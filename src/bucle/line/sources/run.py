@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from bucle.ground.core import BucleError, Record, digest_of_value, make_ref, short
+from bucle.ground.keys import KeysOff, has_key, is_encrypted
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.ground.store import Lease, acquire, release, renew, this_process
@@ -29,6 +30,11 @@ from bucle.line.sources.store import Cursor
 from bucle.line.sources.stream import pull_stream
 
 __all__ = ["Landing", "run"]
+
+_COPIED = ("s3", "http")
+"""Kinds of which what comes is first copied as it is."""
+
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108  a folder with a random name and mode 0700 is made in it
 
 _PULLS: dict[str, Callable[[Desk], Pulled | None]] = {
     **dict.fromkeys(("csv", "jsonl", "parquet", "excel", "folder"), pull_files),
@@ -100,8 +106,7 @@ def _run(project: Project, source: Source, lease: Lease, *, full: bool) -> Landi
     with project.database.reading() as connection:
         before = store.the_cursor(connection, source.name)
     known = before.cursor if before is not None and not full else {}
-    (project.state / "spool").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=project.state / "spool", prefix=f"{source.name}-") as folder:
+    with tempfile.TemporaryDirectory(dir=spool_place(project, source), prefix=f"{source.name}-") as folder:
         desk = Desk(project=project, source=source, before=known, folder=Path(folder))
         pulled = _PULLS[source.kind](desk)
         if pulled is None:
@@ -115,6 +120,27 @@ def _run(project: Project, source: Source, lease: Lease, *, full: bool) -> Landi
         if rows is None or (count == 0 and not is_new):
             return _look(project, source, before, cursor)
         return _land(project, source, rows, before=before, cursor=cursor, count=count, is_new=is_new)
+
+
+def spool_place(project: Project, source: Source) -> Path:
+    """Where a run keeps what has not landed yet: the project's spool, or for plain copies of what is to be encrypted a
+    file system in memory.
+
+    Raises:
+        KeysOff: there is none on this machine.
+    """
+    if source.kind not in _COPIED or not (is_encrypted(project, source.table) or has_key(project, source.table)):
+        place = project.state / "spool"
+        place.mkdir(exist_ok=True)
+        return place
+    if not _IN_MEMORY.is_dir():
+        raise KeysOff(
+            f"Source {source.name!r} would leave a plain copy of what it reads on the disk.",
+            why=f"Table {source.table!r} is encrypted, and here is no {_IN_MEMORY} to keep the copy in memory.",
+            fix="Run it on Linux, or read the rows yourself and commit them: data.land(project, ...)",
+            at=source.name,
+        )
+    return _IN_MEMORY
 
 
 def _is_listed(source: Source) -> bool:

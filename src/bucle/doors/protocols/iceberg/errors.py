@@ -20,6 +20,7 @@ _KNOWN: tuple[tuple[type[BucleError], str, int], ...] = (
     (data.NamespaceExists, "AlreadyExistsException", 409),
     (data.NamespaceNotEmpty, "NamespaceNotEmptyException", 409),
     (data.TableNotOurs, "ValidationException", 400),
+    (data.TableEncrypted, "ForbiddenException", 403),
     (BadToken, "NotAuthorizedException", 401),
     (NotFound, "NotFoundException", 404),
     (UserError, "BadRequestException", 400),

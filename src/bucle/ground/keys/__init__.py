@@ -1,0 +1,43 @@
+"""Keys: of each encrypted table one, wrapped by a key that lies outside of the project."""
+
+from bucle.ground.keys.cipher import Cipher, is_sealed, key_named
+from bucle.ground.keys.errors import BadKeyring, KeyDestroyed, KeyMissing, KeysOff, NoSuchKey, SealBroken
+from bucle.ground.keys.provider import EncryptionSection, KeyProvider, make_keyring, provider_of
+from bucle.ground.keys.ring import (
+    cipher_anew,
+    cipher_for,
+    cipher_of,
+    destroy,
+    has_key,
+    is_encrypted,
+    keys,
+    rotate,
+    unseal,
+)
+from bucle.ground.keys.table_key import TableKey
+
+__all__ = [
+    "BadKeyring",
+    "Cipher",
+    "EncryptionSection",
+    "KeyDestroyed",
+    "KeyMissing",
+    "KeyProvider",
+    "KeysOff",
+    "NoSuchKey",
+    "SealBroken",
+    "TableKey",
+    "cipher_anew",
+    "cipher_for",
+    "cipher_of",
+    "destroy",
+    "has_key",
+    "is_encrypted",
+    "is_sealed",
+    "key_named",
+    "keys",
+    "make_keyring",
+    "provider_of",
+    "rotate",
+    "unseal",
+]
