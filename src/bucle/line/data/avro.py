@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.manifest import (
@@ -32,6 +32,7 @@ from bucle.ground.keys import is_sealed, unseal
 from bucle.ground.project import Project
 from bucle.line.data import manifest as listed
 from bucle.line.data.container import read_container, write_container
+from bucle.line.data.listing import Line, read_lines, to_line, write_lines
 from bucle.line.data.parquet import DELETED_PATH
 from bucle.line.data.partition import values
 
@@ -42,6 +43,7 @@ __all__ = [
     "added",
     "data_entry",
     "entries_of",
+    "lines_of",
     "manifest",
     "manifest_list",
     "read_list",
@@ -169,10 +171,10 @@ class _Writer(ManifestWriterV2):
 class _List(ManifestListWriterV2):
     """Says what is to stand in a manifest list."""
 
-    def lines(self, manifests: Sequence[ManifestFile]) -> bytes:
+    def lines(self, manifests: Sequence[ManifestFile | Line]) -> bytes:
         """The list of these manifests."""
-        made = [self.prepare_manifest(one) for one in manifests]
-        return write_container("manifest_file", made, self._meta, StructType())
+        made = [one if isinstance(one, Line) else to_line(self.prepare_manifest(one)) for one in manifests]
+        return write_lines(made, self._meta)
 
 
 def data_entry(
@@ -217,10 +219,14 @@ def added(snapshot_id: int, file: DataFile) -> ManifestEntry:
     return ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=file)
 
 
-def entries_of(source: LakeIO, one: ManifestFile, *, move: Callable[[str], str]) -> list[ManifestEntry]:
+def entries_of(source: LakeIO, one: ManifestFile | Line, *, move: Callable[[str], str]) -> list[ManifestEntry]:
     """The live entries of a manifest, as existing ones; `move` says where a data file lies now."""
     found = read_container("manifest_entry", source.new_input(one.manifest_path))
-    entries = [_inherit_from_manifest(entry, one) for entry in found if entry.status != ManifestEntryStatus.DELETED]
+    entries = [
+        _inherit_from_manifest(entry, cast(ManifestFile, one))
+        for entry in found
+        if entry.status != ManifestEntryStatus.DELETED
+    ]
     for entry in entries:
         entry.data_file[_FILE_PATH] = move(entry.data_file.file_path)
         entry.status = ManifestEntryStatus.EXISTING
@@ -249,12 +255,18 @@ def manifest(
 
 
 def manifest_list(
-    location: str, snapshot_id: int, parent_id: int | None, sequence: int, manifests: Sequence[ManifestFile]
+    location: str, snapshot_id: int, parent_id: int | None, sequence: int, manifests: Sequence[ManifestFile | Line]
 ) -> bytes:
     """The list of a snapshot's manifests, oldest first."""
     return _List(_Memory(location), snapshot_id, parent_id, sequence, "deflate").lines(manifests)
 
 
 def read_list(source: LakeIO, location: str) -> list[ManifestFile]:
-    """The manifests of a snapshot, oldest first."""
+    """The manifests of a snapshot, oldest first, with all that is known of them."""
     return read_container("manifest_file", source.new_input(location))
+
+
+def lines_of(source: LakeIO, location: str) -> Sequence[ManifestFile | Line]:
+    """The manifests of a snapshot, oldest first, to be listed again."""
+    found = source.new_input(location)
+    return read_lines(found.open().read()) or read_container("manifest_file", found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime
+from threading import Lock
 
 from sqlalchemy.engine import Connection
 
@@ -25,6 +27,9 @@ from bucle.line.data.tables import BRANCHES
 __all__ = ["branches", "check_branch", "create_branch", "delete_branch", "head_of", "log", "no_such_branch", "resolve"]
 
 _SHORTEST_PREFIX = 4
+
+_HEADS = 8
+"""So many commits are kept decoded."""
 
 
 def create_branch(project: Project, name: str, at: str = MAIN, *, key: str | None = None) -> Branch:
@@ -98,7 +103,32 @@ def head_of(project: Project, branch: str) -> Commit | None:
         found = store.the_branch(connection, branch)
         if found is None:
             raise no_such_branch(connection, branch)
-        return store.commit_of(connection, found.head) if found.head else None
+        if not found.head:
+            return None
+        heads = project.keep(_Heads, _Heads)
+        return heads.get(found.head) or heads.put(store.commit_of(connection, found.head))
+
+
+class _Heads:
+    """The heads read last; a commit never changes."""
+
+    def __init__(self) -> None:
+        self._known = OrderedDict[str, Commit]()
+        self._lock = Lock()
+
+    def get(self, commit: str) -> Commit | None:
+        return self._known.get(commit)
+
+    def put(self, commit: Commit | None) -> Commit | None:
+        with self._lock:
+            if commit is not None:
+                self._known[commit.id] = commit
+            while len(self._known) > _HEADS:
+                self._known.popitem(last=False)
+        return commit
+
+    def close(self) -> None:
+        self._known.clear()
 
 
 def resolve(project: Project, at: str = MAIN) -> Commit:

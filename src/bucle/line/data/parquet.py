@@ -21,6 +21,7 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 
+from bucle.ground.core import decode, encode
 from bucle.line.data.iceberg import iceberg_schema, schema_of
 from bucle.line.data.manifest import Statistics
 from bucle.line.data.schema import Column, schema_json
@@ -50,7 +51,7 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path, 
             uniform, encrypted footer, no prefix of additional data (DuckDB knows none).
     """
     arrow = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    arrow = arrow.cast(_with_ids(arrow.schema, columns))
+    arrow = arrow.cast(arrow_schema(columns))
     collected = list[Any]()
     pq.write_table(
         arrow,
@@ -106,6 +107,12 @@ def _encryption(key: bytes) -> Any:
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
     """The columns as Arrow has them, with field ids."""
+    return _arrow_schema(encode(columns))
+
+
+@lru_cache(256)
+def _arrow_schema(text: bytes) -> pa.Schema:
+    columns = decode(text, tuple[Column, ...])
     plain = pl.DataFrame(schema={column.name: column.dtype for column in columns})
     return _with_ids(plain.to_arrow(compat_level=pl.CompatLevel.oldest()).schema, columns)
 
@@ -151,8 +158,10 @@ def _plan(schema: bytes) -> tuple[Any, dict[str, int]]:
 
 
 def _nans(frame: pl.DataFrame, columns: Sequence[Column]) -> dict[int, int]:
-    floats = [column for column in columns if column.type in ("float", "double")]
-    if not floats:
-        return {}
-    counts = frame.select(pl.col(column.name).is_nan().sum() for column in floats).row(0)
-    return {column.id: int(count) for column, count in zip(floats, counts, strict=True)}
+    counts = dict[int, int]()
+    for column in columns:
+        if column.type in ("float", "double"):
+            values = frame[column.name]
+            # NumPy has nulls as NaN.
+            counts[column.id] = int(np.isnan(values.to_numpy()).sum()) - values.null_count()
+    return counts

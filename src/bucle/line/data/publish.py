@@ -53,7 +53,7 @@ RACES = 3
 """Lost races before a commit is built under the ledger's lock."""
 
 _LONG = 50_000
-"""Rows from which on a batch is written before it is one's turn."""
+"""Rows from which on a batch is forced to the disk before it is one's turn; a shorter one is with all the rest."""
 
 RACES_ASKING = 30
 """Lost races before giving up, when hooks are asked: they may not be asked under the lock."""
@@ -78,7 +78,7 @@ class Move:
         key: the idempotency key.
         also: more to be written in the same transaction.
         way: how the branch is moved; a protected one asks.
-        prepare: does what takes long and may be done before one's turn, given the head.
+        prepare: does what may be done before one's turn.
         is_long: whether building takes long, so that others are not to wait; what a first try made is used again.
     """
 
@@ -90,7 +90,7 @@ class Move:
     key: str | None
     also: Also | None = None
     way: Way = "commit"
-    prepare: Callable[[Commit | None], object] | None = None
+    prepare: Callable[[], object] | None = None
     is_long: bool = False
 
 
@@ -108,6 +108,7 @@ class Change:
         files: path -> entry; None removes.
         message: why.
         staged: the rows as written, for the columns the table had then.
+        early: where they were put before it was one's turn; they may not be on the disk yet.
     """
 
     tables: Mapping[str, pl.DataFrame | Batches]
@@ -115,6 +116,7 @@ class Change:
     files: Mapping[str, FileEntry | None]
     message: str
     staged: dict[str, Staged] = field(default_factory=dict)
+    early: Shelf | None = None
 
 
 def commit(
@@ -161,7 +163,7 @@ def commit(
     move = Move(
         branch=branch,
         build=lambda head: build(project, change, head),
-        prepare=lambda head: _stage_long(project, change, head),
+        prepare=lambda: _stage_early(project, change, branch),
         describe=lambda made: {"mode": mode, "tables": rows_added(made, change)},
         kind="data.committed",
         message=message,
@@ -182,7 +184,7 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
         if change.files and not _holds(project, tree, change.files):
             tree = keep_tree(project, change_tree(load_tree(project, tree), change.files))
-        shelf.settle()
+        shelf.settle(*[change.early] if change.early else [])
     return make_commit(
         (head.id,) if head else (),
         states,
@@ -211,18 +213,18 @@ def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: Ta
     return made
 
 
-def _stage_long(project: Project, change: Change, head: Commit | None) -> None:
-    """Write long batches before one's turn; a short one takes less than to force it to the disk twice."""
-    long = [name for name, frame in change.tables.items() if frame.height >= _LONG]
-    if not long:
-        return
+def _stage_early(project: Project, change: Change, branch: str) -> None:
+    """Write the rows before one's turn, so that others need not wait for it; a long batch is forced to the disk too."""
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
+    head = head_of(project, branch)
     with staging(project) as shelf:
-        for name in long:
+        for name, frame in change.tables.items():
             table = open_table(project, head.tables.get(name) if head else None)
-            change.staged[name] = stage(shelf, name, change.tables[name], table, mode=change.mode)
-        shelf.settle()
+            change.staged[name] = stage(shelf, name, frame, table, mode=change.mode)
+        if any(frame.height >= _LONG for frame in change.tables.values()):
+            shelf.settle()
+        change.early = shelf
 
 
 def publish(project: Project, move: Move) -> Commit:
@@ -236,7 +238,7 @@ def publish(project: Project, move: Move) -> Commit:
     before, after = _moments(move)
     asked = hooks_at(project, before, move.branch)
     if move.prepare is not None:
-        move.prepare(head_of(project, move.branch))
+        move.prepare()
     outcome = _try(project, move, before, RACES_ASKING) if asked else _in_turn(project, move, before)
     if outcome is None:
         raise _busy(move)
