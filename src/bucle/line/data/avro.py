@@ -12,9 +12,6 @@ from typing import Any, cast
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.manifest import (
-    DataFile,
-    DataFileContent,
-    FileFormat,
     ManifestContent,
     ManifestEntry,
     ManifestEntryStatus,
@@ -26,26 +23,24 @@ from pyiceberg.manifest import (
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.typedef import Record as Row
-from pyiceberg.types import StructType
 
 from bucle.ground.keys import is_sealed, unseal
 from bucle.ground.project import Project
 from bucle.line.data import manifest as listed
-from bucle.line.data.container import read_container, write_container
+from bucle.line.data.container import encode_partition, layout, pack, read_container, write_container
+from bucle.line.data.entry import encode_new
 from bucle.line.data.listing import Line, read_lines, to_line, write_lines
-from bucle.line.data.parquet import DELETED_PATH
 from bucle.line.data.partition import values
 
 __all__ = [
     "DATA",
     "DELETES",
     "LakeIO",
-    "added",
-    "data_entry",
     "entries_of",
     "lines_of",
     "manifest",
     "manifest_list",
+    "new_manifest",
     "read_list",
     "without",
 ]
@@ -163,7 +158,22 @@ class _Writer(ManifestWriterV2):
         for entry in entries:
             self.add_entry(entry)
         kind = self._spec.partition_type(self._schema)
-        data = write_container("manifest_entry", self._lines, self._meta, kind)
+        return self._told(write_container("manifest_entry", self._lines, self._meta, kind))
+
+    def write_new(self, files: Sequence[listed.DataFile], uri: Callable[[str], str]) -> tuple[bytes, ManifestFile]:
+        """The manifest of new files, and the line that names it."""
+        self._writer = self  # type: ignore[assignment]
+        kind = self._spec.partition_type(self._schema)
+        self._partitions = [Row(*values(file.partition, kind)) for file in files]
+        self._added_files, self._added_rows = len(files), sum(file.rows for file in files)
+        entries = [
+            encode_new(file, uri, encode_partition(partition, kind), self._snapshot_id, self._holds)
+            for file, partition in zip(files, self._partitions, strict=True)
+        ]
+        schema = layout("manifest_entry", kind)[1]
+        return self._told(pack(b"".join(entries), len(entries), self._meta, schema))
+
+    def _told(self, data: bytes) -> tuple[bytes, ManifestFile]:
         self._output_file.data = data  # type: ignore[attr-defined]
         return data, self.to_manifest_file()
 
@@ -175,48 +185,6 @@ class _List(ManifestListWriterV2):
         """The list of these manifests."""
         made = [one if isinstance(one, Line) else to_line(self.prepare_manifest(one)) for one in manifests]
         return write_lines(made, self._meta)
-
-
-def data_entry(
-    file: listed.DataFile, uri: Callable[[str], str], kind: StructType, *, holds: ManifestContent
-) -> DataFile:
-    """A file as manifests list it.
-
-    Args:
-        uri: says where a path of the lake lies.
-        kind: the type of its partition's values.
-        holds: whether it is a data file or one of deletes.
-    """
-    known = file.known
-    lower, upper = known.lower, known.upper
-    if file.of:
-        # Equal bounds tell readers that the file is about one data file only.
-        bound = {DELETED_PATH: uri(file.of).encode()}
-        lower, upper = {**lower, **bound}, {**upper, **bound}
-    return DataFile.from_args(
-        content=DataFileContent.DATA if holds == DATA else DataFileContent.POSITION_DELETES,
-        file_path=uri(file.path),
-        file_format=FileFormat.PARQUET,
-        partition=Row(*values(file.partition, kind)),
-        record_count=file.rows,
-        file_size_in_bytes=file.size_bytes,
-        column_sizes=known.sizes,
-        value_counts=known.values,
-        null_value_counts=known.nulls,
-        nan_value_counts=known.nans,
-        lower_bounds=lower,
-        upper_bounds=upper,
-        split_offsets=known.splits or None,
-        sort_order_id=None,
-        spec_id=file.spec_id,
-        equality_ids=None,
-        key_metadata=file.key or None,
-    )
-
-
-def added(snapshot_id: int, file: DataFile) -> ManifestEntry:
-    """A new file; its sequence number is given by the list that takes its manifest up."""
-    return ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=file)
 
 
 def entries_of(source: LakeIO, one: ManifestFile | Line, *, move: Callable[[str], str]) -> list[ManifestEntry]:
@@ -252,6 +220,24 @@ def manifest(
 ) -> tuple[bytes, ManifestFile]:
     """A manifest: its bytes, and the line of the manifest list that names it."""
     return _Writer(spec, schema, _Memory(location), snapshot_id, "deflate", holds=holds).write(entries)
+
+
+def new_manifest(
+    location: str,
+    schema: Schema,
+    spec: PartitionSpec,
+    snapshot_id: int,
+    files: Sequence[listed.DataFile],
+    *,
+    uri: Callable[[str], str],
+    holds: ManifestContent,
+) -> tuple[bytes, ManifestFile]:
+    """A manifest of new files; see `manifest`.
+
+    Args:
+        uri: says where a path of the lake lies.
+    """
+    return _Writer(spec, schema, _Memory(location), snapshot_id, "deflate", holds=holds).write_new(files, uri)
 
 
 def manifest_list(

@@ -24,12 +24,22 @@ from bucle.line.data.errors import (
 from bucle.line.data.protection import protection_of
 from bucle.line.data.tables import BRANCHES
 
-__all__ = ["branches", "check_branch", "create_branch", "delete_branch", "head_of", "log", "no_such_branch", "resolve"]
+__all__ = [
+    "branches",
+    "check_branch",
+    "create_branch",
+    "delete_branch",
+    "head_of",
+    "log",
+    "no_such_branch",
+    "recent_head_of",
+    "resolve",
+]
 
 _SHORTEST_PREFIX = 4
 
 _HEADS = 8
-"""So many commits are kept decoded."""
+"""The heads of so many branches are kept decoded."""
 
 
 def create_branch(project: Project, name: str, at: str = MAIN, *, key: str | None = None) -> Branch:
@@ -106,29 +116,39 @@ def head_of(project: Project, branch: str) -> Commit | None:
         if not found.head:
             return None
         heads = project.keep(_Heads, _Heads)
-        return heads.get(found.head) or heads.put(store.commit_of(connection, found.head))
+        return heads.of(branch, found.head) or heads.put(branch, store.commit_of(connection, found.head))
+
+
+def recent_head_of(project: Project, branch: str) -> Commit | None:
+    """The commit at which this process last saw a branch stand, or stands it at now if it never looked."""
+    return project.keep(_Heads, _Heads).known.get(branch) or head_of(project, branch)
 
 
 class _Heads:
-    """The heads read last; a commit never changes."""
+    """The heads of the branches looked at last; a commit never changes."""
 
     def __init__(self) -> None:
-        self._known = OrderedDict[str, Commit]()
+        self.known = OrderedDict[str, Commit]()
         self._lock = Lock()
 
-    def get(self, commit: str) -> Commit | None:
-        return self._known.get(commit)
+    def of(self, branch: str, commit: str) -> Commit | None:
+        """That commit, if it is what the branch stood at last."""
+        found = self.known.get(branch)
+        return found if found is not None and found.id == commit else None
 
-    def put(self, commit: Commit | None) -> Commit | None:
-        with self._lock:
-            if commit is not None:
-                self._known[commit.id] = commit
-            while len(self._known) > _HEADS:
-                self._known.popitem(last=False)
+    def put(self, branch: str, commit: Commit | None) -> Commit | None:
+        """Remember where a branch stands."""
+        if commit is not None:
+            with self._lock:
+                self.known[branch] = commit
+                self.known.move_to_end(branch)
+                while len(self.known) > _HEADS:
+                    self.known.popitem(last=False)
         return commit
 
     def close(self) -> None:
-        self._known.clear()
+        """Forget them."""
+        self.known.clear()
 
 
 def resolve(project: Project, at: str = MAIN) -> Commit:

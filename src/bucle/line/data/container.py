@@ -36,10 +36,11 @@ from pyiceberg.manifest import (
     manifest_entry_schema_with_data_file,
 )
 from pyiceberg.schema import Schema
+from pyiceberg.typedef import Record as Row
 from pyiceberg.types import StructType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
-__all__ = ["Kind", "layout", "pack", "read_container", "write_container"]
+__all__ = ["Kind", "encode_partition", "layout", "pack", "read_container", "write_container"]
 
 Kind = Literal["manifest_entry", "manifest_file"]
 """What the records are: lines of a manifest, or lines of a manifest list."""
@@ -63,6 +64,21 @@ def write_container(kind: Kind, records: Iterable[Any], meta: Mapping[str, str],
         writer.write(inner, record)
         count += 1
     return pack(block.getvalue(), count, meta, schema)
+
+
+def encode_partition(partition: Row, kind: StructType) -> bytes:
+    """The values of a partition as they stand in a file's entry."""
+    if not kind.fields:
+        return b""
+    out = io.BytesIO()
+    _partition_writer(kind.model_dump_json()).write(BinaryEncoder(out), partition)
+    return out.getvalue()
+
+
+@lru_cache(_KEPT)
+def _partition_writer(kind: str) -> Writer:
+    made = _entries(_FORMAT, kind).find_field("data_file.partition").field_type
+    return resolve_writer(record_schema=made, file_schema=made)
 
 
 def pack(records: bytes, count: int, meta: Mapping[str, str], schema: str) -> bytes:

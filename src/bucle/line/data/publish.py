@@ -21,7 +21,7 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
-from bucle.line.data.branches import head_of, no_such_branch
+from bucle.line.data.branches import head_of, no_such_branch, recent_head_of
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
 from bucle.line.data.errors import BranchBusy, EmptyCommit
 from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
@@ -217,7 +217,7 @@ def _stage_early(project: Project, change: Change, branch: str) -> None:
     """Write the rows before one's turn, so that others need not wait for it; a long batch is forced to the disk too."""
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
-    head = head_of(project, branch)
+    head = recent_head_of(project, branch)
     with staging(project) as shelf:
         for name, frame in change.tables.items():
             table = open_table(project, head.tables.get(name) if head else None)

@@ -235,13 +235,10 @@ class _Writing:
         return self._manifest(one.partition_spec_id, entries, content.holds) if hit else one
 
     def _fresh(self, content: _Content) -> list[Listed]:
-        by_spec = defaultdict[int, list[ManifestEntry]](list)
-        kinds = {one: self._table.spec(one).partition_type(self._schema) for one in {f.spec_id for f in content.fresh}}
+        by_spec = defaultdict[int, list[DataFile]](list)
         for file in content.fresh:
-            known = self._described(file) if content.holds == avro.DATA else file
-            made = avro.data_entry(known, self._uri, kinds[file.spec_id], holds=content.holds)
-            by_spec[file.spec_id].append(avro.added(self._snapshot_id, made))
-        return [self._manifest(spec_id, entries, content.holds) for spec_id, entries in by_spec.items()]
+            by_spec[file.spec_id].append(self._described(file) if content.holds == avro.DATA else file)
+        return [self._new(spec_id, files, content.holds) for spec_id, files in by_spec.items()]
 
     def _uri(self, path: str) -> str:
         return uri(self._shelf.state, path)
@@ -275,11 +272,21 @@ class _Writing:
         return avro.entries_of(self._source, one, move=self._table.mover())
 
     def _manifest(self, spec_id: int, entries: Sequence[ManifestEntry], holds: ManifestContent) -> Listed:
-        path = f"{self._table.folder}/metadata/{iceberg.new_snapshot_id():016x}-m.avro"
-        location, spec = self._uri(path), self._table.spec(spec_id)
-        data, made = avro.manifest(location, self._schema, spec, self._snapshot_id, entries, holds=holds)
+        path = self._manifest_path()
+        given = (self._uri(path), self._schema, self._table.spec(spec_id), self._snapshot_id)
+        data, made = avro.manifest(*given, entries, holds=holds)
         self.put(path, data)
         return made
+
+    def _new(self, spec_id: int, files: Sequence[DataFile], holds: ManifestContent) -> Listed:
+        path = self._manifest_path()
+        given = (self._uri(path), self._schema, self._table.spec(spec_id), self._snapshot_id)
+        data, made = avro.new_manifest(*given, files, uri=self._uri, holds=holds)
+        self.put(path, data)
+        return made
+
+    def _manifest_path(self) -> str:
+        return f"{self._table.folder}/metadata/{iceberg.new_snapshot_id():016x}-m.avro"
 
 
 def _is_live(one: Listed) -> bool:

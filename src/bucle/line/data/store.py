@@ -51,6 +51,10 @@ _FIRST_LOOK = 64
 _BRANCH = sa.select(BRANCHES).where(BRANCHES.c.name == sa.bindparam("wanted"))
 _COMMIT = sa.select(COMMITS).where(COMMITS.c.id == sa.bindparam("wanted"))
 _GENERATION = sa.select(COMMITS.c.generation).where(COMMITS.c.id == sa.bindparam("wanted"))
+_GENERATIONS = sa.select(COMMITS.c.id, COMMITS.c.generation).where(
+    COMMITS.c.id.in_([sa.bindparam("wanted"), sa.bindparam("first"), sa.bindparam("second")])
+)
+_PART = sa.select(TABLE_PARTS).where(TABLE_PARTS.c.digest == sa.bindparam("wanted"))
 _PROTECTIONS = sa.select(PROTECTIONS).order_by(PROTECTIONS.c.branch)
 
 ANCESTRY = (COMMITS.c.id, COMMITS.c.parent, COMMITS.c.merged, COMMITS.c.generation)
@@ -157,16 +161,16 @@ def expire_commits(transaction: Transaction, commits: Iterable[str], *, at: date
 
 def put_commit(transaction: Transaction, commit: Commit) -> None:
     """Keep a commit; one that is there already has the same content and stays."""
-    if _generation(transaction.connection, commit.id) is not None:
-        return
-    parents = [_generation(transaction.connection, parent) for parent in commit.parents]
-    generation = max((one for one in parents if one is not None), default=None)
     first, second, *_ = (*commit.parents, "", "")
+    rows = transaction.connection.execute(_GENERATIONS, {"wanted": commit.id, "first": first, "second": second})
+    known = {row.id: row.generation for row in rows}
+    if commit.id in known:
+        return
     row: dict[str, Any] = {
         "id": commit.id,
         "parent": first,
         "merged": second,
-        "generation": 0 if generation is None else generation + 1,
+        "generation": max(known.values(), default=-1) + 1,
         "at": commit.at,
         "author": commit.author,
         "message": commit.message,
@@ -189,6 +193,8 @@ def _parts(connection: Connection, digests: Iterable[str]) -> dict[str, str]:
     """Digest -> JSON of the parts that are there."""
     found = dict[str, str]()
     wanted = list(digests)
+    if len(wanted) == 1:
+        return {row.digest: row.states for row in connection.execute(_PART, {"wanted": wanted[0]})}
     for at in range(0, len(wanted), _PARAMETERS):
         some = TABLE_PARTS.c.digest.in_(wanted[at : at + _PARAMETERS])
         rows = connection.execute(sa.select(TABLE_PARTS).where(some))
