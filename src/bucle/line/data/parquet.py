@@ -172,7 +172,7 @@ def _repeating(table: pa.Table, columns: Sequence[Column]) -> list[str]:
 
     In a short file it is not worth finding out.
     """
-    numbers = {column.name for column in columns if column.type in _NUMBERS}
+    numbers = {column.name for column in columns if isinstance(column.type, str) and column.type in _NUMBERS}
     if table.num_rows >= _SHORT:
         looked = table.select(sorted(numbers)).take(np.arange(_LOOK) * (table.num_rows // _LOOK))
         numbers = {name for name in numbers if pc.count_distinct(looked[name]).as_py() > _LOOK // 2}

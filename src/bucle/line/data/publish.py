@@ -7,6 +7,7 @@ inside the transaction, so that every commit comes through.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from bucle.ground.core import check_name, make_ref
+from bucle.ground.core import BucleError, check_name, make_ref
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.line.data import store
@@ -214,17 +215,22 @@ def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: Ta
 
 
 def _stage_early(project: Project, change: Change, branch: str) -> None:
-    """Write the rows before one's turn, so that others need not wait for it; a long batch is forced to the disk too."""
+    """Write the rows before one's turn, so that others need not wait for it; a long batch is forced to the disk too.
+
+    They are written for the table as it was last seen here. Whether they fit is known in turn: so is what is wrong.
+    """
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
     head = recent_head_of(project, branch)
-    with staging(project) as shelf:
+    with contextlib.suppress(BucleError), staging(project) as shelf:
         for name, frame in change.tables.items():
             table = open_table(project, head.tables.get(name) if head else None)
             change.staged[name] = stage(shelf, name, frame, table, mode=change.mode)
         if any(frame.height >= _LONG for frame in change.tables.values()):
             shelf.settle()
         change.early = shelf
+        return
+    change.staged.clear()
 
 
 def publish(project: Project, move: Move) -> Commit:
