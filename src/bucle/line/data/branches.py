@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock
 
 from sqlalchemy.engine import Connection
@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _SHORTEST_PREFIX = 4
+
+_DATE = len("2013-03-01")
 
 _HEADS = 8
 """The heads of so many branches are kept decoded."""
@@ -156,7 +158,8 @@ def resolve(project: Project, at: str = MAIN) -> Commit:
 
     Args:
         at: a branch, a tag, a commit's id or a prefix of it that no other has (4 digits at least), or
-            `branch@instant` for the newest commit of the branch made until then, e.g. `main@2013-03-01T00:00:00Z`.
+            `branch@instant` for the newest commit of the branch made until then, e.g. `main@2013-03-01T00:00:00Z`;
+            a date stands for its first moment in UTC.
     Raises:
         NoSuchCommit: nothing answers to it, or the branch has no commit yet.
         AmbiguousCommit: several commits start so.
@@ -264,7 +267,8 @@ def _as_of(connection: Connection, branch: Branch, instant: datetime) -> Commit:
 
 def _instant(text: str, at: str) -> datetime:
     try:
-        return as_utc(datetime.fromisoformat(text))
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if len(text) == _DATE else as_utc(found)
     except ValueError as error:
         raise BadName(
             f"{at!r} is no branch@instant: {error}.", why="", fix="Write it so: main@2013-03-01T00:00:00Z"
