@@ -19,11 +19,9 @@ from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
 from bucle.line.data.catalog import (
     TableChange,
-    TableMetadata,
     check_table_free,
     commit_metadata,
     create_table,
-    draft_table,
     drop_table,
     register_table,
     rename_table,
@@ -35,6 +33,7 @@ from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
 from bucle.line.data.delete import delete
 from bucle.line.data.diff import TableDiff, diff, diff_files
+from bucle.line.data.draft import TableMetadata, draft_table
 from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
 from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, read_dvc
 from bucle.line.data.encrypt import destroy_key, encrypt, file_keys
@@ -92,6 +91,7 @@ from bucle.line.data.land import land
 from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
 from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
+    DEFAULT,
     change_namespace,
     create_namespace,
     drop_namespace,
@@ -123,6 +123,7 @@ from bucle.line.data.verify import verify_files
 from bucle.line.files import BadFile, BadPath, BadUrl, FileEntry, NoSuchFolder, PackDamaged, PinMoved
 
 __all__ = [
+    "DEFAULT",
     "MAIN",
     "AddColumn",
     "AmbiguousCommit",

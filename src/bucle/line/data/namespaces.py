@@ -14,9 +14,9 @@ import msgspec
 from bucle.ground.core import check_name, suggest
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
-from bucle.line.data.catalog import Step, head_at, move_on
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
+from bucle.line.data.step import Step, head_at, move_on
 from bucle.line.files import Tree, change_tree, keep_files, keep_tree, load_tree
 
 __all__ = [

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request, of_bucle
+from bucle.doors.protocols.iceberg.rights import who
 from bucle.doors.protocols.iceberg.routes import find
 from bucle.doors.protocols.iceberg.wire import Answer, Call, Route
 from bucle.ground.core import BucleError
@@ -54,6 +55,7 @@ class Catalog:
         await _send(answer, send, bare=scope["method"] == "HEAD")
 
     def _answer(self, route: Route, call: Call) -> Answer:
+        call.principal = who(call.headers.get("authorization", ""), self._project)
         found = route.answer(call, self._project)
         return found if isinstance(found, Answer) else Answer(200, found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request
+from bucle.doors.protocols.iceberg.rights import check_namespace
 from bucle.doors.protocols.iceberg.wire import LEVELS, Answer, Body, Call, Json, Route, namespace_of, read_body
 from bucle.ground.project import Project
 from bucle.line import data
@@ -43,6 +44,7 @@ def create(call: Call, project: Project) -> Json:
             "A namespace's levels are not empty and have no dot, since a dot parts them; none is under 'default'."
         )
     name = ".".join(body.namespace)
+    check_namespace(call, project, name)
     data.create_namespace(project, name, body.properties, branch=call.ref, message=call.by(f"namespace {name} made"))
     return {"namespace": body.namespace, "properties": body.properties}
 
@@ -62,6 +64,7 @@ def exists(call: Call, project: Project) -> Answer:
 def drop(call: Call, project: Project) -> Answer:
     """Remove one that is empty."""
     name = namespace_of(call.namespace)
+    check_namespace(call, project, name)
     data.drop_namespace(project, name, branch=call.ref, message=call.by(f"namespace {name} removed"))
     return Answer(204)
 
@@ -69,6 +72,7 @@ def drop(call: Call, project: Project) -> Answer:
 def change(call: Call, project: Project) -> Json:
     """Set and remove properties."""
     body, name = read_body(call, ChangeProperties), namespace_of(call.namespace)
+    check_namespace(call, project, name)
     both = sorted(set(body.updates) & set(body.removals))
     if both:
         raise CatalogError(422, "UnprocessableEntityException", f"Set and removed at once: {', '.join(both)[:300]}.")

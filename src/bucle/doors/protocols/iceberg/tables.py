@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bucle.doors.protocols.iceberg.errors import bad_request
+from bucle.doors.protocols.iceberg.rights import check_reader, check_writer
 from bucle.doors.protocols.iceberg.wire import (
     Answer,
     Body,
@@ -16,8 +17,6 @@ from bucle.doors.protocols.iceberg.wire import (
     namespace_of,
     read_body,
 )
-from bucle.ground.core import make_ref
-from bucle.ground.governance import check, principal_of
 from bucle.ground.project import Project
 from bucle.line import data
 
@@ -101,7 +100,7 @@ def create(call: Call, project: Project) -> Json:
 def load(call: Call, project: Project) -> Json:
     """One with its metadata; `snapshots=refs` leaves out those that no ref names."""
     found = data.table_metadata(project, call.table, at=call.ref)
-    _check_reader(call, project)
+    check_reader(call, project, call.table)
     if call.query.get("snapshots") == "refs":
         named = {ref["snapshot-id"] for ref in found.metadata["refs"].values()}
         shown = [one for one in found.metadata["snapshots"] if one["snapshot-id"] in named]
@@ -118,6 +117,8 @@ def exists(call: Call, project: Project) -> Answer:
 def commit(call: Call, project: Project) -> Json:
     """Change one."""
     body, table = read_body(call, CommitTable), call.table
+    check_writer(call, project, table)
+    check_reader(call, project, table)
     made = data.commit_metadata(
         project, [_change(table, body)], branch=call.ref, message=call.by(_what([(table, body)]))
     )
@@ -131,6 +132,7 @@ def transact(call: Call, project: Project) -> Answer:
     named = [(_named(one), one) for one in body.table_changes]
     if not named:
         raise bad_request("A transaction changes one table at least.")
+    check_writer(call, project, *(table for table, _ in named))
     changes = [_change(table, one) for table, one in named]
     data.commit_metadata(project, changes, branch=call.ref, message=call.by(_what(named)))
     return Answer(204)
@@ -139,6 +141,7 @@ def transact(call: Call, project: Project) -> Answer:
 def drop(call: Call, project: Project) -> Answer:
     """Take one from the branch. Its files stay even when a purge is asked for: other branches and commits have it."""
     table = call.table
+    check_writer(call, project, table)
     data.drop_table(project, table, branch=call.ref, message=call.by(f"table {table} dropped"))
     return Answer(204)
 
@@ -163,6 +166,9 @@ def rename(call: Call, project: Project) -> Answer:
     body = read_body(call, RenameTable)
     source = name_of(body.source.namespace, body.source.name)
     target = _new_name(call, project, tuple(body.destination.namespace), body.destination.name)
+    check_writer(call, project, source)
+    # Who may not read a table might read it under another name.
+    check_reader(call, project, source)
     data.rename_table(project, source, target, branch=call.ref, message=call.by(f"table {source} renamed to {target}"))
     return Answer(204)
 
@@ -172,30 +178,13 @@ def metrics(call: Call, project: Project) -> Answer:
     return Answer(204)
 
 
-_NO_TOKEN = "Bearer None"  # noqa: S105  no secret: the lack of one
-"""What pyiceberg sends when it was given no token."""
-
-
-def _check_reader(call: Call, project: Project) -> None:
-    """Refuse who may not read the table; or who may not see what is personal in it, since files cannot be masked.
-
-    Raises:
-        Denied: the principal may not.
-        BadToken: nobody has the token.
-    """
-    said = call.headers.get("authorization", "")
-    principal, ref = principal_of(project, "" if said == _NO_TOKEN else said), make_ref("table", call.table)
-    check(project, principal, "read", ref)
-    if data.pii_tags(project, call.table, at=call.ref):
-        check(project, principal, "unmask", ref)
-
-
 def _new_name(call: Call, project: Project, levels: tuple[str, ...], name: str) -> str:
-    """Our name for a table to be made, in a namespace that is there."""
+    """Our name for a table to be made, by who may, in a namespace that is there."""
     data.namespace_properties(project, namespace_of(levels), at=call.ref)
     joined = data.join_name(levels, name)
     if joined is None:
         raise bad_request(f"A table's name has no dot here, since a dot parts namespaces: {name[:200]!r}.")
+    check_writer(call, project, joined)
     return joined
 
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request
+from bucle.ground.governance import ANONYMOUS
 from bucle.ground.project import Project
 from bucle.line import data
 
@@ -40,6 +41,7 @@ class Call(msgspec.Struct):
         query: each name with its first value.
         headers: names in lower case.
         body: what was sent.
+        principal: who asks, by the token.
     """
 
     method: str
@@ -47,6 +49,7 @@ class Call(msgspec.Struct):
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    principal: str = ANONYMOUS
 
     @property
     def ref(self) -> str:
@@ -68,10 +71,11 @@ class Call(msgspec.Struct):
         return name_of(self.namespace, self.parts["table"])
 
     def by(self, what: str) -> str:
-        """Why, for people: what is done and by which client."""
+        """Why, for people: what is done, by which client and whose."""
         agent = self.headers.get("user-agent", "")[:_AGENT]
         shown = "".join(one for one in agent if one.isascii() and one.isprintable())
-        return f"{what} by {shown or 'an Iceberg client'}"
+        name = "" if self.principal == ANONYMOUS else f" of {self.principal}"
+        return f"{what} by {shown or 'an Iceberg client'}{name}"
 
 
 class Answer(msgspec.Struct):
