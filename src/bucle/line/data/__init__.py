@@ -69,6 +69,7 @@ from bucle.line.data.errors import (
     NoSuchReview,
     NoSuchTable,
     NoSuchTag,
+    NoSuchView,
     NotBuiltOnHead,
     NothingThere,
     RemoteMoved,
@@ -81,6 +82,7 @@ from bucle.line.data.errors import (
     TagExists,
     TypeMismatch,
     TypeNotKept,
+    ViewExists,
 )
 from bucle.line.data.expire import Expiry, expire
 from bucle.line.data.filetree import file_path, files, read_file
@@ -120,6 +122,16 @@ from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.upsert import upsert
 from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
+from bucle.line.data.views import (
+    View,
+    create_view,
+    drop_view,
+    register_view,
+    rename_view,
+    replace_view,
+    view,
+    views,
+)
 from bucle.line.files import BadFile, BadPath, BadUrl, FileEntry, NoSuchFolder, PackDamaged, PinMoved
 
 __all__ = [
@@ -186,6 +198,7 @@ __all__ = [
     "NoSuchReview",
     "NoSuchTable",
     "NoSuchTag",
+    "NoSuchView",
     "NotBuiltOnHead",
     "NothingThere",
     "PackDamaged",
@@ -221,6 +234,8 @@ __all__ = [
     "TypeMismatch",
     "TypeNotKept",
     "Verdict",
+    "View",
+    "ViewExists",
     "WidenColumn",
     "add_files",
     "add_remote",
@@ -244,6 +259,7 @@ __all__ = [
     "create_namespace",
     "create_table",
     "create_tag",
+    "create_view",
     "delete",
     "delete_branch",
     "delete_tag",
@@ -255,6 +271,7 @@ __all__ = [
     "draft_table",
     "drop_namespace",
     "drop_table",
+    "drop_view",
     "encrypt",
     "expire",
     "export_dvc",
@@ -295,10 +312,13 @@ __all__ = [
     "read_dvc",
     "read_file",
     "register_table",
+    "register_view",
     "remote_heads",
     "remotes",
     "remove_remote",
     "rename_table",
+    "rename_view",
+    "replace_view",
     "resolve",
     "revert",
     "review",
@@ -319,4 +339,6 @@ __all__ = [
     "upsert",
     "verdicts",
     "verify_files",
+    "view",
+    "views",
 ]

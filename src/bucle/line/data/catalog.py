@@ -28,6 +28,7 @@ from bucle.line.data.draft import (
 )
 from bucle.line.data.errors import TableNotOurs
 from bucle.line.data.lake import load_manifest
+from bucle.line.data.names import check_no_view
 from bucle.line.data.sealed import KEY
 from bucle.line.data.snapshot import state_of
 from bucle.line.data.step import Step, check_step_free, head_at, move_on, no_table, table_exists
@@ -74,10 +75,12 @@ def check_table_free(project: Project, table: str, *, at: str = MAIN) -> None:
     """Whether a table of this name can be made.
 
     Raises:
-        TableExists: there is one.
+        TableExists, ViewExists: the name is taken.
     """
-    if table in table_names(project, at=at):
+    head = head_at(project, at)
+    if head is not None and table in head.tables:
         raise table_exists(table)
+    check_no_view(project, head.files if head else "", [table], ())
 
 
 def table_metadata(project: Project, table: str, *, at: str = MAIN) -> TableMetadata:

@@ -16,6 +16,7 @@ from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
+from bucle.line.data.names import view_of_file
 from bucle.line.data.step import Step, head_at, move_on
 from bucle.line.files import Tree, change_tree, keep_files, keep_tree, load_tree
 
@@ -110,14 +111,18 @@ def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, mess
 
     Raises:
         NoSuchNamespace: there is none of this name.
-        NamespaceNotEmpty: it holds tables or namespaces, or is `default`.
+        NamespaceNotEmpty: it holds tables, views or namespaces, or is `default`.
     """
 
     def step(made: Step) -> None:
         tree = load_tree(project, made.tree)
         names = _names(made.tables, tree)
         _check_there(namespace, names)
-        inner = [name for name in (*names, *made.tables) if name.startswith(f"{namespace}.")]
+        inner = [
+            name
+            for name in (*names, *made.tables, *filter(None, map(view_of_file, tree)))
+            if name.startswith(f"{namespace}.")
+        ]
         if inner or namespace == DEFAULT:
             raise NamespaceNotEmpty(
                 f"The namespace {namespace!r} cannot be removed.",
@@ -163,8 +168,9 @@ def change_namespace(
 
 
 def _names(tables: Mapping[str, object], tree: Mapping[str, object]) -> list[str]:
+    named = [*tables, *filter(None, map(view_of_file, tree))]
     made = [path[len(FOLDER) : -len(".json")] for path in tree if path.startswith(FOLDER) and path.endswith(".json")]
-    parted = [split_name(table) for table in (*tables, *(f"{name}.x" for name in made))]
+    parted = [split_name(table) for table in (*named, *(f"{name}.x" for name in made))]
     levels = [found[0] for found in parted if found is not None]
     above = {".".join(one[:depth]) for one in levels for depth in range(1, len(one) + 1)}
     return sorted({DEFAULT, *above})

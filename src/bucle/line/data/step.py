@@ -16,6 +16,7 @@ from bucle.line.data.branches import head_of, resolve
 from bucle.line.data.commit import Commit, TableState, make_commit
 from bucle.line.data.errors import NoSuchCommit, NoSuchTable, TableExists
 from bucle.line.data.lake import Shelf, staging
+from bucle.line.data.names import check_no_view
 from bucle.line.data.publish import Move, done_before, publish
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _built(project: Project, head: Commit | None, step: Callable[[Step], None], 
         step(made)
         if head is not None and made.tables == head.tables and made.tree == head.files:
             return head
+        check_no_view(project, made.tree, made.tables, head.tables if head else ())
         shelf.settle()
     return make_commit(
         (head.id,) if head else (),

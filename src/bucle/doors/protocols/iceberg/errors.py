@@ -12,11 +12,13 @@ __all__ = ["CatalogError", "bad_request", "of_bucle"]
 
 _KNOWN: tuple[tuple[type[BucleError], str, int], ...] = (
     (data.NoSuchTable, "NoSuchTableException", 404),
+    (data.NoSuchView, "NoSuchViewException", 404),
     (data.NoSuchNamespace, "NoSuchNamespaceException", 404),
     (data.NoSuchBranch, "NoSuchWarehouseException", 404),
     (data.NoSuchCommit, "NoSuchWarehouseException", 404),
     (data.NotBuiltOnHead, "CommitFailedException", 409),
     (data.TableExists, "AlreadyExistsException", 409),
+    (data.ViewExists, "AlreadyExistsException", 409),
     (data.NamespaceExists, "AlreadyExistsException", 409),
     (data.NamespaceNotEmpty, "NamespaceNotEmptyException", 409),
     (data.TableNotOurs, "ValidationException", 400),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bucle.doors.protocols.iceberg.wire import Call
+from bucle.doors.protocols.iceberg.errors import bad_request
+from bucle.doors.protocols.iceberg.wire import Call, namespace_of
 from bucle.ground.core import make_ref
 from bucle.ground.governance import check, principal_of
 from bucle.ground.project import Project
 from bucle.line import data
 
-__all__ = ["check_namespace", "check_reader", "check_writer", "who"]
+__all__ = ["check_namespace", "check_reader", "check_writer", "new_name", "who"]
 
 _NO_TOKEN = "Bearer None"  # noqa: S105  no secret: the lack of one
 """What pyiceberg sends when it was given no token."""
@@ -52,3 +53,19 @@ def check_namespace(call: Call, project: Project, namespace: str) -> None:
         Denied: the principal may not.
     """
     check(project, call.principal, "write", make_ref("table", "*" if namespace == data.DEFAULT else f"{namespace}.*"))
+
+
+def new_name(call: Call, project: Project, levels: tuple[str, ...], name: str) -> str:
+    """Our name for a table or view to be made, by who may, in a namespace that is there.
+
+    Raises:
+        NoSuchNamespace: it is not.
+        CatalogError: the name has a dot.
+        Denied: the principal may not.
+    """
+    data.namespace_properties(project, namespace_of(levels), at=call.ref)
+    joined = data.join_name(levels, name)
+    if joined is None:
+        raise bad_request(f"A name has no dot here, since a dot parts namespaces: {name[:200]!r}.")
+    check_writer(call, project, joined)
+    return joined

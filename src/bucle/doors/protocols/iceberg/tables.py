@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from bucle.doors.protocols.iceberg.errors import bad_request
-from bucle.doors.protocols.iceberg.rights import check_reader, check_writer
+from bucle.doors.protocols.iceberg.rights import check_reader, check_writer, new_name
 from bucle.doors.protocols.iceberg.wire import (
     Answer,
     Body,
     Call,
     Identifier,
     Json,
+    Rename,
     Route,
     name_of,
     namespace_of,
@@ -57,13 +58,6 @@ class CommitTransaction(Body):
     table_changes: list[CommitTable]
 
 
-class RenameTable(Body):
-    """A table's name and its new one."""
-
-    source: Identifier
-    destination: Identifier
-
-
 def listing(call: Call, project: Project) -> Json:
     """Those of a namespace."""
     namespace = namespace_of(call.namespace)
@@ -73,16 +67,10 @@ def listing(call: Call, project: Project) -> Json:
     return {"identifiers": listed}
 
 
-def views(call: Call, project: Project) -> Json:
-    """There are none: clients ask all the same."""
-    data.namespace_properties(project, namespace_of(call.namespace), at=call.ref)
-    return {"identifiers": []}
-
-
 def create(call: Call, project: Project) -> Json:
     """Make one, or tell where it would be."""
     body = read_body(call, CreateTable)
-    table = _new_name(call, project, call.namespace, body.name)
+    table = new_name(call, project, call.namespace, body.name)
     request = {
         "schema": body.schema,
         "location": body.location,
@@ -149,7 +137,7 @@ def drop(call: Call, project: Project) -> Answer:
 def register(call: Call, project: Project) -> Json:
     """Give a name to a metadata file of the lake."""
     body = read_body(call, RegisterTable)
-    table = _new_name(call, project, call.namespace, body.name)
+    table = new_name(call, project, call.namespace, body.name)
     made = data.register_table(
         project,
         table,
@@ -163,9 +151,9 @@ def register(call: Call, project: Project) -> Json:
 
 def rename(call: Call, project: Project) -> Answer:
     """Give one another name."""
-    body = read_body(call, RenameTable)
+    body = read_body(call, Rename)
     source = name_of(body.source.namespace, body.source.name)
-    target = _new_name(call, project, tuple(body.destination.namespace), body.destination.name)
+    target = new_name(call, project, tuple(body.destination.namespace), body.destination.name)
     check_writer(call, project, source)
     # Who may not read a table might read it under another name.
     check_reader(call, project, source)
@@ -176,16 +164,6 @@ def rename(call: Call, project: Project) -> Answer:
 def metrics(call: Call, project: Project) -> Answer:
     """What a client tells of its reads and commits; nobody asks for it here."""
     return Answer(204)
-
-
-def _new_name(call: Call, project: Project, levels: tuple[str, ...], name: str) -> str:
-    """Our name for a table to be made, by who may, in a namespace that is there."""
-    data.namespace_properties(project, namespace_of(levels), at=call.ref)
-    joined = data.join_name(levels, name)
-    if joined is None:
-        raise bad_request(f"A table's name has no dot here, since a dot parts namespaces: {name[:200]!r}.")
-    check_writer(call, project, joined)
-    return joined
 
 
 def _named(one: CommitTable) -> str:
@@ -225,7 +203,6 @@ ROUTES = (
     Route("DELETE", _TABLE, drop),
     Route("POST", f"{_TABLE}/metrics", metrics),
     Route("POST", "/v1/{prefix}/namespaces/{namespace}/register", register),
-    Route("GET", "/v1/{prefix}/namespaces/{namespace}/views", views),
     Route("POST", "/v1/{prefix}/tables/rename", rename),
     Route("POST", "/v1/{prefix}/transactions/commit", transact),
 )

@@ -14,7 +14,7 @@ Source: Apache Iceberg REST catalog, open-api/rest-catalog-open-api.yaml.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -23,7 +23,19 @@ from bucle.ground.governance import ANONYMOUS
 from bucle.ground.project import Project
 from bucle.line import data
 
-__all__ = ["LEVELS", "Answer", "Body", "Call", "Identifier", "Json", "Route", "name_of", "namespace_of", "read_body"]
+__all__ = [
+    "LEVELS",
+    "Answer",
+    "Body",
+    "Call",
+    "Identifier",
+    "Json",
+    "Rename",
+    "Route",
+    "name_of",
+    "namespace_of",
+    "read_body",
+]
 
 Json = dict[str, Any]
 LEVELS = "\x1f"
@@ -70,6 +82,15 @@ class Call(msgspec.Struct):
         """
         return name_of(self.namespace, self.parts["table"])
 
+    @property
+    def view(self) -> str:
+        """Our name of the view in the path.
+
+        Raises:
+            CatalogError: no view can have that name: 404.
+        """
+        return name_of(self.namespace, self.parts["view"], kind="view")
+
     def by(self, what: str) -> str:
         """Why, for people: what is done, by which client and whose."""
         agent = self.headers.get("user-agent", "")[:_AGENT]
@@ -94,6 +115,13 @@ class Identifier(Body):
 
     namespace: list[str]
     name: str
+
+
+class Rename(Body):
+    """The name of a table or view, and its new one."""
+
+    source: Identifier
+    destination: Identifier
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -138,15 +166,16 @@ def namespace_of(levels: tuple[str, ...]) -> str:
     return ".".join(levels)
 
 
-def name_of(levels: tuple[str, ...] | list[str], table: str) -> str:
-    """Our name of a table.
+def name_of(levels: tuple[str, ...] | list[str], name: str, kind: Literal["table", "view"] = "table") -> str:
+    """Our name of a table or view.
 
     Raises:
-        CatalogError: no table can have that name: 404.
+        CatalogError: none can have that name: 404.
     """
-    found = data.join_name(levels, table)
+    found = data.join_name(levels, name)
     if found is None:
-        raise CatalogError(404, "NoSuchTableException", f"There can be no table {_shown((*levels, table))}.")
+        shown = _shown((*levels, name))
+        raise CatalogError(404, f"NoSuch{kind.capitalize()}Exception", f"There can be no {kind} {shown}.")
     return found
 
 
