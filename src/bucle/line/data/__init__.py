@@ -23,7 +23,6 @@ from bucle.line.data.catalog import (
     commit_metadata,
     create_table,
     drop_table,
-    register_table,
     rename_table,
     table_metadata,
     table_names,
@@ -109,6 +108,7 @@ from bucle.line.data.pins import import_url, update_url
 from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
 from bucle.line.data.push import Pulled, Pushed, RemoteHead, pull, push, remote_heads
+from bucle.line.data.register import register_table
 from bucle.line.data.remotes import Remote, add_remote, remotes, remove_remote
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review

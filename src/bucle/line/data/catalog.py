@@ -14,6 +14,7 @@ import msgspec
 
 from bucle.ground.core import Record, check_name
 from bucle.ground.project import Project
+from bucle.line.data.audit import Audit, move_audited
 from bucle.line.data.branch import MAIN
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.draft import (
@@ -42,7 +43,6 @@ __all__ = [
     "commit_metadata",
     "create_table",
     "drop_table",
-    "register_table",
     "rename_table",
     "table_metadata",
     "table_names",
@@ -116,18 +116,20 @@ def commit_metadata(
         NotBuiltOnHead: a table does not stand as required.
         BadMetadata: a change cannot be made, or a file is not the table's own or damaged.
         NoSuchTable: a table is not there, and the change does not make it.
+        ContractViolated: rows break the contract of a table's last landing.
         NoSuchBranch: there is no such branch.
     Cost: new files are read once; known ones are not.
     """
     from bucle.line.data.foreign import Seen  # noqa: PLC0415
 
-    seen = Seen()
+    seen, audit = Seen(), Audit(project, branch)
 
     def step(made: Step) -> None:
         for change in changes:
             made.tables[change.table] = _changed(project, made, change, seen)
+        audit.check(made.head, made.tables, [change.table for change in changes])
 
-    return move_on(project, step, branch=branch, message=message, key=key)
+    return move_audited(project, step, audit, branch=branch, message=message, key=key)
 
 
 def create_table(
@@ -146,51 +148,6 @@ def create_table(
     def step(made: Step) -> None:
         check_step_free(made, table)
         made.tables[table] = _put(project, made, table, None, metadata=metadata, seen=Seen())
-
-    commit = move_on(project, step, branch=branch, message=message)
-    return _load(project, commit.tables[table])
-
-
-def register_table(
-    project: Project, table: str, location: str, *, overwrite: bool = False, branch: str = MAIN, message: str
-) -> TableMetadata:
-    """Give a name to a table whose metadata file lies in the lake: one that was dropped, or another state of one.
-
-    Args:
-        location: the URI of its metadata file.
-        overwrite: whether a table of this name is replaced.
-    Raises:
-        BadName: the name cannot be used.
-        BadMetadata: the file is not in the lake, or is no table's metadata.
-        TableExists: there is one of this name.
-    """
-    from bucle.line.data.foreign import Seen, TakeIn, relative  # noqa: PLC0415
-    from bucle.line.data.iceberg import parse_metadata  # noqa: PLC0415
-    from bucle.line.data.staged import make_state  # noqa: PLC0415
-    from bucle.line.data.updates import bad_metadata, parse_strictly  # noqa: PLC0415
-
-    check_name(table, "table name")
-
-    def step(made: Step) -> None:
-        if not overwrite:
-            check_step_free(made, table)
-        path = relative(made.shelf, "lake", location)
-        lake, folder, kind, name, *deeper = (*path.split("/"), "", "")
-        if kind != "metadata" or not name.endswith(".metadata.json") or any(deeper):
-            raise bad_metadata(f"{location[:300]!r} is no metadata file of a table in the lake.")
-        folder = f"{lake}/{folder}"
-        try:
-            metadata = parse_metadata((project.state / path).read_bytes())
-        except msgspec.DecodeError as error:
-            raise bad_metadata(f"{location[:300]!r} is no JSON.") from error
-        parse_strictly(metadata)
-        if metadata["location"] != uri(project, folder):
-            raise bad_metadata(f"{location[:300]!r} is the metadata of a table that lies elsewhere.")
-        check_open(project, table, metadata)
-        manifest = TakeIn(made.shelf, folder, None, Seen()).manifest(None, metadata)
-        files = {**manifest.metadata, path: made.shelf.adopt(path)[0]}
-        manifest = msgspec.structs.replace(manifest, metadata=files)
-        made.tables[table] = make_state(project, table, path, manifest)
 
     commit = move_on(project, step, branch=branch, message=message)
     return _load(project, commit.tables[table])

@@ -33,11 +33,13 @@ class Step:
         tables: where each table stands; to be changed in place.
         tree: the file tree; to be changed in place by its digest.
         shelf: takes what is written.
+        head: what it starts from.
     """
 
     tables: dict[str, TableState]
     tree: str
     shelf: Shelf = field(repr=False)
+    head: Commit | None = None
 
 
 def head_at(project: Project, at: str = MAIN) -> Commit | None:
@@ -73,11 +75,13 @@ def move_on(
     message: str,
     key: str | None = None,
     is_long: bool = False,
+    told: Callable[[], Mapping[str, Any]] = dict,
 ) -> Commit:
     """Move a branch by what `step` does to its head; called again when another commit came between.
 
     Args:
         is_long: as of `Move`.
+        told: what the event says besides.
     """
     done = done_before(project, key)
     if done is not None:
@@ -92,7 +96,7 @@ def move_on(
     move = Move(
         branch=branch,
         build=build,
-        describe=lambda made: {"mode": "iceberg", "tables": _described(before, made)},
+        describe=lambda made: {"mode": "iceberg", "tables": _described(before, made), **told()},
         kind="data.committed",
         message=message,
         key=key,
@@ -103,7 +107,7 @@ def move_on(
 
 def _built(project: Project, head: Commit | None, step: Callable[[Step], None], message: str) -> Commit:
     with staging(project) as shelf:
-        made = Step(tables=dict(head.tables) if head else {}, tree=head.files if head else "", shelf=shelf)
+        made = Step(tables=dict(head.tables) if head else {}, tree=head.files if head else "", shelf=shelf, head=head)
         step(made)
         if head is not None and made.tables == head.tables and made.tree == head.files:
             return head

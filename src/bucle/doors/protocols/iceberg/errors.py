@@ -7,6 +7,7 @@ from typing import Any
 from bucle.ground.core import BucleError, NotAllowed, NotFound, Refused, StateError, StoreError, UserError
 from bucle.ground.governance import BadToken
 from bucle.line import data
+from bucle.line.contracts import ContractViolated
 
 __all__ = ["CatalogError", "bad_request", "of_bucle"]
 
@@ -22,6 +23,7 @@ _KNOWN: tuple[tuple[type[BucleError], str, int], ...] = (
     (data.NamespaceExists, "AlreadyExistsException", 409),
     (data.NamespaceNotEmpty, "NamespaceNotEmptyException", 409),
     (data.TableNotOurs, "ValidationException", 400),
+    (ContractViolated, "ValidationException", 400),
     (data.TableEncrypted, "ForbiddenException", 403),
     (BadToken, "NotAuthorizedException", 401),
     (NotFound, "NotFoundException", 404),
