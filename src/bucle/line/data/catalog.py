@@ -30,6 +30,7 @@ from bucle.line.data.draft import (
 from bucle.line.data.errors import TableNotOurs
 from bucle.line.data.lake import load_manifest
 from bucle.line.data.names import check_no_view
+from bucle.line.data.publish import done_before
 from bucle.line.data.sealed import KEY
 from bucle.line.data.snapshot import state_of
 from bucle.line.data.step import Step, check_step_free, head_at, move_on, no_table, table_exists
@@ -133,9 +134,18 @@ def commit_metadata(
 
 
 def create_table(
-    project: Project, table: str, request: Mapping[str, Any], *, branch: str = MAIN, message: str
+    project: Project,
+    table: str,
+    request: Mapping[str, Any],
+    *,
+    branch: str = MAIN,
+    message: str,
+    key: str | None = None,
 ) -> TableMetadata:
     """Make an empty table; arguments and errors as for `draft_table`, and:
+
+    Args:
+        key: an idempotency key.
 
     Raises:
         TableExists: there is one of this name.
@@ -143,17 +153,22 @@ def create_table(
     """
     from bucle.line.data.foreign import Seen  # noqa: PLC0415
 
+    done = done_before(project, key)
+    if done is not None:
+        return table_metadata(project, table, at=done.id)
     metadata = draft_table(project, table, request).metadata
 
     def step(made: Step) -> None:
         check_step_free(made, table)
         made.tables[table] = _put(project, made, table, None, metadata=metadata, seen=Seen())
 
-    commit = move_on(project, step, branch=branch, message=message)
+    commit = move_on(project, step, branch=branch, message=message, key=key)
     return _load(project, commit.tables[table])
 
 
-def rename_table(project: Project, source: str, target: str, *, branch: str = MAIN, message: str) -> Commit:
+def rename_table(
+    project: Project, source: str, target: str, *, branch: str = MAIN, message: str, key: str | None = None
+) -> Commit:
     """Give a table another name; its files stay where they are.
 
     Raises:
@@ -168,16 +183,16 @@ def rename_table(project: Project, source: str, target: str, *, branch: str = MA
         check_step_free(made, target)
         made.tables[target] = msgspec.structs.replace(state, name=target)
 
-    return move_on(project, step, branch=branch, message=message)
+    return move_on(project, step, branch=branch, message=message, key=key)
 
 
-def drop_table(project: Project, table: str, *, branch: str = MAIN, message: str) -> Commit:
+def drop_table(project: Project, table: str, *, branch: str = MAIN, message: str, key: str | None = None) -> Commit:
     """Take a table from a branch; its files stay, since other branches and earlier commits have it.
 
     Raises:
         NoSuchTable: there is none of this name.
     """
-    return move_on(project, lambda made: _ignore(_taken(made, table)), branch=branch, message=message)
+    return move_on(project, lambda made: _ignore(_taken(made, table)), branch=branch, message=message, key=key)
 
 
 def _changed(project: Project, made: Step, change: TableChange, seen: Seen) -> TableState:

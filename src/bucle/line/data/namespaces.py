@@ -80,7 +80,13 @@ def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) ->
 
 
 def create_namespace(
-    project: Project, namespace: str, properties: Mapping[str, str], *, branch: str = MAIN, message: str
+    project: Project,
+    namespace: str,
+    properties: Mapping[str, str],
+    *,
+    branch: str = MAIN,
+    message: str,
+    key: str | None = None,
 ) -> Commit:
     """Make a namespace.
 
@@ -103,10 +109,12 @@ def create_namespace(
             )
         _write(project, made, tree, namespace, properties)
 
-    return move_on(project, step, branch=branch, message=message)
+    return move_on(project, step, branch=branch, message=message, key=key)
 
 
-def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, message: str) -> Commit:
+def drop_namespace(
+    project: Project, namespace: str, *, branch: str = MAIN, message: str, key: str | None = None
+) -> Commit:
     """Remove a namespace that holds nothing.
 
     Raises:
@@ -132,7 +140,7 @@ def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, mess
             )
         made.tree = keep_tree(project, change_tree(tree, {_path(namespace): None}))
 
-    return move_on(project, step, branch=branch, message=message)
+    return move_on(project, step, branch=branch, message=message, key=key)
 
 
 def change_namespace(
@@ -143,6 +151,7 @@ def change_namespace(
     *,
     branch: str = MAIN,
     message: str,
+    key: str | None = None,
 ) -> list[str]:
     """Set and remove properties of a namespace.
 
@@ -163,8 +172,9 @@ def change_namespace(
         if after != before:
             _write(project, made, tree, namespace, after)
 
-    move_on(project, step, branch=branch, message=message)
-    return missing
+    move_on(project, step, branch=branch, message=message, key=key, told=lambda: {"missing": missing})
+    first = project.ledger.find(key) if key is not None else None
+    return missing if first is None else list(first.data.get("missing", missing))
 
 
 def _names(tables: Mapping[str, object], tree: Mapping[str, object]) -> list[str]:

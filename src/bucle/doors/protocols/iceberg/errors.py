@@ -9,7 +9,7 @@ from bucle.ground.governance import BadToken
 from bucle.line import data
 from bucle.line.contracts import ContractViolated
 
-__all__ = ["CatalogError", "bad_request", "of_bucle"]
+__all__ = ["CatalogError", "bad_request", "of_bucle", "used_key"]
 
 _KNOWN: tuple[tuple[type[BucleError], str, int], ...] = (
     (data.NoSuchTable, "NoSuchTableException", 404),
@@ -60,6 +60,13 @@ class CatalogError(Exception):
 def bad_request(message: str) -> CatalogError:
     """A request the client must mend: 400."""
     return CatalogError(400, "BadRequestException", message)
+
+
+def used_key(what: str) -> CatalogError:
+    """A key that comes again for something else: 422."""
+    return CatalogError(
+        422, "UnprocessableEntityException", f"The Idempotency-Key was used before, for: {what[:300]}. Make a new one."
+    )
 
 
 def of_bucle(error: BucleError) -> CatalogError:

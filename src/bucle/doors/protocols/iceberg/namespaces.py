@@ -45,7 +45,9 @@ def create(call: Call, project: Project) -> Json:
         )
     name = ".".join(body.namespace)
     check_namespace(call, project, name)
-    data.create_namespace(project, name, body.properties, branch=call.ref, message=call.by(f"namespace {name} made"))
+    data.create_namespace(
+        project, name, body.properties, branch=call.ref, message=call.by(f"namespace {name} made"), key=call.key
+    )
     return {"namespace": body.namespace, "properties": body.properties}
 
 
@@ -65,7 +67,7 @@ def drop(call: Call, project: Project) -> Answer:
     """Remove one that is empty."""
     name = namespace_of(call.namespace)
     check_namespace(call, project, name)
-    data.drop_namespace(project, name, branch=call.ref, message=call.by(f"namespace {name} removed"))
+    data.drop_namespace(project, name, branch=call.ref, message=call.by(f"namespace {name} removed"), key=call.key)
     return Answer(204)
 
 
@@ -83,6 +85,7 @@ def change(call: Call, project: Project) -> Json:
         body.removals,
         branch=call.ref,
         message=call.by(f"namespace {name} changed"),
+        key=call.key,
     )
     removed = [one for one in dict.fromkeys(body.removals) if one not in missing]
     return {"updated": sorted(body.updates), "removed": removed, "missing": missing}

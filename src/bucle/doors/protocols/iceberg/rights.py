@@ -63,7 +63,8 @@ def new_name(call: Call, project: Project, levels: tuple[str, ...], name: str) -
         CatalogError: the name has a dot.
         Denied: the principal may not.
     """
-    data.namespace_properties(project, namespace_of(levels), at=call.ref)
+    if call.done is None:
+        data.namespace_properties(project, namespace_of(levels), at=call.ref)
     joined = data.join_name(levels, name)
     if joined is None:
         raise bad_request(f"A name has no dot here, since a dot parts namespaces: {name[:200]!r}.")

@@ -55,7 +55,9 @@ def create(call: Call, project: Project) -> Json:
         "properties": body.properties,
         "location": body.location,
     }
-    return _shown(data.create_view(project, name, request, branch=call.ref, message=call.by(f"view {name} made")))
+    return _shown(
+        data.create_view(project, name, request, branch=call.ref, message=call.by(f"view {name} made"), key=call.key)
+    )
 
 
 def load(call: Call, project: Project) -> Json:
@@ -83,6 +85,7 @@ def replace(call: Call, project: Project) -> Json:
         requirements=body.requirements,
         branch=call.ref,
         message=call.by(f"view {name} changed"),
+        key=call.key,
     )
     return _shown(made)
 
@@ -91,7 +94,7 @@ def drop(call: Call, project: Project) -> Answer:
     """Take one from the branch."""
     name = call.view
     check_writer(call, project, name)
-    data.drop_view(project, name, branch=call.ref, message=call.by(f"view {name} dropped"))
+    data.drop_view(project, name, branch=call.ref, message=call.by(f"view {name} dropped"), key=call.key)
     return Answer(204)
 
 
@@ -103,7 +106,9 @@ def rename(call: Call, project: Project) -> Answer:
     check_writer(call, project, source)
     # Who may not read a view might read it under another name.
     check_reader(call, project, source)
-    data.rename_view(project, source, target, branch=call.ref, message=call.by(f"view {source} renamed to {target}"))
+    data.rename_view(
+        project, source, target, branch=call.ref, message=call.by(f"view {source} renamed to {target}"), key=call.key
+    )
     return Answer(204)
 
 
@@ -112,7 +117,7 @@ def register(call: Call, project: Project) -> Json:
     body = read_body(call, RegisterView)
     name = new_name(call, project, call.namespace, body.name)
     made = data.register_view(
-        project, name, body.metadata_location, branch=call.ref, message=call.by(f"view {name} registered")
+        project, name, body.metadata_location, branch=call.ref, message=call.by(f"view {name} registered"), key=call.key
     )
     return _shown(made)
 

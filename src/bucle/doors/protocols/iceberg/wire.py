@@ -18,8 +18,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request
+from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request, used_key
 from bucle.ground.governance import ANONYMOUS
+from bucle.ground.ledger import Event
 from bucle.ground.project import Project
 from bucle.line import data
 
@@ -54,6 +55,8 @@ class Call(msgspec.Struct):
         headers: names in lower case.
         body: what was sent.
         principal: who asks, by the token.
+        key: of the ledger, when the client sent an `Idempotency-Key`.
+        done: what was done under that key before.
     """
 
     method: str
@@ -62,6 +65,8 @@ class Call(msgspec.Struct):
     headers: Mapping[str, str]
     body: bytes
     principal: str = ANONYMOUS
+    key: str | None = None
+    done: Event | None = None
 
     @property
     def ref(self) -> str:
@@ -92,11 +97,18 @@ class Call(msgspec.Struct):
         return name_of(self.namespace, self.parts["view"], kind="view")
 
     def by(self, what: str) -> str:
-        """Why, for people: what is done, by which client and whose."""
+        """Why, for people: what is done, by which client and whose.
+
+        Raises:
+            CatalogError: the client's key was used for something else: 422.
+        """
         agent = self.headers.get("user-agent", "")[:_AGENT]
         shown = "".join(one for one in agent if one.isascii() and one.isprintable())
         name = "" if self.principal == ANONYMOUS else f" of {self.principal}"
-        return f"{what} by {shown or 'an Iceberg client'}{name}"
+        told = f"{what} by {shown or 'an Iceberg client'}{name}"
+        if self.done is not None and self.done.reason != told:
+            raise used_key(self.done.reason)
+        return told
 
 
 class Answer(msgspec.Struct):
@@ -104,6 +116,7 @@ class Answer(msgspec.Struct):
 
     status: int
     body: Json | None = None
+    headers: Mapping[str, str] = {}
 
 
 class Body(msgspec.Struct, rename="kebab"):
@@ -131,11 +144,13 @@ class Route(msgspec.Struct, frozen=True):
         method: `GET`, `POST`, …
         path: with `{name}` for one part, as Iceberg's own list of endpoints has it.
         answer: makes the JSON of the answer, or an `Answer`.
+        changes: whether it may change something, unless it only reads by its method.
     """
 
     method: str
     path: str
     answer: Callable[[Call, Project], Json | Answer]
+    changes: bool = True
 
 
 B = TypeVar("B", bound=Body)
