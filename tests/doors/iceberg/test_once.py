@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bucle.doors.protocols.iceberg import ROUTES
+from bucle.doors.protocols.iceberg import ROUTES, once
 from bucle.ground import governance
 from bucle.line import data
 from doors.conftest import Site, served
@@ -132,6 +132,20 @@ def test_a_key_outlives_the_server(lake: Site, ask: Any) -> None:
         again = other.client.post(FLIGHTS, json=body, headers={"Idempotency-Key": same})
     assert again.json() == first.json()
     assert first.json()["metadata-location"] != before
+
+
+def test_an_answer_that_was_lost_is_given_again(lake: Site, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    same, before, answer = key(), commits(lake), once._answer
+
+    def cut(*given: Any) -> Any:
+        answer(*given)
+        raise OSError("the server went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(once, "_answer", cut)
+        assert ask("commit", same).status_code == 500
+    assert ask("commit", same).status_code == 200
+    assert commits(lake) == before + 1
 
 
 def test_many_at_once_under_one_key_are_one(lake: Site, ask: Any) -> None:

@@ -13,9 +13,10 @@ from pyiceberg.types import LongType, NestedField
 from pyiceberg.view.metadata import SQLViewRepresentation, ViewVersion
 
 from bucle.ground import governance
-from bucle.line import data
+from bucle.line import data, query
 from doors.conftest import Site
 from doors.iceberg.conftest import Connect, flights
+from doors.iceberg.test_duckdb import duck  # noqa: F401  the fixture
 
 BASE = "/iceberg/v1/main"
 VIEWS = f"{BASE}/namespaces/default/views"
@@ -155,6 +156,15 @@ def test_a_table_and_a_view_of_one_name_do_not_merge(lake: Site, connect: Connec
     data.commit(lake.project, {"counts": flights(1)}, message="a table")
     with pytest.raises(data.Conflict, match="'counts'"):
         data.merge(lake.project, "dev", message="both")
+
+
+def test_duckdb_reads_tables_where_there_are_views(lake: Site, connect: Connect, duck: Any) -> None:  # noqa: F811
+    connect().create_view("default.counts", SCHEMA, version())
+    tables = duck.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'main_lake'").fetchall()
+    assert ("flights",) in tables
+    assert duck.execute("SELECT count(*) FROM main_lake.default.flights").fetchall() == [(3,)]
+    duck.execute("INSERT INTO main_lake.default.flights VALUES (10, 'LGA', 2.5)")
+    assert query.sql(lake.project, "SELECT n FROM counts").rows() == [{"n": 4}]
 
 
 def test_a_namespace_that_holds_a_view_is_not_empty(lake: Site, connect: Connect) -> None:

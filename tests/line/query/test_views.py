@@ -115,3 +115,29 @@ def test_a_view_in_the_words_of_another_engine_says_so(lake: Project) -> None:
         rows(lake, "SELECT * FROM sparks")
     make(lake, "plain", "SELECT 1 AS n", dialect="SQL")
     assert rows(lake, "SELECT * FROM plain") == [(1,)]
+
+
+def test_a_query_is_given_a_name_and_another(lake: Project) -> None:
+    made = query.define_view(lake, "prices", "SELECT id, price * 1.5 AS dear FROM sales.orders ;")
+    assert [(one["name"], one["type"]) for one in made.columns] == [("id", "long"), ("dear", "decimal(21, 1)")]
+    assert rows(lake, "SELECT sum(dear) AS s FROM prices")[0][0] == 45
+    changed = query.define_view(lake, "prices", "SELECT count(*) AS n FROM sales.orders")
+    assert (changed.version["version-id"], changed.metadata["view-uuid"]) == (2, made.metadata["view-uuid"])
+    assert rows(lake, "FROM prices") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("SELECT * FROM nothing", data.NoSuchTable),
+        ("DROP TABLE flights", query.QueryNotAllowed),
+        ("SELECT 1) AS x, (SELECT 2", query.BadQuery),
+        ("SELECT * FROM read_csv('/etc/passwd')", query.QueryNotAllowed),
+        ("SELECT INTERVAL 1 DAY AS i", query.BadQuery),
+        ("SELECT [INTERVAL 1 DAY] AS i", query.BadQuery),
+    ],
+)
+def test_what_cannot_be_a_view_is_refused(lake: Project, text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        query.define_view(lake, "odd", text)
+    assert data.views(lake) == ["origins"]

@@ -30,6 +30,7 @@ from bucle.line.data.catalog import (
 from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
+from bucle.line.data.definition import View, view_schema
 from bucle.line.data.delete import delete
 from bucle.line.data.diff import TableDiff, diff, diff_files
 from bucle.line.data.draft import TableMetadata, draft_table
@@ -123,7 +124,6 @@ from bucle.line.data.upsert import upsert
 from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
 from bucle.line.data.views import (
-    View,
     create_view,
     drop_view,
     register_view,
@@ -340,5 +340,6 @@ __all__ = [
     "verdicts",
     "verify_files",
     "view",
+    "view_schema",
     "views",
 ]

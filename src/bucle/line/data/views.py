@@ -12,50 +12,22 @@ from typing import Any
 
 import msgspec
 
-from bucle.ground.core import Record, check_name, suggest
+from bucle.ground.core import check_name, suggest
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.commit import Commit
+from bucle.line.data.definition import View
 from bucle.line.data.draft import now_ms, uri
 from bucle.line.data.errors import BadMetadata, NoSuchView, ViewExists
 from bucle.line.data.names import view_file, view_names
 from bucle.line.data.step import Step, head_at, move_on, table_exists
 from bucle.line.files import FileEntry, change_tree, find_entry, keep_files, keep_tree, load_tree, pieces_of
 
-__all__ = ["View", "create_view", "drop_view", "register_view", "rename_view", "replace_view", "view", "views"]
+__all__ = ["create_view", "drop_view", "register_view", "rename_view", "replace_view", "view", "views"]
 
 Json = dict[str, Any]
 _HEX = 64
 _LONGEST = 16 << 20
-
-
-class View(Record, frozen=True):
-    """A query that has a name.
-
-    Attributes:
-        name: of tables and views alike; dots part namespaces.
-        location: a URI that names this very definition; nothing lies there, the commit has it.
-        metadata: as Iceberg's view spec, format version 1.
-    """
-
-    name: str
-    location: str
-    metadata: dict[str, Any]
-
-    def sql(self, *dialects: str) -> str | None:
-        """Its query in the first of these dialects that it has; None when it has none of them."""
-        (current,) = (
-            one for one in self.metadata["versions"] if one["version-id"] == self.metadata["current-version-id"]
-        )
-        known = {one["dialect"].lower(): str(one["sql"]) for one in current["representations"]}
-        return next((known[dialect] for dialect in dialects if dialect in known), None)
-
-    @property
-    def namespace(self) -> tuple[str, ...]:
-        """The levels of the namespace in which its query looks for names that have none."""
-        current = self.metadata["current-version-id"]
-        found = next(one for one in self.metadata["versions"] if one["version-id"] == current)
-        return tuple(found["default-namespace"])
 
 
 def views(project: Project, *, at: str = MAIN) -> list[str]:
