@@ -14,9 +14,10 @@ import msgspec
 from bucle.ground.core import check_name, suggest
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
-from bucle.line.data.catalog import Step, head_at, move_on
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
+from bucle.line.data.names import view_of_file
+from bucle.line.data.step import Step, head_at, move_on
 from bucle.line.files import Tree, change_tree, keep_files, keep_tree, load_tree
 
 __all__ = [
@@ -79,7 +80,13 @@ def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) ->
 
 
 def create_namespace(
-    project: Project, namespace: str, properties: Mapping[str, str], *, branch: str = MAIN, message: str
+    project: Project,
+    namespace: str,
+    properties: Mapping[str, str],
+    *,
+    branch: str = MAIN,
+    message: str,
+    key: str | None = None,
 ) -> Commit:
     """Make a namespace.
 
@@ -102,22 +109,28 @@ def create_namespace(
             )
         _write(project, made, tree, namespace, properties)
 
-    return move_on(project, step, branch=branch, message=message)
+    return move_on(project, step, branch=branch, message=message, key=key)
 
 
-def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, message: str) -> Commit:
+def drop_namespace(
+    project: Project, namespace: str, *, branch: str = MAIN, message: str, key: str | None = None
+) -> Commit:
     """Remove a namespace that holds nothing.
 
     Raises:
         NoSuchNamespace: there is none of this name.
-        NamespaceNotEmpty: it holds tables or namespaces, or is `default`.
+        NamespaceNotEmpty: it holds tables, views or namespaces, or is `default`.
     """
 
     def step(made: Step) -> None:
         tree = load_tree(project, made.tree)
         names = _names(made.tables, tree)
         _check_there(namespace, names)
-        inner = [name for name in (*names, *made.tables) if name.startswith(f"{namespace}.")]
+        inner = [
+            name
+            for name in (*names, *made.tables, *filter(None, map(view_of_file, tree)))
+            if name.startswith(f"{namespace}.")
+        ]
         if inner or namespace == DEFAULT:
             raise NamespaceNotEmpty(
                 f"The namespace {namespace!r} cannot be removed.",
@@ -127,7 +140,7 @@ def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, mess
             )
         made.tree = keep_tree(project, change_tree(tree, {_path(namespace): None}))
 
-    return move_on(project, step, branch=branch, message=message)
+    return move_on(project, step, branch=branch, message=message, key=key)
 
 
 def change_namespace(
@@ -138,6 +151,7 @@ def change_namespace(
     *,
     branch: str = MAIN,
     message: str,
+    key: str | None = None,
 ) -> list[str]:
     """Set and remove properties of a namespace.
 
@@ -158,13 +172,15 @@ def change_namespace(
         if after != before:
             _write(project, made, tree, namespace, after)
 
-    move_on(project, step, branch=branch, message=message)
-    return missing
+    move_on(project, step, branch=branch, message=message, key=key, told=lambda: {"missing": missing})
+    first = project.ledger.find(key) if key is not None else None
+    return missing if first is None else list(first.data.get("missing", missing))
 
 
 def _names(tables: Mapping[str, object], tree: Mapping[str, object]) -> list[str]:
+    named = [*tables, *filter(None, map(view_of_file, tree))]
     made = [path[len(FOLDER) : -len(".json")] for path in tree if path.startswith(FOLDER) and path.endswith(".json")]
-    parted = [split_name(table) for table in (*tables, *(f"{name}.x" for name in made))]
+    parted = [split_name(table) for table in (*named, *(f"{name}.x" for name in made))]
     levels = [found[0] for found in parted if found is not None]
     above = {".".join(one[:depth]) for one in levels for depth in range(1, len(one) + 1)}
     return sorted({DEFAULT, *above})

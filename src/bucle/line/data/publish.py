@@ -27,6 +27,7 @@ from bucle.line.data.commit import Commit, Mode, TableState, make_commit
 from bucle.line.data.errors import BranchBusy, EmptyCommit
 from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
+from bucle.line.data.names import check_no_view
 from bucle.line.data.protection import Way, check_way
 from bucle.line.data.turn import turn
 from bucle.line.files import FileEntry, change_tree, find_entry, keep_files, keep_tree, load_tree
@@ -185,6 +186,7 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
         if change.files and not _holds(project, tree, change.files):
             tree = keep_tree(project, change_tree(load_tree(project, tree), change.files))
+        check_no_view(project, tree, states, head.tables if head else ())
         shelf.settle(*[change.early] if change.early else [])
     return make_commit(
         (head.id,) if head else (),
