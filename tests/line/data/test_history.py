@@ -218,6 +218,24 @@ def test_each_row_knows_the_commit_that_brought_it(any_project: Project) -> None
     assert origin == {1: first.id, 2: first.id, 3: there.id, 4: here.id}
     assert [one.message for one in data.annotate(any_project, "t")] == ["start", "here", "there"]
     assert data.annotate_rows(any_project, "t", where=pl.col("x") == 3)["_message"].to_list() == ["there"]
+    data.delete(any_project, "t", "x = 1", message="gone")
+    told = data.annotate_rows(any_project, "t")
+    assert dict(zip(told["x"].to_list(), told["_commit"].to_list(), strict=True)) == {
+        2: first.id,
+        3: there.id,
+        4: here.id,
+    }
+
+
+def test_a_long_history_is_annotated_piece_by_piece(project: Project) -> None:
+    """So many files that their list is kept in pieces, some of which go in a compaction."""
+    made = [data.commit(project, {"t": rows(number)}, message=str(number)) for number in range(150)]
+    assert [one.commit for one in data.annotate(project, "t")] == [commit.id for commit in made]
+    compacted = data.compact(project, "t")
+    last = data.commit(project, {"t": rows(150)}, message="last")
+    assert compacted is not None
+    assert [one.commit for one in data.annotate(project, "t")] == [compacted.id, last.id]
+    assert data.annotate_rows(project, "t")["_message"].to_list()[-1] == "last"
 
 
 def test_each_file_knows_the_commit_that_gave_it_its_content(project: Project) -> None:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 import polars as pl
-from msgspec.structs import replace
 
 from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
-from bucle.line.data.commit import Commit
-from bucle.line.data.lake import Manifest, load_manifest
-from bucle.line.data.snapshot import frame_of_files, state_of
-from bucle.line.files import load_tree
+from bucle.line.data.commit import Commit, TableState
+from bucle.line.data.manifest import Run, load_head, load_manifest, load_run
+from bucle.line.data.scanned import read_frame
+from bucle.line.data.snapshot import state_of
+from bucle.line.files import FileEntry, load_part, load_tree, parts_of
 
 __all__ = ["Annotation", "annotate", "annotate_files", "annotate_rows"]
 
-COLUMNS = ("_commit", "_at", "_author", "_message")
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "_commit": pl.String,
+    "_at": pl.Datetime("us", "UTC"),
+    "_author": pl.String,
+    "_message": pl.String,
+}
 """What `annotate_rows` puts beside a row."""
 
-Holdings = Mapping[str, str]
-"""What a commit holds: name -> content."""
+_PATH = "\0path"
 
 
 class Annotation(Record, frozen=True):
@@ -56,21 +60,15 @@ def annotate(project: Project, table: str, *, at: str = MAIN) -> list[Annotation
     Raises:
         NoSuchTable: the commit does not hold it.
         NoSuchCommit: nothing answers to `at`.
-    Cost: one list of files read a commit that changed the table.
+    Cost: of each commit that changed the table, the pieces of its list of files that its parent has not.
     """
     head = resolve(project, at)
     manifest = load_manifest(project, state_of(head, table).manifest)
-    kept = dict[str, Holdings]()
 
-    def holdings(commit: Commit) -> Holdings:
-        state = commit.tables.get(table)
-        if state is None:
-            return {}
-        if state.manifest not in kept:
-            kept[state.manifest] = {file.path: "" for file in load_manifest(project, state.manifest).data}
-        return kept[state.manifest]
+    def brought(commit: Commit, parent: Commit) -> set[str]:
+        return _files_brought(project, commit.tables.get(table), parent.tables.get(table))
 
-    origin = _origins(project, head, {file.path: "" for file in manifest.data}, holdings)
+    origin = _origins(project, head, {file.path for file in manifest.data}, brought)
     return [_annotation(file.path, origin[file.path], file.rows) for file in manifest.data]
 
 
@@ -85,16 +83,18 @@ def annotate_rows(project: Project, table: str, *, at: str = MAIN, where: pl.Exp
     Cost: as `annotate`, and one read of the rows.
     """
     manifest = load_manifest(project, state_of(resolve(project, at), table).manifest)
-    found = list[pl.LazyFrame]()
-    for file, one in zip(manifest.data, annotate(project, table, at=at), strict=True):
-        rows = frame_of_files(project, _only(manifest, file.path))
-        told = dict(zip(COLUMNS, (one.commit, one.at, one.author, one.message), strict=True))
-        rows = rows if where is None else rows.filter(where)
-        found.append(rows.with_columns(pl.lit(value).alias(name) for name, value in told.items()))
-    if not found:
-        empty = frame_of_files(project, manifest).with_columns(pl.lit("").alias(name) for name in COLUMNS)
-        return empty.collect()
-    return pl.concat(found).collect()
+    told = annotate(project, table, at=at)
+    origin = pl.LazyFrame(
+        [(str(project.state / one.name), one.commit, one.at, one.author, one.message) for one in told],
+        schema={_PATH: pl.String, **COLUMNS},
+        orient="row",
+    )
+    if not told:
+        empty = read_frame(project, manifest)
+        return empty.with_columns(pl.lit(None, kind).alias(name) for name, kind in COLUMNS.items()).collect()
+    rows = read_frame(project, manifest, include_file_paths=_PATH)
+    rows = rows if where is None else rows.filter(where)
+    return rows.join(origin, on=_PATH, how="left", maintain_order="left").drop(_PATH).collect()
 
 
 def annotate_files(project: Project, folder: str = "", *, at: str = MAIN) -> list[Annotation]:
@@ -104,31 +104,58 @@ def annotate_files(project: Project, folder: str = "", *, at: str = MAIN) -> lis
         folder: only what lies in it; '' is the whole tree.
     Raises:
         NoSuchCommit: nothing answers to `at`.
-    Cost: one tree read a commit that changed a file.
+    Cost: of each commit that changed a file, the blobs of its tree that its parent has not.
     """
     head = resolve(project, at)
-    kept = dict[str, Holdings]()
-
-    def holdings(commit: Commit) -> Holdings:
-        if commit.files not in kept:
-            tree = load_tree(project, commit.files)
-            kept[commit.files] = {path: f"{entry.digest} {entry.mode:o}" for path, entry in tree.items()}
-        return kept[commit.files]
-
     inside = f"{folder.strip('/')}/" if folder.strip("/") else ""
-    wanted = {path: content for path, content in holdings(head).items() if path.startswith(inside)}
-    origin = _origins(project, head, wanted, holdings)
+    wanted = {path for path in load_tree(project, head.files) if path.startswith(inside)}
+
+    def brought(commit: Commit, parent: Commit) -> set[str]:
+        return _paths_brought(project, commit.files, parent.files)
+
+    origin = _origins(project, head, set(wanted), brought)
     return [_annotation(path, origin[path], 0) for path in sorted(wanted)]
 
 
+def _files_brought(project: Project, state: TableState | None, before: TableState | None) -> set[str]:
+    """The paths of the data files that a state of a table has and an earlier one has not."""
+    if state is None or (before is not None and state.manifest == before.manifest):
+        return set()
+    mine = load_head(project, state.manifest).data
+    theirs = load_head(project, before.manifest).data if before is not None else Run()
+    shared = {piece.blob for piece in mine.pieces} & {piece.blob for piece in theirs.pieces}
+    paths = [{file.path for file in load_run(project, _without(run, shared))} for run in (mine, theirs)]
+    return paths[0] - paths[1]
+
+
+def _without(run: Run, shared: set[str]) -> Run:
+    return Run(tuple(piece for piece in run.pieces if piece.blob not in shared), run.tail)
+
+
+def _paths_brought(project: Project, tree: str, before: str) -> set[str]:
+    """The paths of which a tree has another content than an earlier one."""
+    mine, theirs = set(parts_of(project, tree)), set(parts_of(project, before))
+    old = {path: entry for part in theirs - mine for path, entry in load_part(project, part).items()}
+    new = {path: entry for part in mine - theirs for path, entry in load_part(project, part).items()}
+    return {path for path, entry in new.items() if path not in old or _content(entry) != _content(old[path])}
+
+
+def _content(entry: FileEntry) -> tuple[str, int]:
+    return entry.digest, entry.mode
+
+
 def _origins(
-    project: Project, head: Commit, wanted: Holdings, holdings: Callable[[Commit], Holdings]
+    project: Project, head: Commit, wanted: set[str], brought: Callable[[Commit, Commit], set[str]]
 ) -> dict[str, Commit]:
-    """Name -> the commit no parent of which holds it with that content, going back from the head."""
-    origin, looking = dict[str, Commit](), {head.id: dict(wanted)}
+    """Name -> the commit no parent of which holds it with that content, going back from the head.
+
+    Args:
+        wanted: the names; the set is used up.
+        brought: what a commit holds that one of its parents does not.
+    """
+    origin, looking = dict[str, Commit](), {head.id: wanted}
     with project.database.reading() as connection:
-        order = reversed(store.graph(connection, head.id))
-        for commit_id in order:
+        for commit_id in reversed(store.graph(connection, head.id)):
             names = looking.pop(commit_id, None)
             if not names:
                 continue
@@ -136,10 +163,13 @@ def _origins(
             assert commit is not None, "a graph names commits that are there"
             for parent_id in commit.parents:
                 parent = store.commit_of(connection, parent_id)
-                held = holdings(parent) if parent is not None else {}
-                handed = {name: content for name, content in names.items() if held.get(name) == content}
-                names = {name: content for name, content in names.items() if name not in handed}
-                looking.setdefault(parent_id, {}).update(handed)
+                if parent is None:
+                    continue
+                # The set itself is handed on, without what stays here: a long history does not copy it at each commit.
+                stays = names & brought(commit, parent)
+                names -= stays
+                looking[parent_id] = looking[parent_id] | names if parent_id in looking else names
+                names = stays
             origin.update(dict.fromkeys(names, commit))
             if not looking:
                 break
@@ -150,9 +180,3 @@ def _annotation(name: str, commit: Commit, rows: int) -> Annotation:
     return Annotation(
         name=name, commit=commit.id, at=commit.at, author=commit.author, message=commit.message, rows=rows
     )
-
-
-def _only(manifest: Manifest, path: str) -> Manifest:
-    """The manifest of one data file, and of what says which of its rows are gone."""
-    data = tuple(file for file in manifest.data if file.path == path)
-    return replace(manifest, data=data, gone=None)
