@@ -29,7 +29,7 @@ from bucle.line.data.parquet import footer_statistics
 from bucle.line.data.positions import gone_of, scoped
 from bucle.line.data.schema import Column, gave_names_anew
 from bucle.line.data.sealed import check_all_sealed, cipher_for_table
-from bucle.line.data.table import Table, make_state, uri
+from bucle.line.data.table import Table, make_state, remember, uri
 
 __all__ = ["Operation", "Revision", "revise"]
 
@@ -123,10 +123,13 @@ def revise(project: Project, shelf: Shelf, table: Table, to: Revision) -> TableS
         **({} if parent is None else {"parent-snapshot-id": parent}),
     }
     after = iceberg.next_metadata(metadata, to.columns, snapshot, location=uri(shelf.state, table.folder))
-    writing.put(f"{stem}.metadata.json", msgspec.json.encode(iceberg.with_key(after, table.head.key)), plain=True)
+    after = iceberg.with_key(after, table.head.key)
+    writing.put(f"{stem}.metadata.json", msgspec.json.encode(after), plain=True)
     renamed = to.columns != table.columns and not data.starts_anew and gave_names_anew(after)
     head = replace(head, metadata=writing.kept(manifests), by_id=head.by_id or renamed)
-    return make_state(project, table.name, f"{stem}.metadata.json", head)
+    made = make_state(project, table.name, f"{stem}.metadata.json", head)
+    remember(project, made, head, after)
+    return made
 
 
 def _under_key(project: Project, table: Table, to: Revision) -> Table:

@@ -23,7 +23,7 @@ from bucle.line.data.sealed import cipher_for_table
 _OPENED = 32
 """What was read of so many states of tables is kept."""
 
-__all__ = ["Table", "make_state", "new_table", "open_table", "uri"]
+__all__ = ["Table", "make_state", "new_table", "open_table", "remember", "uri"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,11 @@ def open_table(project: Project, state: TableState | None) -> Table | None:
     )
 
 
+def remember(project: Project, state: TableState, head: Head, metadata: dict[str, Any]) -> None:
+    """Spare who writes to a state next the reading of what was just written."""
+    project.keep(_Opened, _Opened).put(state, head, metadata)
+
+
 class _Opened:
     """What was read of the tables written to last; the files of a state never change."""
 
@@ -133,11 +138,15 @@ class _Opened:
         if found is None:
             metadata = iceberg.parse_metadata((project.state / state.metadata_location).read_bytes())
             found = load_head(project, state.manifest), metadata
-            with self._lock:
-                self._known[state] = found
-                while len(self._known) > _OPENED:
-                    self._known.popitem(last=False)
+            self.put(state, *found)
         return found
+
+    def put(self, state: TableState, head: Head, metadata: dict[str, Any]) -> None:
+        """Keep what a state is."""
+        with self._lock:
+            self._known[state] = head, metadata
+            while len(self._known) > _OPENED:
+                self._known.popitem(last=False)
 
     def close(self) -> None:
         """Forget it."""
