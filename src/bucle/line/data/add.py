@@ -18,10 +18,9 @@ from bucle.line.files import (
     Filler,
     Folder,
     Tree,
-    below,
     filling,
     known_pins,
-    load_tree,
+    load_below,
     look_at,
     packs_of,
     place_in_tree,
@@ -71,8 +70,8 @@ def add_files(
     looked = look_at(project, Path(folder), exact=exact)
     packs, head = packs_of(project), head_of(project, branch)
     with packs.held():
-        tree = load_tree(project, head.files) if head else Tree()
-        base = {within: tree[place + within] for within in below(tree, place)}
+        tree = load_below(project, head.files if head else "", place)
+        base = {path[len(place) :]: entry for path, entry in tree.items()}
         with filling(packs) as filler:
             entries = _keep(project, looked, base, filler)
             filler.settle()

@@ -27,11 +27,11 @@ from bucle.line.files import (
     FileEntry,
     Folder,
     Known,
-    below,
     content_path,
     fetched,
     is_exact,
     is_kept,
+    load_below,
     load_tree,
     pieces_of,
     place_in_tree,
@@ -110,10 +110,10 @@ def checkout(
     """
     place = place_in_tree(Path(folder), path)
     commit = resolve(project, at)
-    tree = load_tree(project, commit.files)
-    target = fetched(project, {within: tree[place + within] for within in below(tree, place)})
+    tree = load_below(project, commit.files, place)
+    target = fetched(project, {path[len(place) :]: entry for path, entry in tree.items()})
     if place and not target:
-        raise _nothing_there(place, at, len(tree))
+        raise _nothing_there(place, at, len(load_tree(project, commit.files)))
     _check(target)
     _points_inside(project, target)
     looked = Folder(project, Path(folder), exact=True)

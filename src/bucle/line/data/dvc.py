@@ -20,7 +20,16 @@ from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, manifest,
 from bucle.line.data.dvcstore import DvcStore, md5_of, name_of
 from bucle.line.data.errors import BadDvcProject
 from bucle.line.data.remotes import s3_of
-from bucle.line.files import FileEntry, Filler, Tree, below, check_path, filling, load_tree, packs_of, place_in_tree
+from bucle.line.files import (
+    FileEntry,
+    Filler,
+    Tree,
+    check_path,
+    filling,
+    load_below,
+    packs_of,
+    place_in_tree,
+)
 
 __all__ = ["DvcExport", "DvcImport", "export_dvc", "import_dvc"]
 
@@ -83,8 +92,8 @@ def import_dvc(
     found, place = read_dvc(Path(folder)), place_in_tree(Path(folder), path)
     packs, head = packs_of(project), head_of(project, branch)
     with packs.held():
-        tree = load_tree(project, head.files) if head else Tree()
-        base = {within: tree[place + within] for within in below(tree, place)}
+        tree = load_below(project, head.files if head else "", place)
+        base = {path[len(place) :]: entry for path, entry in tree.items()}
         with filling(packs) as filler:
             entries = _entries(DvcStore(project, found), found, filler)
             filler.settle()

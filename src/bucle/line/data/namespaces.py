@@ -17,7 +17,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.catalog import Step, head_at, move_on
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
-from bucle.line.files import Tree, change_tree, keep_files, keep_tree, load_tree
+from bucle.line.files import Tree, change_kept, keep_files, load_below
 
 __all__ = [
     "DEFAULT",
@@ -63,7 +63,7 @@ def join_name(levels: Sequence[str], name: str) -> str | None:
 def namespaces(project: Project, *, at: str = MAIN) -> list[str]:
     """Every namespace of a commit, those above others included, with dots between their levels."""
     head = head_at(project, at)
-    return _names(head.tables if head else {}, load_tree(project, head.files if head else ""))
+    return _names(head.tables if head else {}, load_below(project, head.files if head else "", FOLDER))
 
 
 def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) -> dict[str, str]:
@@ -73,7 +73,7 @@ def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) ->
         NoSuchNamespace: there is none of this name.
     """
     head = head_at(project, at)
-    tree = load_tree(project, head.files if head else "")
+    tree = load_below(project, head.files if head else "", FOLDER)
     _check_there(namespace, _names(head.tables if head else {}, tree))
     return _properties(project, tree, namespace)
 
@@ -92,7 +92,7 @@ def create_namespace(
         check_name("", f"namespace {namespace!r}")
 
     def step(made: Step) -> None:
-        tree = load_tree(project, made.tree)
+        tree = load_below(project, made.tree, FOLDER)
         if namespace in _names(made.tables, tree):
             raise NamespaceExists(
                 f"There is a namespace {namespace!r} already.",
@@ -100,7 +100,7 @@ def create_namespace(
                 fix="Use it, or choose another name.",
                 at=namespace,
             )
-        _write(project, made, tree, namespace, properties)
+        _write(project, made, namespace, properties)
 
     return move_on(project, step, branch=branch, message=message)
 
@@ -114,7 +114,7 @@ def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, mess
     """
 
     def step(made: Step) -> None:
-        tree = load_tree(project, made.tree)
+        tree = load_below(project, made.tree, FOLDER)
         names = _names(made.tables, tree)
         _check_there(namespace, names)
         inner = [name for name in (*names, *made.tables) if name.startswith(f"{namespace}.")]
@@ -125,7 +125,7 @@ def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, mess
                 fix="Drop or rename what it holds first." if inner else "Nothing to do.",
                 at=namespace,
             )
-        made.tree = keep_tree(project, change_tree(tree, {_path(namespace): None}))
+        made.tree = change_kept(project, made.tree, {_path(namespace): None})
 
     return move_on(project, step, branch=branch, message=message)
 
@@ -149,14 +149,14 @@ def change_namespace(
     missing = list[str]()
 
     def step(made: Step) -> None:
-        tree = load_tree(project, made.tree)
+        tree = load_below(project, made.tree, FOLDER)
         _check_there(namespace, _names(made.tables, tree))
         before = _properties(project, tree, namespace)
         missing[:] = [name for name in removals if name not in before]
         kept = {name: value for name, value in before.items() if name not in set(removals)}
         after = {**kept, **updates}
         if after != before:
-            _write(project, made, tree, namespace, after)
+            _write(project, made, namespace, after)
 
     move_on(project, step, branch=branch, message=message)
     return missing
@@ -181,9 +181,9 @@ def _properties(project: Project, tree: Tree, namespace: str) -> dict[str, str]:
         return {}
 
 
-def _write(project: Project, made: Step, tree: Tree, namespace: str, properties: Mapping[str, str]) -> None:
+def _write(project: Project, made: Step, namespace: str, properties: Mapping[str, str]) -> None:
     content = msgspec.json.encode(dict(properties), order="sorted")
-    made.tree = keep_tree(project, change_tree(tree, keep_files(project, {_path(namespace): content})))
+    made.tree = change_kept(project, made.tree, keep_files(project, {_path(namespace): content}))
 
 
 def _path(namespace: str) -> str:

@@ -8,7 +8,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NoSuchFile
-from bucle.line.files import PIN, BadPath, FileEntry, check_path, keep_pin, load_tree, look_at_url, pin_of
+from bucle.line.files import PIN, BadPath, FileEntry, check_path, find_entry, keep_pin, load_below, look_at_url, pin_of
 
 __all__ = ["import_url", "update_url"]
 
@@ -33,13 +33,13 @@ def import_url(project: Project, url: str, path: str, *, branch: str = MAIN, mes
     """
     check_path(path)
     head = head_of(project, branch)
-    tree = load_tree(project, head.files) if head else {}
-    if any(other.startswith(f"{path}/") for other in tree):
+    tree = head.files if head else ""
+    if load_below(project, tree, f"{path}/"):
         raise BadPath(
             f"{path!r} is a folder of the tree.", why="It cannot be a file too.", fix="Choose another path.", at=path
         )
     entry = keep_pin(project, look_at_url(project, url))
-    changes: dict[str, FileEntry | None] = {} if tree.get(path) == entry else {path: entry}
+    changes: dict[str, FileEntry | None] = {} if find_entry(project, tree, path) == entry else {path: entry}
     return publish_files(project, changes, head, branch=branch, message=message or f"import {url}", key=None)
 
 
@@ -50,7 +50,7 @@ def update_url(project: Project, path: str, *, branch: str = MAIN, message: str 
         NoSuchFile: there is no file of that path, or its bytes are kept here.
     """
     head = head_of(project, branch)
-    entry = (load_tree(project, head.files) if head else {}).get(path)
+    entry = find_entry(project, head.files if head else "", path)
     if entry is None or entry.mode != PIN:
         raise NoSuchFile(
             f"There is no file {path!r} on {branch!r} that was imported by URL.",

@@ -28,7 +28,7 @@ from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.protection import Way, check_way
 from bucle.line.data.turn import turn
-from bucle.line.files import FileEntry, change_tree, find_entry, keep_files, keep_tree, load_tree
+from bucle.line.files import FileEntry, change_kept, keep_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,9 +57,6 @@ _LONG = 50_000
 
 RACES_ASKING = 30
 """Lost races before giving up, when hooks are asked: they may not be asked under the lock."""
-
-FEW = 8
-"""So many files are looked up one by one in the tree before it is laid out anew."""
 
 Also = Callable[[Transaction], None]
 Frames = Mapping[str, "pl.DataFrame | pl.LazyFrame | pa.Table"]
@@ -180,8 +177,7 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
     with staging(project) as shelf:
         for name in change.tables:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
-        if change.files and not _holds(project, tree, change.files):
-            tree = keep_tree(project, change_tree(load_tree(project, tree), change.files))
+        tree = change_kept(project, tree, change.files)
         shelf.settle()
     return make_commit(
         (head.id,) if head else (),
@@ -191,11 +187,6 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
         author=project.actor,
         message=change.message,
     )
-
-
-def _holds(project: Project, tree: str, files: Mapping[str, FileEntry | None]) -> bool:
-    """Whether a tree has just these few files already, so that it need not be laid out again."""
-    return len(files) <= FEW and all(find_entry(project, tree, path) == entry for path, entry in files.items())
 
 
 def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: TableState | None) -> TableState:
