@@ -20,16 +20,18 @@ __all__ = ["EncryptionSection", "KeyProvider", "Keyring", "make_keyring", "provi
 
 
 class EncryptionSection(Section, frozen=True):
-    """`[data.encryption]`: which tables are encrypted, and who holds the keys.
+    """`[data.encryption]`: which tables and files are encrypted, and who holds the keys.
 
     Attributes:
         tables: patterns of names; `*` stands for anything. A table that is encrypted stays so.
+        files: patterns of paths in the file tree; `*` stands for anything, slashes too. One key each.
         provider: `file`, a keyring file outside of the project, or `env`, a variable of the environment.
         keyring: of `file`: the path; relative to the project's folder, `~` is the user's.
         keyring_env: of `env`: the variable; 32 bytes in base64, several with commas between, the newest last.
     """
 
     tables: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     provider: Literal["file", "env"] = "file"
     keyring: str = "~/.config/bucle/keyring"
     keyring_env: str = "BUCLE_KEYRING"

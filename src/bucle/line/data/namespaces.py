@@ -17,7 +17,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.catalog import Step, head_at, move_on
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
-from bucle.line.files import Tree, change_kept, keep_files, load_below
+from bucle.line.files import Tree, change_kept, keep_files, load_below, pieces_of
 
 __all__ = [
     "DEFAULT",
@@ -175,7 +175,7 @@ def _properties(project: Project, tree: Tree, namespace: str) -> dict[str, str]:
     if entry is None:
         return {}
     try:
-        return msgspec.json.decode(project.blobs.get(entry.digest), type=dict[str, str])
+        return msgspec.json.decode(b"".join(pieces_of(project, entry.digest)), type=dict[str, str])
     except msgspec.DecodeError:
         # The file tree is everybody's; what someone else put here notes nothing of the namespace.
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bucle.ground.keys import KeysOff, file_patterns, holder_of_file
 from bucle.ground.project import Project
 from bucle.line.data.add import publish_files
 from bucle.line.data.branch import MAIN
@@ -29,9 +30,17 @@ def import_url(project: Project, url: str, path: str, *, branch: str = MAIN, mes
         BadUrl: the URL names nothing, or its server tells no versions.
         BadPath: the path cannot stand in a tree, or is a folder there.
         NoSuchBranch: there is no such branch.
+        KeysOff: files of this path are encrypted.
     Cost: one request.
     """
     check_path(path)
+    if holder_of_file(file_patterns(project), path):
+        raise KeysOff(
+            f"{path!r} is to be encrypted, and what a URL names is not.",
+            why="Its bytes stay where they are, and whoever reads them gets a plain copy within the project.",
+            fix="Fetch it and add it as a file, or import it to another path.",
+            at=path,
+        )
     head = head_of(project, branch)
     tree = head.files if head else ""
     if load_below(project, tree, f"{path}/"):

@@ -54,14 +54,16 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
         looked.only_files()
     new, changed, same, was_read = list[str](), list[str](), 0, False
     for within, stat in looked.found.items():
-        known = looked.known.get(within)
-        digest = known[1] if known is not None and known[0] == stat else ""
-        if not digest:
-            digest, was_read = looked.digest(within), True
         entry = tree.get(place + within)
         if entry is None:
             new.append(within)
-        elif entry.digest != digest or entry.mode != kept_mode(stat[4]):
+            continue
+        known = looked.known.get(within)
+        digest = known[1] if known is not None and known[0] == stat else ""
+        if digest != entry.digest:
+            before, digest = digest, looked.digest(within, entry.digest)
+            was_read = was_read or digest != before
+        if entry.digest != digest or entry.mode != kept_mode(stat[4]):
             changed.append(within)
         else:
             same += 1

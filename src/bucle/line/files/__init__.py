@@ -22,6 +22,7 @@ from bucle.line.files.packs import Packs, packs_of, room_for
 from bucle.line.files.parts import change_kept, find_entries, find_entry, load_below, unshared
 from bucle.line.files.path import check_path
 from bucle.line.files.pin import Pin, fetched, keep_pin, known_pins, look_at_url, pin_of
+from bucle.line.files.seal import Seals, is_encrypted
 from bucle.line.files.transfer import Tell, fetch_contents, fetch_trees, send_contents, send_trees
 from bucle.line.files.tree import (
     FOLDER,
@@ -56,6 +57,7 @@ __all__ = [
     "Packs",
     "Pin",
     "PinMoved",
+    "Seals",
     "Tell",
     "Tree",
     "below",
@@ -71,6 +73,7 @@ __all__ = [
     "find_entries",
     "find_entry",
     "hexes",
+    "is_encrypted",
     "is_exact",
     "is_kept",
     "keep_files",
