@@ -10,12 +10,14 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bucle.ground import keys
 from bucle.ground.core import digest_of
 from bucle.ground.project import Project
 from bucle.line import data
+from bucle.line.contracts import ColumnRule, Contract, ContractViolated
 from bucle.line.files import packs_of
 from line.data.secretfiles import MARK, secret
 
@@ -240,6 +242,32 @@ def test_a_setting_that_changes_takes_hold_with_the_next_add(project: Project, f
         assert data.status(plain, folder).unchanged == 5
         data.add_files(plain, folder)
         assert data.files(plain)["secret/small"].digest == digest_of(secret(1, 4096))
+
+
+def test_a_sweep_moves_sealed_bytes_as_they_are(project: Project, folder: Path) -> None:
+    data.add_files(project, folder)
+    (folder / "sub" / "large").unlink()
+    data.add_files(project, folder)
+    data.expire(project, older_than=timedelta(seconds=-5), keep=1)
+    assert data.sweep(project, older_than=timedelta(seconds=-5)).size_bytes > 4 << 20
+    with closing(reopened(project)) as again:
+        assert data.verify_files(again) == []
+        assert data.read_file(again, "secret/sub/again") == secret(1, 4096)
+        assert data.status(again, folder).unchanged == 4
+    assert leaks(project.root) == []
+
+
+def test_everything_of_the_tree_may_be_encrypted(project: Project) -> None:
+    with closing(reopened(project, "secret/*", "*")) as sealed:
+        rows = pl.DataFrame({"id": [1, 2]})
+        rule = Contract(table="t", columns=(ColumnRule(name="id", maximum=5),))
+        data.land(sealed, {"t": rows}, contracts={"t": rule}, message="first")
+        with pytest.raises(ContractViolated):
+            data.land(sealed, {"t": rows + 10}, contracts={"t": rule}, message="second")
+        data.create_namespace(sealed, "sales", {"about": MARK.decode()}, message="made")
+        assert data.namespace_properties(sealed, "sales") == {"about": MARK.decode()}
+        assert all(packs_of(sealed).key_of(one.digest) for one in data.files(sealed).values())
+        assert data.read_file(sealed, ".iceberg/namespaces/sales.json")
 
 
 def test_what_would_lay_down_plain_bytes_is_refused(project: Project, folder: Path, tmp_path: Path) -> None:

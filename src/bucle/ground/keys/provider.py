@@ -111,7 +111,7 @@ def provider_of(project: Project) -> KeyProvider:
     if stat.S_IMODE(state.st_mode) & 0o077:
         raise BadKeyring(
             f"The keyring {path} can be read by others.",
-            why="Whoever has it can read every encrypted table.",
+            why="Whoever has it can read all that is encrypted.",
             fix=f"chmod 600 {path}",
             at=str(path),
         )
@@ -183,7 +183,7 @@ def _decoded(text: str, where: str) -> bytes:
 def _missing(what: str, where: str) -> KeyMissing:
     return KeyMissing(
         f"{where} does not hold {what}.",
-        why="Encrypted tables cannot be read or written without it.",
+        why="What is encrypted cannot be read or written without it.",
         fix="Put the keyring back from its backup; a new project makes one with: bucle keys new",
         at=where,
     )
