@@ -1,6 +1,6 @@
 """What Iceberg tables of ours cost: appends, scans, deletes, upserts, compactions, beside raw Parquet and other makers.
 
-    python benchmarks/tables.py [--peer PYTHON] [--commits 10,100,1000] [--rows 1000000]
+    python benchmarks/tables.py [--peer PYTHON] [--commits 10,100,1000] [--rows 1000,10000,100000,1000000]
 
 `--peer` is a Python with `deltalake`, `numpy` and `pyiceberg[sql-sqlite]`; without it only our own figures are told.
 Everything is CPU time of the whole process, threads included: on a shared machine a clock on the wall says little. All
@@ -21,12 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+
+ROUNDS = 3
+"""So often a table is made and changed."""
 
 
 def cpu_ms(run: Callable[[], object]) -> float:
@@ -98,26 +101,41 @@ def delta(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
         deltalake.write_deltalake(place, batch(1000, number * 1000), mode="append")
     found["plan"] = middle(lambda _: deltalake.DeltaTable(place).file_uris(), 5)
     found["compact"] = cpu_ms(deltalake.DeltaTable(place).optimize.compact)
-    for rounds, name in ((3, "delete"), (3, "upsert")):
-        times = list[float]()
-        for number in range(rounds):
-            place = str(folder / f"{name}{number}")
-            deltalake.write_deltalake(place, batch(given.rows))
-            table = deltalake.DeltaTable(place)
-            picked = _picked(given.rows, number)
-            if name == "delete":
-                step = given.rows // len(picked)
-                times.append(cpu_ms(lambda table=table, step=step: table.delete(f"id % {step} = {1}")))  # type: ignore[misc]
-                continue
-            new = batch(given.rows).filter(pl.col("id").is_in(picked)).with_columns(f0=pl.lit(9.0))
-
-            def merge(table: Any = table, new: pl.DataFrame = new) -> None:
-                merging = table.merge(new.to_arrow(), "s.id = t.id", source_alias="s", target_alias="t")
-                merging.when_matched_update_all().when_not_matched_insert_all().execute()
-
-            times.append(cpu_ms(merge))
-        found[name] = statistics.median(times)
+    for rows in given.rows:
+        for name in ("delete", "upsert"):
+            found[f"{name} {rows}"] = statistics.median(
+                delta_change(str(folder / f"{name}{rows}-{number}"), name, rows, number) for number in range(ROUNDS)
+            )
     return found
+
+
+def delta_change(place: str, name: str, rows: int, number: int) -> float:
+    """CPU ms of deleting or replacing a hundredth of a table's rows, 10,000 at most."""
+    import deltalake
+
+    whole = batch(rows)
+    deltalake.write_deltalake(place, whole)
+    table = deltalake.DeltaTable(place)
+    step = step_of(rows)
+    if name == "delete":
+        return cpu_ms(lambda: table.delete(f"id % {step} = {number}"))
+    new = replacing(whole, number)
+
+    def merge() -> None:
+        merging = table.merge(new.to_arrow(), "s.id = t.id", source_alias="s", target_alias="t")
+        merging.when_matched_update_all().when_not_matched_insert_all().execute()
+
+    return cpu_ms(merge)
+
+
+def step_of(rows: int) -> int:
+    """Every how many-th row is changed."""
+    return max(100, rows // 10_000)
+
+
+def replacing(whole: pl.DataFrame, number: int) -> pl.DataFrame:
+    """New rows for a hundredth of a table's ids, 10,000 at most."""
+    return whole.filter(pl.col("id") % step_of(whole.height) == number).with_columns(f0=pl.lit(9.0))
 
 
 def pyiceberg_writer(folder: str, count: int) -> None:
@@ -145,34 +163,35 @@ def pyiceberg(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     seconds = together(pyiceberg_writer, str(folder), given)
     found = catalog.load_table("n.t").scan().to_arrow().num_rows
     assert found == 4000 * given.each, found
-    return {"together": 4 * given.each / seconds}
+    return {"together": 4 * (given.each - 1) / seconds}
 
 
 def together(writer: Callable[[str, int], None], folder: str, given: argparse.Namespace) -> float:
-    """Wall seconds of four processes that append at once, from when all are ready."""
+    """Wall seconds of four processes that append at once, from when all are ready to when all have committed."""
     context = multiprocessing.get_context("spawn")
-    ready, go = context.Barrier(5), context.Barrier(5)
-    processes = [context.Process(target=start, args=(writer, folder, given.each, ready, go)) for _ in range(4)]
+    ready, go, done = (context.Barrier(5, timeout=900) for _ in range(3))
+    meet = (ready, go, done)
+    processes = [context.Process(target=start, args=(writer, folder, given.each, meet)) for _ in range(4)]
     for process in processes:
         process.start()
     ready.wait()
     begun = time.perf_counter()
     go.wait()
+    done.wait()
+    took = time.perf_counter() - begun
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    return time.perf_counter() - begun
+    return took
 
 
-def start(writer: Callable[[str, int], None], folder: str, count: int, ready: Any, go: Any) -> None:
+def start(writer: Callable[[str, int], None], folder: str, count: int, meet: Sequence[Any]) -> None:
+    ready, go, done = meet
     writer(folder, 1)
     ready.wait()
     go.wait()
     writer(folder, count - 1)
-
-
-def _picked(rows: int, number: int) -> np.ndarray:
-    return np.arange(number, rows, max(1, rows // 10_000))
+    done.wait()
 
 
 # Ours.
@@ -212,43 +231,43 @@ def ours(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     before = data.scan(project, "files")
     found["compact"] = cpu_ms(lambda: data.compact(project, "files"))
     assert data.scan(project, "files").equals(before)
-    whole = batch(given.rows)
-    deletes, upserts = list[float](), list[float]()
-    for number in range(3):
-        for name, times in (("delete", deletes), ("upsert", upserts)):
-            table = f"{name}{number}"
-            data.commit(project, {table: whole}, message="whole")
-            if name == "delete":
-                step = given.rows // len(_picked(given.rows, number))
-                times.append(cpu_ms(lambda: data.delete(project, table, f"id % {step} = 1", message="gone")))  # noqa: B023
-            else:
-                new = whole.filter(pl.col("id").is_in(_picked(given.rows, number))).with_columns(f0=pl.lit(9.0))
-                times.append(cpu_ms(lambda: data.upsert(project, table, new, on=["id"], message="new")))  # noqa: B023
-    found["delete"], found["upsert"] = statistics.median(deletes), statistics.median(upserts)
-    found |= scans(project, folder, whole)
+    for rows in given.rows:
+        found |= changes(project, folder, rows)
     project.close()
     together_in = folder / "together"
     together_in.mkdir()
     opened(together_in).close()
-    found["together"] = 4 * given.each / together(our_writer, str(together_in), given)
+    found["together"] = 4 * (given.each - 1) / together(our_writer, str(together_in), given)
     return found
 
 
-def scans(project: Any, folder: Path, whole: pl.DataFrame) -> dict[str, float]:
-    """Ten files read through the table and read bare, one after the other."""
+def changes(project: Any, folder: Path, rows: int) -> dict[str, float]:
+    """What deleting, replacing and reading cost in tables of so many rows."""
     from bucle.line import data
 
-    cut = whole.height // 10
+    whole, step = batch(rows), step_of(rows)
+    deletes, upserts = list[float](), list[float]()
+    for number in range(ROUNDS):
+        for name in ("delete", "upsert"):
+            data.commit(project, {f"{name}{rows}_{number}": whole}, message="whole")
+        table, where = f"delete{rows}_{number}", f"id % {step} = {number}"
+        deletes.append(cpu_ms(lambda: data.delete(project, table, where, message="gone")))  # noqa: B023
+        table, new = f"upsert{rows}_{number}", replacing(whole, number)
+        upserts.append(cpu_ms(lambda: data.upsert(project, table, new, on=["id"], message="new")))  # noqa: B023
+    cut = rows // 10
     for number in range(10):
-        data.commit(project, {"scan": whole.slice(number * cut, cut)}, message="part")
-    manifest = data.load_manifest(project, data.resolve(project).tables["scan"].manifest)
+        data.commit(project, {f"scan{rows}": whole.slice(number * cut, cut)}, message="part")
+    manifest = data.load_manifest(project, data.resolve(project).tables[f"scan{rows}"].manifest)
     files = [project.state / file.path for file in manifest.data]
     pairs = [
-        (cpu_ms(lambda: data.scan(project, "scan")), cpu_ms(lambda: pl.scan_parquet(files).collect())) for _ in range(9)
+        (cpu_ms(lambda: data.scan(project, f"scan{rows}")), cpu_ms(lambda: pl.scan_parquet(files).collect()))
+        for _ in range(9)
     ]
     return {
-        "scan": statistics.median(pair[0] for pair in pairs),
-        "scan bare": statistics.median(pair[1] for pair in pairs),
+        f"delete {rows}": statistics.median(deletes),
+        f"upsert {rows}": statistics.median(upserts),
+        f"scan {rows}": statistics.median(pair[0] for pair in pairs),
+        f"scan bare {rows}": statistics.median(pair[1] for pair in pairs),
     }
 
 
@@ -267,7 +286,8 @@ def show(what: str, mine: float, other: float | None, who: str, bar: str = "") -
     print(f"{what:<34} {mine:10.1f} {told:<20} {who:<28} {bar}")
 
 
-def tell(mine: dict[str, Any], bare: dict[str, Any], theirs: dict[str, Any], slow: dict[str, Any]) -> None:
+def tell(given: argparse.Namespace, found: dict[str, dict[str, Any]]) -> None:
+    mine, bare, theirs, slow = (found[name] for name in ("ours", "raw", "delta", "pyiceberg"))
     print(f"\n{'CPU ms':<34} {'ours':>10} {'other':>10} {'ratio':>9}")
     for point, value in mine["append"].items():
         other = theirs.get("append", {}).get(point)
@@ -276,21 +296,31 @@ def tell(mine: dict[str, Any], bare: dict[str, Any], theirs: dict[str, Any], slo
     for point, value in list(mine["append"].items())[1:]:
         show(f"append at {point} commits", value, first[1], f"at {first[0]} commits", "at most 1.3")
     show("append 1,000 rows", first[1], bare["append"], "write_parquet + fsync")
-    show("plan 1,000 files", mine["plan"], theirs.get("plan"), "deltalake", "at most 15 ms")
-    show("find one row in 1,000 files", mine["plan and read one of"], None, "")
-    show("compact 1,000 files", mine["compact"], theirs.get("compact"), "deltalake", "at most 1.3")
-    show("delete 10,000 rows", mine["delete"], theirs.get("delete"), "deltalake", "at most 0.25")
-    show("upsert 10,000 rows", mine["upsert"], theirs.get("upsert"), "deltalake", "at most 0.25")
-    show("scan", mine["scan"], mine["scan bare"], "scan_parquet of its files", "at most 1.05")
+    show(f"plan {given.files:,} files", mine["plan"], theirs.get("plan"), "deltalake", "at most 15 ms")
+    show(f"find one row in {given.files:,} files", mine["plan and read one of"], None, "")
+    show(f"compact {given.files:,} files", mine["compact"], theirs.get("compact"), "deltalake", "at most 1.3")
+    for name in ("delete", "upsert"):
+        for rows in given.rows:
+            what = f"{name} {rows // step_of(rows):,} of {rows:,} rows"
+            bar = "at most 0.25" if rows == 1_000_000 else ""
+            show(what, mine[f"{name} {rows}"], theirs.get(f"{name} {rows}"), "deltalake", bar)
+    for rows in given.rows:
+        what, bare_scan = f"scan {rows:,} rows", mine[f"scan bare {rows}"]
+        show(what, mine[f"scan {rows}"], bare_scan, "scan_parquet of its 10 files", "at most 1.05")
     show("commits/s of 4 processes", mine["together"], slow.get("together"), "pyiceberg's SqlCatalog", "at least 5")
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers with commas between."""
+    return [int(one) for one in text.split(",")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", default="", help="a Python with deltalake and pyiceberg")
-    parser.add_argument("--commits", type=lambda text: [int(one) for one in text.split(",")], default=[10, 100, 1000])
+    parser.add_argument("--commits", type=numbers, default=[10, 100, 1000])
     parser.add_argument("--files", type=int, default=1000)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=numbers, default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--each", type=int, default=20, help="appends of each of the four processes")
     parser.add_argument("--case", choices=[*CASES], default="")
@@ -301,11 +331,10 @@ def main() -> None:
         return
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("polars", "pyarrow", "pyiceberg"))
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"Python {platform.python_version()}, {versions}; {given.rows:,} rows, {given.files:,} files")
+    print(f"Python {platform.python_version()}, {versions}")
     arguments = sys.argv[1:]
-    theirs = asked(given.peer, "delta", arguments) if given.peer else {}
-    slow = asked(given.peer, "pyiceberg", arguments) if given.peer else {}
-    tell(asked(sys.executable, "ours", arguments), asked(sys.executable, "raw", arguments), theirs, slow)
+    pythons = {"ours": sys.executable, "raw": sys.executable, "delta": given.peer, "pyiceberg": given.peer}
+    tell(given, {case: asked(python, case, arguments) if python else {} for case, python in pythons.items()})
 
 
 if __name__ == "__main__":

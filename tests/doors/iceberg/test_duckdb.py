@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from pyiceberg.table import StaticTable
 
+from bucle.ground import governance
 from bucle.line import data
 from doors.conftest import Site, served
 from doors.iceberg.conftest import flights
@@ -124,3 +125,15 @@ def test_it_reads_what_we_deleted_upserted_altered_and_parted(lake: Site, duck: 
     data.delete(project, "parted", "id = 4", message="gone")
     found = duck.execute("SELECT id FROM main_lake.default.parted WHERE s = 'a' ORDER BY id").fetchall()
     assert found == [(0,), (2,), (6,), (8,)]
+
+
+def test_a_token_says_who_may_write(lake: Site, duck: Any) -> None:
+    governance.grant(lake.project, "*", "write", "table/*", effect="deny")
+    governance.grant(lake.project, "ben", "write", "table/flights")
+    token = governance.make_token(lake.project, "ben")
+    duck.execute(f"CREATE SECRET ben (TYPE ICEBERG, TOKEN '{token}')")
+    duck.execute(f"ATTACH 'main' AS of_ben (TYPE ICEBERG, ENDPOINT '{lake.url}/iceberg', SECRET ben)")
+    duck.execute("INSERT INTO of_ben.default.flights VALUES (10, 'LGA', 2.5)")
+    with pytest.raises(duckdb.Error, match="may not write"):
+        duck.execute("INSERT INTO main_lake.default.flights VALUES (11, 'LGA', 2.5)")
+    assert data.scan(lake.project, "flights")["id"].to_list() == [0, 1, 2, 10]

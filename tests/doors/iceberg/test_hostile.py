@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFileContent, FileFormat
-from pyiceberg.types import StructType
 
 from bucle.line import data
 from bucle.line.data import avro, iceberg
+from bucle.line.data.container import read_container
 from bucle.line.data.manifest import pack_statistics
 from bucle.line.data.parquet import write_parquet
 from bucle.line.data.schema import Column
@@ -32,12 +33,14 @@ def offered(lake: Site, change: Callable[[dict[str, Any], Path], dict[str, Any]]
     found_in = pack_statistics(write_parquet(flights(2), columns, file))
     entry = change({"location": f"file://{file}", "size_bytes": file.stat().st_size, "rows": 2}, file)
     kept = data.DataFile(path="", digest="", rows=entry["rows"], size_bytes=entry["size_bytes"], statistics=found_in)
-    listed = avro.data_entry(kept, lambda _: str(entry["location"]), StructType(), holds=avro.DATA)
-    for place, value in entry.get("fields", {}).items():
-        listed[place] = value
     where = f"file://{folder}/metadata"
-    schema, spec = iceberg.iceberg_schema(columns), iceberg.partition_spec(found, 0)
-    manifest, known = avro.manifest(f"{where}/theirs.avro", schema, spec, 77, [avro.added(77, listed)])
+    given = (f"{where}/theirs.avro", iceberg.iceberg_schema(columns), iceberg.partition_spec(found, 0), 77)
+    manifest, _ = avro.new_manifest(*given, [kept], uri=lambda _: str(entry["location"]), holds=avro.DATA)
+    (folder / "metadata" / "theirs.avro").write_bytes(manifest)
+    (listed,) = read_container("manifest_entry", PyArrowFileIO().new_input(given[0]))
+    for place, value in entry.get("fields", {}).items():
+        listed.data_file[place] = value
+    manifest, known = avro.manifest(*given, [listed])
     (folder / "metadata" / "theirs.avro").write_bytes(manifest)
     content = avro.manifest_list(f"{where}/list.avro", 77, None, 2, [known])
     (folder / "metadata" / "list.avro").write_bytes(content)

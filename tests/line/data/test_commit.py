@@ -4,7 +4,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from bucle.ground.core import BadName, SimulatedClock
+from bucle.ground.core import BadName, SimulatedClock, UserError
 from bucle.ground.ledger import verify_log
 from bucle.ground.project import Project
 from bucle.line import data
@@ -146,6 +146,9 @@ def test_a_commit_is_found_by_prefix_and_by_instant(any_project: Project, clock:
     assert data.resolve(any_project, first.id[:12]).id == first.id
     assert data.resolve(any_project, f"main@{(start + timedelta(days=5)).isoformat()}").id == first.id
     assert data.resolve(any_project, f"main@{clock.now().isoformat()}").id == second.id
+    assert data.resolve(any_project, f"main@{(start + timedelta(days=5)).date().isoformat()}").id == first.id
+    with pytest.raises(UserError, match="time zone"):
+        data.resolve(any_project, "main@2013-01-05T12:00:00")
     with pytest.raises(data.NoSuchCommit):
         data.resolve(any_project, "main@2012-01-01T00:00:00Z")
     with pytest.raises(BadName):

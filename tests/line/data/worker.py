@@ -20,7 +20,6 @@ from types import FrameType
 from typing import Any
 
 import polars as pl
-from pyiceberg.types import StructType
 
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
@@ -120,10 +119,10 @@ def appended(project: Project, table: str, rows: pl.DataFrame) -> data.TableChan
     found = pack_statistics(write_parquet(rows, columns, file))
     name = f"{folder.relative_to(project.state)}/data/{number}.parquet"
     kept = data.DataFile(path=name, digest="", rows=rows.height, size_bytes=file.stat().st_size, statistics=found)
-    entry = avro.data_entry(kept, lambda path: f"file://{project.state}/{path}", StructType(), holds=avro.DATA)
-    lines, schema = [avro.added(number, entry)], iceberg.iceberg_schema(columns)
-    spec = iceberg.partition_spec(metadata, 0)
-    content, added = avro.manifest(f"file://{where}/{number}.avro", schema, spec, number, lines)
+    given = (f"file://{where}/{number}.avro", iceberg.iceberg_schema(columns), iceberg.partition_spec(metadata, 0))
+    content, added = avro.new_manifest(
+        *given, number, [kept], uri=lambda path: f"file://{project.state}/{path}", holds=avro.DATA
+    )
     (where / f"{number}.avro").write_bytes(content)
     before = next(one for one in metadata["snapshots"] if one["snapshot-id"] == metadata["current-snapshot-id"])
     listed = [

@@ -22,8 +22,8 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("principal", help="who; '*' is everybody, 'anonymous' who comes without a token")
     parser.add_argument(
         "action",
-        choices=("read", "unmask", "push"),
-        help="read rows; see personal values as they are; push rows to a table's stream",
+        choices=("read", "unmask", "push", "write"),
+        help="read rows; see personal values as they are; push rows to a table's stream; change tables over a protocol",
     )
     parser.add_argument("subject", help="e.g. table/sales.orders, 'table/raw.*', connection/shop")
     add_reason(parser)

@@ -15,6 +15,7 @@ from bucle.doors.cli.history import HISTORY
 from bucle.doors.cli.table import TABLE
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb, nothing
+from bucle.doors.cli.views import VIEW
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
@@ -380,6 +381,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("list", "the tables", _list, _at, "bucle data list"),
     Verb("show", "one table: its columns and first rows", _show, _show_arguments, "bucle data show samples"),
     QUERY,
+    VIEW,
     Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
     *TABLE,
     *HISTORY,

@@ -14,6 +14,9 @@ __all__ = ["Digest", "digest_of", "digest_of_file", "digest_of_value", "short"]
 Digest = NewType("Digest", str)
 """BLAKE3-256 of some bytes, 64 hexadecimal digits."""
 
+_LONG = 1 << 20
+"""A file so long, in bytes, is mapped."""
+
 
 def digest_of(data: bytes | memoryview) -> Digest:
     """The digest of bytes.
@@ -24,12 +27,14 @@ def digest_of(data: bytes | memoryview) -> Digest:
 
 
 def digest_of_file(path: Path) -> Digest:
-    """The digest of a file's content, read by memory map.
+    """The digest of a file's content; a long file is read by memory map, with every core.
 
     Raises:
         OSError: the file cannot be read.
     Cost: one read of the file.
     """
+    if path.stat().st_size < _LONG:
+        return digest_of(path.read_bytes())
     return Digest(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
 
 

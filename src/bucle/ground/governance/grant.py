@@ -1,4 +1,4 @@
-"""Grant: who may read what, who sees what is personal, and who may push rows."""
+"""Grant: who may read what, who sees what is personal, who may push rows, and who may change tables."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from bucle.ground.project import Project
 
 __all__ = ["Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "may", "revoke"]
 
-Action = Literal["read", "unmask", "push"]
+Action = Literal["read", "unmask", "push", "write"]
 Effect = Literal["allow", "deny"]
 
-_BY_DEFAULT: dict[str, bool] = {"read": True, "unmask": False, "push": True}
+_BY_DEFAULT: dict[str, bool] = {"read": True, "unmask": False, "push": True, "write": True}
+"""What may be done where nothing was said; of `write`, where nothing was said of `push` either."""
 
 
 class Denied(NotAllowed):
@@ -37,7 +38,8 @@ class Grant(Record, frozen=True):
 
     Attributes:
         principal: who; `*` is everybody, `anonymous` who comes without a token.
-        action: `read` rows, `unmask`: see personal values as they are, or `push` rows to a stream that feeds a table.
+        action: `read` rows, `unmask`: see personal values as they are, `push` rows to a stream that feeds a table, or
+            `write`: commit to a table, make it, drop it, over a protocol.
         subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so.
         effect: `allow` or `deny`.
         at: since when.
@@ -66,7 +68,7 @@ def grant(
     if action not in _BY_DEFAULT or not (kind and slash and name and principal) or "*" in subject[:-1]:
         raise UserError(
             f"{principal!r} cannot be granted {action!r} on {subject!r}.",
-            why="An action is read, unmask or push; a subject is a ref, `*` at its end only.",
+            why="An action is read, unmask, push or write; a subject is a ref, `*` at its end only.",
             fix="Write it like: ana unmask table/sales.orders",
         )
     made = Grant(principal, action, subject, effect, project.clock.now(), project.actor, reason)
@@ -109,11 +111,12 @@ def may(project: Project, principal: str, action: Action, subject: str) -> bool:
     """Whether a principal may do this: as the narrowest grant says; of two equally narrow ones the denial counts.
 
     A grant to a principal is narrower than one to `*`, then a longer subject narrower than a shorter one. Where nothing
-    was said, rows may be read and pushed, and personal values are masked.
+    was said, rows may be read, pushed and written, and personal values are masked; where nothing was said of writing,
+    who may not push may not write either: it would be a way round.
     """
     found = [one for one in grants(project) if one.action == action and _is_about(one, principal, subject)]
     if not found:
-        return _BY_DEFAULT[action]
+        return may(project, principal, "push", subject) if action == "write" else _BY_DEFAULT[action]
     narrowest = max(_width(one) for one in found)
     return all(one.effect == "allow" for one in found if _width(one) == narrowest)
 

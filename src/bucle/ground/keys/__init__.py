@@ -1,7 +1,15 @@
 """Keys: of each encrypted table one, wrapped by a key that lies outside of the project."""
 
 from bucle.ground.keys.cipher import Cipher, is_sealed, key_named
-from bucle.ground.keys.errors import BadKeyring, KeyDestroyed, KeyMissing, KeysOff, NoSuchKey, SealBroken
+from bucle.ground.keys.errors import (
+    BadKeyring,
+    KeyDestroyed,
+    KeyMissing,
+    KeysOff,
+    KeysUnreachable,
+    NoSuchKey,
+    SealBroken,
+)
 from bucle.ground.keys.provider import EncryptionSection, KeyProvider, make_keyring, provider_of
 from bucle.ground.keys.ring import (
     cipher_again,
@@ -27,6 +35,7 @@ __all__ = [
     "KeyMissing",
     "KeyProvider",
     "KeysOff",
+    "KeysUnreachable",
     "NoSuchKey",
     "SealBroken",
     "TableKey",

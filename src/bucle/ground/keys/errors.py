@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bucle.ground.core import NotAllowed, NotFound, StateError, StoreError, UserError
 
-__all__ = ["BadKeyring", "KeyDestroyed", "KeyMissing", "KeysOff", "NoSuchKey", "SealBroken"]
+__all__ = ["BadKeyring", "KeyDestroyed", "KeyMissing", "KeysOff", "KeysUnreachable", "NoSuchKey", "SealBroken"]
 
 
 class KeyMissing(NotAllowed):
@@ -41,3 +41,9 @@ class KeysOff(StateError):
     """This needs `[data.encryption]`, or would leave a part of a table unencrypted."""
 
     code = "BU1906"
+
+
+class KeysUnreachable(StoreError):
+    """Who holds the keys does not answer."""
+
+    code = "BU1907"

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from blake3 import blake3
 
 from bucle.ground.core import Section
+from bucle.ground.keys.aws_kms import AwsKms
 from bucle.ground.keys.cipher import KEY_BYTES, unwrap, wrap
 from bucle.ground.keys.errors import BadKeyring, KeyMissing, KeysOff
 from bucle.ground.project import Project
@@ -25,16 +26,23 @@ class EncryptionSection(Section, frozen=True):
     Attributes:
         tables: patterns of names; `*` stands for anything. A table that is encrypted stays so.
         files: patterns of paths in the file tree; `*` stands for anything, slashes too. One key each.
-        provider: `file`, a keyring file outside of the project, or `env`, a variable of the environment.
+        provider: `file`, a keyring file outside of the project; `env`, a variable of the environment; `aws-kms`, a key
+            that never leaves AWS KMS.
         keyring: of `file`: the path; relative to the project's folder, `~` is the user's.
         keyring_env: of `env`: the variable; 32 bytes in base64, several with commas between, the newest last.
+        kms_key: of `aws-kms`: the key's id, ARN, or `alias/…`.
+        kms_region: of `aws-kms`: where it is; empty leaves it to the ARN or the environment.
+        kms_endpoint: of `aws-kms`: the service's address, if it is not AWS' own.
     """
 
     tables: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    provider: Literal["file", "env"] = "file"
+    provider: Literal["file", "env", "aws-kms"] = "file"
     keyring: str = "~/.config/bucle/keyring"
     keyring_env: str = "BUCLE_KEYRING"
+    kms_key: str = ""
+    kms_region: str = ""
+    kms_endpoint: str = ""
 
 
 class KeyProvider(Protocol):
@@ -44,7 +52,7 @@ class KeyProvider(Protocol):
     """
 
     def current(self) -> str:
-        """The name of the key that wraps now. Raises KeyMissing, BadKeyring."""
+        """The name of the key that wraps now. Raises KeyMissing, BadKeyring; as the others KeysUnreachable."""
         ...
 
     def wrap(self, key: bytes, about: bytes) -> tuple[str, bytes]:
@@ -99,6 +107,8 @@ def provider_of(project: Project) -> KeyProvider:
         BadKeyring: it cannot be used.
     """
     section = project.config.section("data.encryption", EncryptionSection)
+    if section.provider == "aws-kms":
+        return project.keep(AwsKms, lambda: AwsKms(section.kms_key, section.kms_region, section.kms_endpoint))
     if section.provider == "env":
         text = os.environ.get(section.keyring_env, "")
         return Keyring([part.strip() for part in text.split(",") if part.strip()], f"${section.keyring_env}")
@@ -127,6 +137,12 @@ def make_keyring(project: Project) -> Path:
         BadKeyring: the file is to lie in the project.
     """
     section = project.config.section("data.encryption", EncryptionSection)
+    if section.provider == "aws-kms":
+        raise KeysOff(
+            f"The key is {section.kms_key} of AWS KMS, which is not made from here.",
+            why="It never leaves the service.",
+            fix="Make another there, let the alias name it, and then: bucle keys rotate",
+        )
     if section.provider != "file":
         raise KeysOff(
             f"The keys come from ${section.keyring_env}, which is not written from here.",

@@ -18,7 +18,7 @@ from bucle.ground.core import make_ref
 from bucle.ground.keys import store
 from bucle.ground.keys.cipher import KEY_BYTES, Cipher, key_named
 from bucle.ground.keys.errors import KeyDestroyed, KeyMissing, NoSuchKey
-from bucle.ground.keys.provider import EncryptionSection, provider_of
+from bucle.ground.keys.provider import EncryptionSection, KeyProvider, provider_of
 from bucle.ground.keys.table_key import TableKey
 from bucle.ground.keys.tables import TABLE_KEYS
 from bucle.ground.project import Project
@@ -163,18 +163,18 @@ def rotate(project: Project, *, reason: str = "") -> list[TableKey]:
     """
     provider = provider_of(project)
     newest, done = provider.current(), list[str]()
+    with project.database.reading() as connection:
+        old = [row for row in store.all_keys(connection) if row.destroyed_at is None and row.master != newest]
+    # Before the log is locked: a provider may be far away.
+    fresh = {row.key: (row.wrapped, *_wrapped_anew(provider, row)) for row in old}
     with project.ledger.transaction(
         "keys.rotated", subject=make_ref("key", newest), actor=project.actor, reason=reason
     ) as transaction:
         for row in store.all_keys(transaction.connection):
-            if row.destroyed_at is None and row.master != newest:
-                key = provider.unwrap(row.master, base64.b64decode(row.wrapped), row.key.encode())
-                master, wrapped = provider.wrap(key, row.key.encode())
-                changes = {
-                    "master": master,
-                    "wrapped": base64.b64encode(wrapped).decode(),
-                    "rotated_at": project.clock.now(),
-                }
+            before, master, wrapped = fresh.get(row.key, ("", "", ""))
+            # One that was destroyed or wrapped by someone else meanwhile stays so.
+            if row.key in fresh and row.wrapped == before:
+                changes = {"master": master, "wrapped": wrapped, "rotated_at": project.clock.now()}
                 transaction.update(TABLE_KEYS, {"key": row.key}, changes)
                 done.append(row.key)
         transaction.data.update(master=newest, keys=done)
@@ -225,6 +225,12 @@ def _make(project: Project, table: str, *, anew: bool = False) -> str:
             row |= {"wrapped": base64.b64encode(wrapped).decode(), "destroyed_at": None}
             transaction.insert(TABLE_KEYS, row)
     return found or name
+
+
+def _wrapped_anew(provider: KeyProvider, row: Row[Any]) -> tuple[str, str]:
+    key = provider.unwrap(row.master, base64.b64decode(row.wrapped), row.key.encode())
+    master, wrapped = provider.wrap(key, row.key.encode())
+    return master, base64.b64encode(wrapped).decode()
 
 
 def _opened(project: Project, row: Row[Any]) -> Cipher:

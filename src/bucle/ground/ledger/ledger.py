@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,10 @@ from bucle.ground.ledger.tables import EDGES, EVENTS, HEAD
 from bucle.ground.store import Database, Work
 
 __all__ = ["Ledger", "Transaction", "event_of_row", "row_digest", "row_key"]
+
+_LOCK_HEAD = sa.select(HEAD).with_for_update()
+_MOVE_HEAD = sa.update(HEAD).values(size=sa.bindparam("to_size"), peaks=sa.bindparam("to_peaks"))
+_ADD_EVENT, _ADD_EDGES = sa.insert(EVENTS), sa.insert(EDGES)
 
 
 class Transaction:
@@ -38,8 +43,7 @@ class Transaction:
 
     def insert(self, table: sa.Table, row: Mapping[str, Any]) -> None:
         """Add a row of state."""
-        written = self.connection.execute(sa.insert(table).values(**row).returning(*table.c)).one()
-        self._note(table, written)
+        self._note(table, self.connection.execute(_inserting(table), dict(row)).one())
 
     def update(self, table: sa.Table, key: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
         """Change the row with this primary key.
@@ -47,8 +51,8 @@ class Transaction:
         Raises:
             RowMissing: there is none.
         """
-        statement = sa.update(table).where(*_matches(table, key)).values(**changes).returning(*table.c)
-        written = self.connection.execute(statement).one_or_none()
+        given = {**_named(key), **{f"to_{name}": value for name, value in changes.items()}}
+        written = self.connection.execute(_updating(table, tuple(changes)), given).one_or_none()
         if written is None:
             raise _row_missing(table, key)
         # A changed primary key moves the row: nothing is left under the old one.
@@ -59,8 +63,7 @@ class Transaction:
     def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
         """Insert a row, or replace the one with the same primary key."""
         key = {column.name: row[column.name] for column in table.primary_key}
-        exists = self.connection.execute(sa.select(sa.literal(1)).where(*_matches(table, key))).first()
-        if exists is None:
+        if self.connection.execute(_finding(table), _named(key)).first() is None:
             self.insert(table, row)
             return
         changes = {name: value for name, value in row.items() if name not in key}
@@ -73,8 +76,7 @@ class Transaction:
         Raises:
             RowMissing: there is none.
         """
-        statement = sa.delete(table).where(*_matches(table, key)).returning(*table.c)
-        gone = self.connection.execute(statement).one_or_none()
+        gone = self.connection.execute(_deleting(table), _named(key)).one_or_none()
         if gone is None:
             raise _row_missing(table, key)
         self._changes[str(table.name), row_key(table, gone)] = None
@@ -153,7 +155,7 @@ class Ledger:
         with self._database.writing() as connection:
             if first is not None:
                 first(connection)
-            head = connection.execute(sa.select(HEAD).with_for_update()).one()
+            head = connection.execute(_LOCK_HEAD).one()
             if key is not None and connection.execute(sa.select(EVENTS.c.seq).where(EVENTS.c.key == key)).first():
                 raise AlreadyDone(f"{key!r} was done before.", why="The ledger holds its event.", fix="Nothing to do.")
             transaction = Transaction(connection, data or {}, head.size)
@@ -195,7 +197,7 @@ class Ledger:
         Returns:
             The event's number.
         """
-        head = connection.execute(sa.select(HEAD).with_for_update()).one()
+        head = connection.execute(_LOCK_HEAD).one()
         fields = {"seq": head.size, "at": self._clock.now(), "actor": actor, "kind": kind, "subject": subject}
         made = Transaction(connection, data or {}, head.size)
         return _append(connection, _frontier(head), made, {**fields, "reason": reason, "key": None}).seq
@@ -323,14 +325,14 @@ def _append(connection: Connection, frontier: Frontier, made: Transaction, field
         "leaf": leaf.hex(),
         "root": frontier.root().hex(),
     }
-    connection.execute(sa.insert(EVENTS).values(**row))
+    connection.execute(_ADD_EVENT, row)
     if edges:
         connection.execute(
-            sa.insert(EDGES),
+            _ADD_EDGES,
             [{"seq": event.seq, "source": edge.source, "target": edge.target, "kind": edge.kind} for edge in edges],
         )
     peaks = encode([peak.hex() for peak in frontier.peaks]).decode()
-    connection.execute(sa.update(HEAD).values(size=frontier.size, peaks=peaks))
+    connection.execute(_MOVE_HEAD, {"to_size": frontier.size, "to_peaks": peaks})
     return Event(**fields, data=data, state=event.state, leaf=row["leaf"], root=row["root"])
 
 
@@ -348,8 +350,36 @@ def _about(subject: str) -> sa.ColumnElement[bool]:
     return EVENTS.c.subject == subject
 
 
-def _matches(table: sa.Table, key: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
-    return [table.c[column.name] == key[column.name] for column in table.primary_key]
+# SQLAlchemy takes longer to put a statement together than SQLite to run it: those of one row are kept.
+
+
+@lru_cache
+def _inserting(table: sa.Table) -> sa.Executable:
+    return sa.insert(table).returning(*table.c)
+
+
+@lru_cache
+def _updating(table: sa.Table, changed: tuple[str, ...]) -> sa.Executable:
+    values: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in changed}
+    return sa.update(table).where(*_matches(table)).values(values).returning(*table.c)
+
+
+@lru_cache
+def _finding(table: sa.Table) -> sa.Executable:
+    return sa.select(sa.literal(1)).where(*_matches(table))
+
+
+@lru_cache
+def _deleting(table: sa.Table) -> sa.Executable:
+    return sa.delete(table).where(*_matches(table)).returning(*table.c)
+
+
+def _matches(table: sa.Table) -> list[sa.ColumnElement[bool]]:
+    return [column == sa.bindparam(f"key_{column.name}") for column in table.primary_key]
+
+
+def _named(key: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"key_{name}": value for name, value in key.items()}
 
 
 def _equal(table: sa.Table, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:

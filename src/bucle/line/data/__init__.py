@@ -19,13 +19,10 @@ from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
 from bucle.line.data.catalog import (
     TableChange,
-    TableMetadata,
     check_table_free,
     commit_metadata,
     create_table,
-    draft_table,
     drop_table,
-    register_table,
     rename_table,
     table_metadata,
     table_names,
@@ -33,8 +30,10 @@ from bucle.line.data.catalog import (
 from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
+from bucle.line.data.definition import View, view_schema
 from bucle.line.data.delete import delete
 from bucle.line.data.diff import TableDiff, diff, diff_files
+from bucle.line.data.draft import TableMetadata, draft_table
 from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
 from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, read_dvc
 from bucle.line.data.encrypt import destroy_key, encrypt, file_keys
@@ -70,6 +69,7 @@ from bucle.line.data.errors import (
     NoSuchReview,
     NoSuchTable,
     NoSuchTag,
+    NoSuchView,
     NotBuiltOnHead,
     NothingThere,
     RemoteMoved,
@@ -82,6 +82,7 @@ from bucle.line.data.errors import (
     TagExists,
     TypeMismatch,
     TypeNotKept,
+    ViewExists,
 )
 from bucle.line.data.expire import Expiry, expire
 from bucle.line.data.filetree import file_path, files, read_file
@@ -92,6 +93,7 @@ from bucle.line.data.land import land
 from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
 from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
+    DEFAULT,
     change_namespace,
     create_namespace,
     drop_namespace,
@@ -107,6 +109,7 @@ from bucle.line.data.pins import import_url, update_url
 from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
 from bucle.line.data.push import Pulled, Pushed, RemoteHead, pull, push, remote_heads
+from bucle.line.data.register import register_table
 from bucle.line.data.remotes import Remote, add_remote, remotes, remove_remote
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
@@ -120,9 +123,19 @@ from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.upsert import upsert
 from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
+from bucle.line.data.views import (
+    create_view,
+    drop_view,
+    register_view,
+    rename_view,
+    replace_view,
+    view,
+    views,
+)
 from bucle.line.files import BadFile, BadPath, BadUrl, FileEntry, NoSuchFolder, PackDamaged, PinMoved
 
 __all__ = [
+    "DEFAULT",
     "MAIN",
     "AddColumn",
     "AmbiguousCommit",
@@ -185,6 +198,7 @@ __all__ = [
     "NoSuchReview",
     "NoSuchTable",
     "NoSuchTag",
+    "NoSuchView",
     "NotBuiltOnHead",
     "NothingThere",
     "PackDamaged",
@@ -220,6 +234,8 @@ __all__ = [
     "TypeMismatch",
     "TypeNotKept",
     "Verdict",
+    "View",
+    "ViewExists",
     "WidenColumn",
     "add_files",
     "add_remote",
@@ -243,6 +259,7 @@ __all__ = [
     "create_namespace",
     "create_table",
     "create_tag",
+    "create_view",
     "delete",
     "delete_branch",
     "delete_tag",
@@ -254,6 +271,7 @@ __all__ = [
     "draft_table",
     "drop_namespace",
     "drop_table",
+    "drop_view",
     "encrypt",
     "expire",
     "export_dvc",
@@ -294,10 +312,13 @@ __all__ = [
     "read_dvc",
     "read_file",
     "register_table",
+    "register_view",
     "remote_heads",
     "remotes",
     "remove_remote",
     "rename_table",
+    "rename_view",
+    "replace_view",
     "resolve",
     "revert",
     "review",
@@ -318,4 +339,7 @@ __all__ = [
     "upsert",
     "verdicts",
     "verify_files",
+    "view",
+    "view_schema",
+    "views",
 ]

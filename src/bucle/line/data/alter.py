@@ -14,10 +14,10 @@ import polars as pl
 from bucle.ground.core import Record, check_name, suggest
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
-from bucle.line.data.catalog import Step, check_step_free, move_on, need_table
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import BadAlteration, TypeMismatch
 from bucle.line.data.schema import Column, numbered_type, parse_type, replace_columns, type_name, widen
+from bucle.line.data.step import Step, check_step_free, move_on, need_table
 
 if TYPE_CHECKING:
     from bucle.line.data.table import Table

@@ -8,13 +8,10 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.manifest import (
-    DataFile,
-    DataFileContent,
-    FileFormat,
     ManifestContent,
     ManifestEntry,
     ManifestEntryStatus,
@@ -26,24 +23,24 @@ from pyiceberg.manifest import (
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.typedef import Record as Row
-from pyiceberg.types import StructType
 
 from bucle.ground.keys import is_sealed, unseal
 from bucle.ground.project import Project
 from bucle.line.data import manifest as listed
-from bucle.line.data.container import read_container, write_container
-from bucle.line.data.parquet import DELETED_PATH
+from bucle.line.data.container import encode_partition, layout, pack, read_container, write_container
+from bucle.line.data.entry import encode_new
+from bucle.line.data.listing import Line, read_lines, to_line, write_lines
 from bucle.line.data.partition import values
 
 __all__ = [
     "DATA",
     "DELETES",
     "LakeIO",
-    "added",
-    "data_entry",
     "entries_of",
+    "lines_of",
     "manifest",
     "manifest_list",
+    "new_manifest",
     "read_list",
     "without",
 ]
@@ -161,7 +158,22 @@ class _Writer(ManifestWriterV2):
         for entry in entries:
             self.add_entry(entry)
         kind = self._spec.partition_type(self._schema)
-        data = write_container("manifest_entry", self._lines, self._meta, kind)
+        return self._told(write_container("manifest_entry", self._lines, self._meta, kind))
+
+    def write_new(self, files: Sequence[listed.DataFile], uri: Callable[[str], str]) -> tuple[bytes, ManifestFile]:
+        """The manifest of new files, and the line that names it."""
+        self._writer = self  # type: ignore[assignment]
+        kind = self._spec.partition_type(self._schema)
+        self._partitions = [Row(*values(file.partition, kind)) for file in files]
+        self._added_files, self._added_rows = len(files), sum(file.rows for file in files)
+        entries = [
+            encode_new(file, uri, encode_partition(partition, kind), self._snapshot_id, self._holds)
+            for file, partition in zip(files, self._partitions, strict=True)
+        ]
+        schema = layout("manifest_entry", kind)[1]
+        return self._told(pack(b"".join(entries), len(entries), self._meta, schema))
+
+    def _told(self, data: bytes) -> tuple[bytes, ManifestFile]:
         self._output_file.data = data  # type: ignore[attr-defined]
         return data, self.to_manifest_file()
 
@@ -169,58 +181,20 @@ class _Writer(ManifestWriterV2):
 class _List(ManifestListWriterV2):
     """Says what is to stand in a manifest list."""
 
-    def lines(self, manifests: Sequence[ManifestFile]) -> bytes:
+    def lines(self, manifests: Sequence[ManifestFile | Line]) -> bytes:
         """The list of these manifests."""
-        made = [self.prepare_manifest(one) for one in manifests]
-        return write_container("manifest_file", made, self._meta, StructType())
+        made = [one if isinstance(one, Line) else to_line(self.prepare_manifest(one)) for one in manifests]
+        return write_lines(made, self._meta)
 
 
-def data_entry(
-    file: listed.DataFile, uri: Callable[[str], str], kind: StructType, *, holds: ManifestContent
-) -> DataFile:
-    """A file as manifests list it.
-
-    Args:
-        uri: says where a path of the lake lies.
-        kind: the type of its partition's values.
-        holds: whether it is a data file or one of deletes.
-    """
-    known = file.known
-    lower, upper = known.lower, known.upper
-    if file.of:
-        # Equal bounds tell readers that the file is about one data file only.
-        bound = {DELETED_PATH: uri(file.of).encode()}
-        lower, upper = {**lower, **bound}, {**upper, **bound}
-    return DataFile.from_args(
-        content=DataFileContent.DATA if holds == DATA else DataFileContent.POSITION_DELETES,
-        file_path=uri(file.path),
-        file_format=FileFormat.PARQUET,
-        partition=Row(*values(file.partition, kind)),
-        record_count=file.rows,
-        file_size_in_bytes=file.size_bytes,
-        column_sizes=known.sizes,
-        value_counts=known.values,
-        null_value_counts=known.nulls,
-        nan_value_counts=known.nans,
-        lower_bounds=lower,
-        upper_bounds=upper,
-        split_offsets=known.splits or None,
-        sort_order_id=None,
-        spec_id=file.spec_id,
-        equality_ids=None,
-        key_metadata=file.key or None,
-    )
-
-
-def added(snapshot_id: int, file: DataFile) -> ManifestEntry:
-    """A new file; its sequence number is given by the list that takes its manifest up."""
-    return ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=file)
-
-
-def entries_of(source: LakeIO, one: ManifestFile, *, move: Callable[[str], str]) -> list[ManifestEntry]:
+def entries_of(source: LakeIO, one: ManifestFile | Line, *, move: Callable[[str], str]) -> list[ManifestEntry]:
     """The live entries of a manifest, as existing ones; `move` says where a data file lies now."""
     found = read_container("manifest_entry", source.new_input(one.manifest_path))
-    entries = [_inherit_from_manifest(entry, one) for entry in found if entry.status != ManifestEntryStatus.DELETED]
+    entries = [
+        _inherit_from_manifest(entry, cast(ManifestFile, one))
+        for entry in found
+        if entry.status != ManifestEntryStatus.DELETED
+    ]
     for entry in entries:
         entry.data_file[_FILE_PATH] = move(entry.data_file.file_path)
         entry.status = ManifestEntryStatus.EXISTING
@@ -248,13 +222,37 @@ def manifest(
     return _Writer(spec, schema, _Memory(location), snapshot_id, "deflate", holds=holds).write(entries)
 
 
+def new_manifest(
+    location: str,
+    schema: Schema,
+    spec: PartitionSpec,
+    snapshot_id: int,
+    files: Sequence[listed.DataFile],
+    *,
+    uri: Callable[[str], str],
+    holds: ManifestContent,
+) -> tuple[bytes, ManifestFile]:
+    """A manifest of new files; see `manifest`.
+
+    Args:
+        uri: says where a path of the lake lies.
+    """
+    return _Writer(spec, schema, _Memory(location), snapshot_id, "deflate", holds=holds).write_new(files, uri)
+
+
 def manifest_list(
-    location: str, snapshot_id: int, parent_id: int | None, sequence: int, manifests: Sequence[ManifestFile]
+    location: str, snapshot_id: int, parent_id: int | None, sequence: int, manifests: Sequence[ManifestFile | Line]
 ) -> bytes:
     """The list of a snapshot's manifests, oldest first."""
     return _List(_Memory(location), snapshot_id, parent_id, sequence, "deflate").lines(manifests)
 
 
 def read_list(source: LakeIO, location: str) -> list[ManifestFile]:
-    """The manifests of a snapshot, oldest first."""
+    """The manifests of a snapshot, oldest first, with all that is known of them."""
     return read_container("manifest_file", source.new_input(location))
+
+
+def lines_of(source: LakeIO, location: str) -> Sequence[ManifestFile | Line]:
+    """The manifests of a snapshot, oldest first, to be listed again."""
+    found = source.new_input(location)
+    return read_lines(found.open().read()) or read_container("manifest_file", found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import OrderedDict
+from datetime import UTC, datetime
+from threading import Lock
 
 from sqlalchemy.engine import Connection
 
@@ -22,9 +24,24 @@ from bucle.line.data.errors import (
 from bucle.line.data.protection import protection_of
 from bucle.line.data.tables import BRANCHES
 
-__all__ = ["branches", "check_branch", "create_branch", "delete_branch", "head_of", "log", "no_such_branch", "resolve"]
+__all__ = [
+    "branches",
+    "check_branch",
+    "create_branch",
+    "delete_branch",
+    "head_of",
+    "log",
+    "no_such_branch",
+    "recent_head_of",
+    "resolve",
+]
 
 _SHORTEST_PREFIX = 4
+
+_DATE = len("2013-03-01")
+
+_HEADS = 8
+"""The heads of so many branches are kept decoded."""
 
 
 def create_branch(project: Project, name: str, at: str = MAIN, *, key: str | None = None) -> Branch:
@@ -98,7 +115,42 @@ def head_of(project: Project, branch: str) -> Commit | None:
         found = store.the_branch(connection, branch)
         if found is None:
             raise no_such_branch(connection, branch)
-        return store.commit_of(connection, found.head) if found.head else None
+        if not found.head:
+            return None
+        heads = project.keep(_Heads, _Heads)
+        return heads.of(branch, found.head) or heads.put(branch, store.commit_of(connection, found.head))
+
+
+def recent_head_of(project: Project, branch: str) -> Commit | None:
+    """The commit at which this process last saw a branch stand, or stands it at now if it never looked."""
+    return project.keep(_Heads, _Heads).known.get(branch) or head_of(project, branch)
+
+
+class _Heads:
+    """The heads of the branches looked at last; a commit never changes."""
+
+    def __init__(self) -> None:
+        self.known = OrderedDict[str, Commit]()
+        self._lock = Lock()
+
+    def of(self, branch: str, commit: str) -> Commit | None:
+        """That commit, if it is what the branch stood at last."""
+        found = self.known.get(branch)
+        return found if found is not None and found.id == commit else None
+
+    def put(self, branch: str, commit: Commit | None) -> Commit | None:
+        """Remember where a branch stands."""
+        if commit is not None:
+            with self._lock:
+                self.known[branch] = commit
+                self.known.move_to_end(branch)
+                while len(self.known) > _HEADS:
+                    self.known.popitem(last=False)
+        return commit
+
+    def close(self) -> None:
+        """Forget them."""
+        self.known.clear()
 
 
 def resolve(project: Project, at: str = MAIN) -> Commit:
@@ -106,7 +158,8 @@ def resolve(project: Project, at: str = MAIN) -> Commit:
 
     Args:
         at: a branch, a tag, a commit's id or a prefix of it that no other has (4 digits at least), or
-            `branch@instant` for the newest commit of the branch made until then, e.g. `main@2013-03-01T00:00:00Z`.
+            `branch@instant` for the newest commit of the branch made until then, e.g. `main@2013-03-01T00:00:00Z`;
+            a date stands for its first moment in UTC.
     Raises:
         NoSuchCommit: nothing answers to it, or the branch has no commit yet.
         AmbiguousCommit: several commits start so.
@@ -214,7 +267,8 @@ def _as_of(connection: Connection, branch: Branch, instant: datetime) -> Commit:
 
 def _instant(text: str, at: str) -> datetime:
     try:
-        return as_utc(datetime.fromisoformat(text))
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if len(text) == _DATE else as_utc(found)
     except ValueError as error:
         raise BadName(
             f"{at!r} is no branch@instant: {error}.", why="", fix="Write it so: main@2013-03-01T00:00:00Z"

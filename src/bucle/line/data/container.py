@@ -36,10 +36,11 @@ from pyiceberg.manifest import (
     manifest_entry_schema_with_data_file,
 )
 from pyiceberg.schema import Schema
+from pyiceberg.typedef import Record as Row
 from pyiceberg.types import StructType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
-__all__ = ["Kind", "read_container", "write_container"]
+__all__ = ["Kind", "encode_partition", "layout", "pack", "read_container", "write_container"]
 
 Kind = Literal["manifest_entry", "manifest_file"]
 """What the records are: lines of a manifest, or lines of a manifest list."""
@@ -56,14 +57,41 @@ def write_container(kind: Kind, records: Iterable[Any], meta: Mapping[str, str],
         meta: what its header says besides.
         partition: the type of the files' partition values; without fields for manifest lists.
     """
-    writer, schema = _writer(kind, partition.model_dump_json() if partition.fields else "")
+    writer, schema = layout(kind, partition)
     block, count = io.BytesIO(), 0
     inner = BinaryEncoder(block)
     for record in records:
         writer.write(inner, record)
         count += 1
+    return pack(block.getvalue(), count, meta, schema)
+
+
+def encode_partition(partition: Row, kind: StructType) -> bytes:
+    """The values of a partition as they stand in a file's entry."""
+    if not kind.fields:
+        return b""
+    out = io.BytesIO()
+    _partition_writer(kind.model_dump_json()).write(BinaryEncoder(out), partition)
+    return out.getvalue()
+
+
+@lru_cache(_KEPT)
+def _partition_writer(kind: str) -> Writer:
+    made = _entries(_FORMAT, kind).find_field("data_file.partition").field_type
+    return resolve_writer(record_schema=made, file_schema=made)
+
+
+def pack(records: bytes, count: int, meta: Mapping[str, str], schema: str) -> bytes:
+    """An Avro file of one block.
+
+    Args:
+        records: encoded, one after another.
+        count: how many.
+        meta: what its header says besides.
+        schema: how they are laid out.
+    """
     deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    packed = deflate.compress(block.getvalue()) + deflate.flush()
+    packed = deflate.compress(records) + deflate.flush()
     out, sync = io.BytesIO(), os.urandom(SYNC_SIZE)
     encoder = BinaryEncoder(out)
     header = {**meta, "avro.schema": schema, "avro.codec": "deflate"}
@@ -121,9 +149,13 @@ def _reader(kind: Kind, schema: str) -> Reader:
     return resolve_reader(written, _READ[kind], types, enums)
 
 
+def layout(kind: Kind, partition: StructType) -> tuple[Writer, str]:
+    """How records are written, and the schema as the file tells it; `partition` as for `write_container`."""
+    return _layout(kind, partition.model_dump_json() if partition.fields else "")
+
+
 @lru_cache(_KEPT)
-def _writer(kind: Kind, partition: str) -> tuple[Writer, str]:
-    """How records are written, and the schema as the file tells it."""
+def _layout(kind: Kind, partition: str) -> tuple[Writer, str]:
     if kind == "manifest_file":
         record, made = _READ[kind], MANIFEST_LIST_FILE_SCHEMAS[_FORMAT]
     else:

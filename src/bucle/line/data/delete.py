@@ -14,13 +14,13 @@ import polars as pl
 
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
-from bucle.line.data.catalog import Step, move_on, need_table
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import BadCondition
 from bucle.line.data.lake import Shelf
 from bucle.line.data.manifest import DataFile
 from bucle.line.data.scanned import read_frame
 from bucle.line.data.schema import Column
+from bucle.line.data.step import Step, move_on, need_table
 
 if TYPE_CHECKING:
     import numpy as np

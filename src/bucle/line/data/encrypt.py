@@ -11,12 +11,12 @@ from bucle.ground.keys import KeysOff, NoSuchKey, TableKey, cipher_anew, destroy
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import branches, resolve
-from bucle.line.data.catalog import Step, move_on, need_table
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.lake import DataFile, load_manifest
 from bucle.line.data.scanned import read_frame
 from bucle.line.data.sealed import Ciphers
 from bucle.line.data.snapshot import state_of
+from bucle.line.data.step import Step, move_on, need_table
 
 __all__ = ["destroy_key", "encrypt", "file_keys"]
 

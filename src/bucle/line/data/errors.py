@@ -171,6 +171,18 @@ class TableEncrypted(NotAllowed):
     code = "BU0590"
 
 
+class NoSuchView(NotFound):
+    """The commit has no view of this name."""
+
+    code = "BU0591"
+
+
+class ViewExists(StateError):
+    """There is a view of this name on the branch, and tables and views share their names."""
+
+    code = "BU0592"
+
+
 class TableNotOurs(StateError):
     """Another engine gave the table a form that only Iceberg clients write, or the project was moved away under it."""
 

@@ -22,6 +22,8 @@ __all__ = ["DataFile", "Manifest", "Shelf", "content_digest", "keep_manifest", "
 _SYNCS = 8
 """So many files are forced to the disk at once, so that a journalling file system can take them together."""
 
+_pools = dict[int, ThreadPoolExecutor]()
+
 
 class Shelf:
     """Files being written for one commit. They lie under new names, so nobody sees them until a commit names them.
@@ -34,38 +36,52 @@ class Shelf:
         self.project = project
         self.state = project.state
         self._written = list[Path]()
-        self._adopted = list[Path]()
+        self._unsettled = list[Path]()
         self._folders = set[Path]()
 
     def put(self, path: str, data: bytes) -> Digest:
         """Write a file."""
-        self.fill(path, lambda target: target.write_bytes(data))
+        self._place(path).write_bytes(data)
         return digest_of(data)
 
     def fill(self, path: str, write: Callable[[Path], object]) -> tuple[Digest, int]:
         """Let `write` make a file, and return its digest and size in bytes."""
-        target = self.state / path
-        self._make(target.parent)
-        self._written.append(target)
+        target = self._place(path)
         write(target)
         size_bytes = target.stat().st_size
         return digest_of_file(target) if size_bytes else digest_of(b""), size_bytes
+
+    def _place(self, path: str) -> Path:
+        target = self.state / path
+        self._make(target.parent)
+        self._written.append(target)
+        self._unsettled.append(target)
+        return target
 
     def adopt(self, path: str) -> tuple[Digest, int]:
         """Take in a file that another engine wrote, and return its digest and size in bytes; it is never discarded."""
         target = self.state / path
         size_bytes = target.stat().st_size
-        self._adopted.append(target)
+        self._unsettled.append(target)
         self._folders.update(self.state / above for above in PurePosixPath(path).parents)
         return digest_of_file(target) if size_bytes else digest_of(b""), size_bytes
 
-    def settle(self) -> None:
-        """Force all of it to the disk, side by side: from here on every file survives a power cut."""
-        with ThreadPoolExecutor(_SYNCS) as pool:
-            list(pool.map(_sync, [*self._written, *self._adopted, *self._folders]))
+    def settle(self, *others: Shelf) -> None:
+        """Force all of it to the disk, side by side: from here on every file survives a power cut.
+
+        Args:
+            others: shelves to be settled in the same breath.
+        """
+        shelves = (self, *others)
+        list(_syncing().map(_sync, {path for shelf in shelves for path in (*shelf._unsettled, *shelf._folders)}))
+        for shelf in shelves:
+            shelf._unsettled.clear()
+            shelf._folders.clear()
 
     def _make(self, folder: Path) -> None:
         """Make a folder; the one that holds a new folder is to be synced too."""
+        if folder in self._folders:
+            return
         self._folders.add(folder)
         above = folder
         while not above.exists():
@@ -107,6 +123,12 @@ def staging(project: Project) -> Iterator[Shelf]:
 def new_folder(table: str) -> str:
     """A folder that no other table has or will have: the same name made on two branches never meets."""
     return f"lake/{table}-{uuid.uuid4().hex}"
+
+
+def _syncing() -> ThreadPoolExecutor:
+    """The threads that wait for the disk; a forked process has none of its parent's, so each has its own."""
+    process = os.getpid()
+    return _pools.get(process) or _pools.setdefault(process, ThreadPoolExecutor(_SYNCS, "bucle-sync"))
 
 
 def _sync(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -15,6 +14,7 @@ from bucle.ground.project import Project
 from bucle.line import contracts as rules
 from bucle.line.contracts import QUARANTINE, Contract, ContractInvalid, ContractReport, ContractViolated
 from bucle.line.data import store
+from bucle.line.data.audit import joined, verdict, violated
 from bucle.line.data.batches import Batches
 from bucle.line.data.branch import INGEST, MAIN
 from bucle.line.data.branches import head_of
@@ -200,7 +200,7 @@ def _move(batch: _Batch, audited: Callable[[Commit | None], Commit], ingest: str
             "mode": change.mode,
             "tables": rows_added(made, change),
             "ingest": ingest,
-            **_verdict(batch, with_rows=False),
+            **verdict(batch.contracts, batch.reports, with_rows=False),
         },
         kind="data.committed",
         message=change.message,
@@ -208,24 +208,6 @@ def _move(batch: _Batch, audited: Callable[[Commit | None], Commit], ingest: str
         also=drop,
         way="landing" if all(name.removesuffix(QUARANTINE) in batch.contracts for name in change.tables) else "commit",
     )
-
-
-def _verdict(batch: _Batch, *, with_rows: bool) -> dict[str, Any]:
-    """What the event says of the contracts: their digests, and a report for each."""
-    told = batch.reports if with_rows else {name: _without_rows(one) for name, one in batch.reports.items()}
-    return {
-        "contracts": {name: digest_of_value(one) for name, one in batch.contracts.items()},
-        "reports": {name: {**to_builtins(one), "score": one.score} for name, one in told.items()},
-    }
-
-
-def _without_rows(report: ContractReport) -> ContractReport:
-    """A batch that lands has its rows in its tables; the log need not repeat them."""
-    bare = {
-        name: tuple(msgspec.structs.replace(one, rows=()) for one in getattr(report, name))
-        for name in ("warnings", "set_aside")
-    }
-    return msgspec.structs.replace(report, **bare)
 
 
 def _audit(project: Project, batch: _Batch, head: Commit | None, made: Commit) -> None:
@@ -284,7 +266,7 @@ def _refuse(project: Project, batch: _Batch, *, ingest: str, commit: str) -> Con
                 "message": message,
                 "report": to_builtins(report),
                 "refused": commit,
-                **_verdict(batch, with_rows=True),
+                **verdict(batch.contracts, batch.reports, with_rows=True),
             },
         ) as transaction:
             if ingest and store.the_branch(transaction.connection, ingest) is not None:
@@ -304,29 +286,12 @@ def _drop_again(project: Project, ingest: str) -> None:
 
 
 def _violated(report: ContractReport, commit: str) -> ContractViolated:
-    first, more = report.breaches[0], len(report.breaches) - 1
-    look = f" Look at the refused rows: bucle data show {first.table} --at {short(commit)}" if commit else ""
-    return ContractViolated(
-        f"The batch breaks its contract: {first.sentence()}{f', and {more} more' if more else ''}.",
-        report=report,
-        why="Nothing of it is visible to readers.",
-        fix=f"Mend the source, or if the data is right, contracts/{first.table}.yaml.{look}",
-        at=f"{first.table}.{first.column}" if first.column else first.table,
-    )
+    look = f" Look at the refused rows: bucle data show {report.breaches[0].table} --at {short(commit)}"
+    return violated(report, "Mend the source", look if commit else "")
 
 
 def _joined(batch: _Batch) -> ContractReport:
-    every = list(batch.reports.values())
-    return ContractReport(
-        table=", ".join(batch.change.tables),
-        rows=sum(report.rows for report in every),
-        breaches=tuple(breach for report in every for breach in report.breaches),
-        warnings=tuple(breach for report in every for breach in report.warnings),
-        rules=sum(report.rules for report in every),
-        skipped=tuple(told for report in every for told in report.skipped),
-        set_aside=tuple(breach for report in every for breach in report.set_aside),
-        rows_set_aside=sum(report.rows_set_aside for report in every),
-    )
+    return joined(batch.reports, tuple(batch.change.tables))
 
 
 def _check_names(frames: Mapping[str, object], contracts: Mapping[str, Contract]) -> None:

@@ -14,9 +14,10 @@ import msgspec
 from bucle.ground.core import check_name, suggest
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
-from bucle.line.data.catalog import Step, head_at, move_on
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
+from bucle.line.data.names import view_of_file
+from bucle.line.data.step import Step, head_at, move_on
 from bucle.line.files import Tree, change_kept, keep_files, load_below, pieces_of
 
 __all__ = [
@@ -34,6 +35,9 @@ DEFAULT = "default"
 """The namespace of tables whose name has no dot; it is always there."""
 
 FOLDER = ".iceberg/namespaces/"
+
+_OURS = ".iceberg/"
+"""Namespaces and views: a view's name makes namespaces too."""
 
 
 def split_name(table: str) -> tuple[tuple[str, ...], str] | None:
@@ -63,7 +67,7 @@ def join_name(levels: Sequence[str], name: str) -> str | None:
 def namespaces(project: Project, *, at: str = MAIN) -> list[str]:
     """Every namespace of a commit, those above others included, with dots between their levels."""
     head = head_at(project, at)
-    return _names(head.tables if head else {}, load_below(project, head.files if head else "", FOLDER))
+    return _names(head.tables if head else {}, load_below(project, head.files if head else "", _OURS))
 
 
 def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) -> dict[str, str]:
@@ -73,13 +77,19 @@ def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) ->
         NoSuchNamespace: there is none of this name.
     """
     head = head_at(project, at)
-    tree = load_below(project, head.files if head else "", FOLDER)
+    tree = load_below(project, head.files if head else "", _OURS)
     _check_there(namespace, _names(head.tables if head else {}, tree))
     return _properties(project, tree, namespace)
 
 
 def create_namespace(
-    project: Project, namespace: str, properties: Mapping[str, str], *, branch: str = MAIN, message: str
+    project: Project,
+    namespace: str,
+    properties: Mapping[str, str],
+    *,
+    branch: str = MAIN,
+    message: str,
+    key: str | None = None,
 ) -> Commit:
     """Make a namespace.
 
@@ -92,7 +102,7 @@ def create_namespace(
         check_name("", f"namespace {namespace!r}")
 
     def step(made: Step) -> None:
-        tree = load_below(project, made.tree, FOLDER)
+        tree = load_below(project, made.tree, _OURS)
         if namespace in _names(made.tables, tree):
             raise NamespaceExists(
                 f"There is a namespace {namespace!r} already.",
@@ -102,22 +112,28 @@ def create_namespace(
             )
         _write(project, made, namespace, properties)
 
-    return move_on(project, step, branch=branch, message=message)
+    return move_on(project, step, branch=branch, message=message, key=key)
 
 
-def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, message: str) -> Commit:
+def drop_namespace(
+    project: Project, namespace: str, *, branch: str = MAIN, message: str, key: str | None = None
+) -> Commit:
     """Remove a namespace that holds nothing.
 
     Raises:
         NoSuchNamespace: there is none of this name.
-        NamespaceNotEmpty: it holds tables or namespaces, or is `default`.
+        NamespaceNotEmpty: it holds tables, views or namespaces, or is `default`.
     """
 
     def step(made: Step) -> None:
-        tree = load_below(project, made.tree, FOLDER)
+        tree = load_below(project, made.tree, _OURS)
         names = _names(made.tables, tree)
         _check_there(namespace, names)
-        inner = [name for name in (*names, *made.tables) if name.startswith(f"{namespace}.")]
+        inner = [
+            name
+            for name in (*names, *made.tables, *filter(None, map(view_of_file, tree)))
+            if name.startswith(f"{namespace}.")
+        ]
         if inner or namespace == DEFAULT:
             raise NamespaceNotEmpty(
                 f"The namespace {namespace!r} cannot be removed.",
@@ -127,7 +143,7 @@ def drop_namespace(project: Project, namespace: str, *, branch: str = MAIN, mess
             )
         made.tree = change_kept(project, made.tree, {_path(namespace): None})
 
-    return move_on(project, step, branch=branch, message=message)
+    return move_on(project, step, branch=branch, message=message, key=key)
 
 
 def change_namespace(
@@ -138,6 +154,7 @@ def change_namespace(
     *,
     branch: str = MAIN,
     message: str,
+    key: str | None = None,
 ) -> list[str]:
     """Set and remove properties of a namespace.
 
@@ -149,7 +166,7 @@ def change_namespace(
     missing = list[str]()
 
     def step(made: Step) -> None:
-        tree = load_below(project, made.tree, FOLDER)
+        tree = load_below(project, made.tree, _OURS)
         _check_there(namespace, _names(made.tables, tree))
         before = _properties(project, tree, namespace)
         missing[:] = [name for name in removals if name not in before]
@@ -158,13 +175,15 @@ def change_namespace(
         if after != before:
             _write(project, made, namespace, after)
 
-    move_on(project, step, branch=branch, message=message)
-    return missing
+    move_on(project, step, branch=branch, message=message, key=key, told=lambda: {"missing": missing})
+    first = project.ledger.find(key) if key is not None else None
+    return missing if first is None else list(first.data.get("missing", missing))
 
 
 def _names(tables: Mapping[str, object], tree: Mapping[str, object]) -> list[str]:
+    named = [*tables, *filter(None, map(view_of_file, tree))]
     made = [path[len(FOLDER) : -len(".json")] for path in tree if path.startswith(FOLDER) and path.endswith(".json")]
-    parted = [split_name(table) for table in (*tables, *(f"{name}.x" for name in made))]
+    parted = [split_name(table) for table in (*named, *(f"{name}.x" for name in made))]
     levels = [found[0] for found in parted if found is not None]
     above = {".".join(one[:depth]) for one in levels for depth in range(1, len(one) + 1)}
     return sorted({DEFAULT, *above})

@@ -8,10 +8,10 @@ import polars as pl
 
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
-from bucle.line.data.catalog import Step, move_on, need_table
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import BadAlteration
 from bucle.line.data.publish import as_frames
+from bucle.line.data.step import Step, move_on, need_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

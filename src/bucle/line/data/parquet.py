@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
@@ -28,6 +29,11 @@ from bucle.line.data.schema import Column, schema_json
 __all__ = ["DELETED_PATH", "DELETED_POS", "arrow_schema", "footer_statistics", "write_parquet", "write_positions"]
 
 ROW_GROUP = 250_000
+
+_SHORT, _LOOK = 10_000, 256
+"""Of a file with so many rows, so many values of a column tell whether they repeat."""
+
+_NUMBERS = frozenset({"int", "long", "float", "double", "date", "time", "timestamp", "timestamptz"})
 
 DELETED_PATH, DELETED_POS = 2147483546, 2147483545
 """The field ids that Iceberg reserves for the columns of position deletes."""
@@ -50,7 +56,7 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path, 
             uniform, encrypted footer, no prefix of additional data (DuckDB knows none).
     """
     arrow = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    arrow = arrow.cast(_with_ids(arrow.schema, columns))
+    arrow = arrow.cast(arrow_schema(columns))
     collected = list[Any]()
     pq.write_table(
         arrow,
@@ -58,6 +64,7 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path, 
         compression="zstd",
         row_group_size=ROW_GROUP,
         use_content_defined_chunking=True,
+        use_dictionary=_repeating(arrow, columns),
         store_decimal_as_integer=True,
         metadata_collector=collected,
         encryption_properties=_encryption(key),
@@ -106,6 +113,12 @@ def _encryption(key: bytes) -> Any:
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
     """The columns as Arrow has them, with field ids."""
+    return _arrow_schema(msgspec.json.encode(columns))
+
+
+@lru_cache(256)
+def _arrow_schema(text: bytes) -> pa.Schema:
+    columns = msgspec.json.decode(text, type=tuple[Column, ...])
     plain = pl.DataFrame(schema={column.name: column.dtype for column in columns})
     return _with_ids(plain.to_arrow(compat_level=pl.CompatLevel.oldest()).schema, columns)
 
@@ -130,7 +143,7 @@ def _with_inner_ids(arrow: pa.DataType, kind: Any) -> pa.DataType:
 
 
 def _statistics(metadata: Any, columns: Sequence[Column], nans: dict[int, int]) -> Statistics:
-    plan, paths = _plan(msgspec.json.encode(schema_json(columns, 0)))
+    plan, paths = _plan(_text(columns))
     found = data_file_statistics_from_parquet_metadata(metadata, plan, paths).to_serialized_dict()
     return Statistics(
         sizes=found["column_sizes"],
@@ -143,6 +156,10 @@ def _statistics(metadata: Any, columns: Sequence[Column], nans: dict[int, int]) 
     )
 
 
+def _text(columns: Sequence[Column]) -> bytes:
+    return msgspec.json.encode(schema_json(columns, 0))
+
+
 @lru_cache(256)
 def _plan(schema: bytes) -> tuple[Any, dict[str, int]]:
     """What is to be counted of each column, and which path of the file is which column."""
@@ -150,9 +167,23 @@ def _plan(schema: bytes) -> tuple[Any, dict[str, int]]:
     return compute_statistics_plan(made, {}), parquet_path_to_id_mapping(made)
 
 
+def _repeating(table: pa.Table, columns: Sequence[Column]) -> list[str]:
+    """The paths of the columns for which a dictionary is worth trying: not numbers that hardly ever come twice.
+
+    In a short file it is not worth finding out.
+    """
+    numbers = {column.name for column in columns if isinstance(column.type, str) and column.type in _NUMBERS}
+    if table.num_rows >= _SHORT:
+        looked = table.select(sorted(numbers)).take(np.arange(_LOOK) * (table.num_rows // _LOOK))
+        numbers = {name for name in numbers if pc.count_distinct(looked[name]).as_py() > _LOOK // 2}
+    return [path for path in _plan(_text(columns))[1] if path not in numbers]
+
+
 def _nans(frame: pl.DataFrame, columns: Sequence[Column]) -> dict[int, int]:
-    floats = [column for column in columns if column.type in ("float", "double")]
-    if not floats:
-        return {}
-    counts = frame.select(pl.col(column.name).is_nan().sum() for column in floats).row(0)
-    return {column.id: int(count) for column, count in zip(floats, counts, strict=True)}
+    counts = dict[int, int]()
+    for column in columns:
+        if column.type in ("float", "double"):
+            values = frame[column.name]
+            # NumPy has nulls as NaN.
+            counts[column.id] = int(np.isnan(values.to_numpy()).sum()) - values.null_count()
+    return counts

@@ -7,6 +7,7 @@ inside the transaction, so that every commit comes through.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from bucle.ground.core import check_name, make_ref
+from bucle.ground.core import BucleError, check_name, make_ref
 from bucle.ground.ledger import AlreadyDone, Transaction
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
-from bucle.line.data.branches import head_of, no_such_branch
+from bucle.line.data.branches import head_of, no_such_branch, recent_head_of
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
 from bucle.line.data.errors import BranchBusy, EmptyCommit
 from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
+from bucle.line.data.names import check_no_view
 from bucle.line.data.protection import Way, check_way
 from bucle.line.data.turn import turn
 from bucle.line.files import FileEntry, change_kept, keep_files
@@ -53,7 +55,7 @@ RACES = 3
 """Lost races before a commit is built under the ledger's lock."""
 
 _LONG = 50_000
-"""Rows from which on a batch is written before it is one's turn."""
+"""Rows from which on a batch is forced to the disk before it is one's turn; a shorter one is with all the rest."""
 
 RACES_ASKING = 30
 """Lost races before giving up, when hooks are asked: they may not be asked under the lock."""
@@ -75,7 +77,7 @@ class Move:
         key: the idempotency key.
         also: more to be written in the same transaction.
         way: how the branch is moved; a protected one asks.
-        prepare: does what takes long and may be done before one's turn, given the head.
+        prepare: does what may be done before one's turn.
         is_long: whether building takes long, so that others are not to wait; what a first try made is used again.
     """
 
@@ -87,7 +89,7 @@ class Move:
     key: str | None
     also: Also | None = None
     way: Way = "commit"
-    prepare: Callable[[Commit | None], object] | None = None
+    prepare: Callable[[], object] | None = None
     is_long: bool = False
 
 
@@ -105,6 +107,7 @@ class Change:
         files: path -> entry; None removes.
         message: why.
         staged: the rows as written, for the columns the table had then.
+        early: where they were put before it was one's turn; they may not be on the disk yet.
     """
 
     tables: Mapping[str, pl.DataFrame | Batches]
@@ -112,6 +115,7 @@ class Change:
     files: Mapping[str, FileEntry | None]
     message: str
     staged: dict[str, Staged] = field(default_factory=dict)
+    early: Shelf | None = None
 
 
 def commit(
@@ -158,7 +162,7 @@ def commit(
     move = Move(
         branch=branch,
         build=lambda head: build(project, change, head),
-        prepare=lambda head: _stage_long(project, change, head),
+        prepare=lambda: _stage_early(project, change, branch),
         describe=lambda made: {"mode": mode, "tables": rows_added(made, change)},
         kind="data.committed",
         message=message,
@@ -178,7 +182,8 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
         for name in change.tables:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
         tree = change_kept(project, tree, change.files)
-        shelf.settle()
+        check_no_view(project, tree, states, head.tables if head else ())
+        shelf.settle(*[change.early] if change.early else [])
     return make_commit(
         (head.id,) if head else (),
         states,
@@ -202,18 +207,23 @@ def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: Ta
     return made
 
 
-def _stage_long(project: Project, change: Change, head: Commit | None) -> None:
-    """Write long batches before one's turn; a short one takes less than to force it to the disk twice."""
-    long = [name for name, frame in change.tables.items() if frame.height >= _LONG]
-    if not long:
-        return
+def _stage_early(project: Project, change: Change, branch: str) -> None:
+    """Write the rows before one's turn, so that others need not wait for it; a long batch is forced to the disk too.
+
+    They are written for the table as it was last seen here. Whether they fit is known in turn: so is what is wrong.
+    """
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
-    with staging(project) as shelf:
-        for name in long:
+    head = recent_head_of(project, branch)
+    with contextlib.suppress(BucleError), staging(project) as shelf:
+        for name, frame in change.tables.items():
             table = open_table(project, head.tables.get(name) if head else None)
-            change.staged[name] = stage(shelf, name, change.tables[name], table, mode=change.mode)
-        shelf.settle()
+            change.staged[name] = stage(shelf, name, frame, table, mode=change.mode)
+        if any(frame.height >= _LONG for frame in change.tables.values()):
+            shelf.settle()
+        change.early = shelf
+        return
+    change.staged.clear()
 
 
 def publish(project: Project, move: Move) -> Commit:
@@ -227,7 +237,7 @@ def publish(project: Project, move: Move) -> Commit:
     before, after = _moments(move)
     asked = hooks_at(project, before, move.branch)
     if move.prepare is not None:
-        move.prepare(head_of(project, move.branch))
+        move.prepare()
     outcome = _try(project, move, before, RACES_ASKING) if asked else _in_turn(project, move, before)
     if outcome is None:
         raise _busy(move)

@@ -23,6 +23,7 @@ from bucle.ground.project import Project
 from bucle.line.data import avro, iceberg
 from bucle.line.data.commit import TableState
 from bucle.line.data.lake import Shelf
+from bucle.line.data.listing import Line
 from bucle.line.data.manifest import DataFile, Head, Run, keeper, load_run, longer, pack_statistics
 from bucle.line.data.parquet import footer_statistics
 from bucle.line.data.positions import gone_of, scoped
@@ -34,6 +35,9 @@ __all__ = ["Operation", "Revision", "revise"]
 
 Operation = Literal["append", "overwrite", "delete", "replace"]
 """What a snapshot says it does: adds rows; removes and adds; only removes; only lays the same rows differently."""
+
+Listed = ManifestFile | Line
+"""A manifest that comes, or one that was listed before."""
 
 TIER = 16
 """So many manifests of a size are merged into one of the next size, so that planning and appending stay short."""
@@ -198,31 +202,31 @@ class _Writing:
             data = self._cipher.seal(data, path)
         self._written[path] = self._shelf.put(path, data)
 
-    def kept(self, manifests: Iterable[ManifestFile]) -> dict[str, str]:
+    def kept(self, manifests: Iterable[Listed]) -> dict[str, str]:
         """Path -> digest of what was written and of the manifests taken over."""
         names = {PurePosixPath(one.manifest_path).name for one in manifests}
         known = self._table.head.metadata.items()
         kept = {p: d for p, d in known if PurePosixPath(p).name in names or not p.endswith((".avro", ".json"))}
         return {**kept, **self._written}
 
-    def manifests(self, *contents: _Content) -> list[ManifestFile]:
+    def manifests(self, *contents: _Content) -> list[Listed]:
         """The manifests of the snapshot: those taken over, without what is gone, and those of new files."""
         listed = self._listed() if not all(content.starts_anew for content in contents) else []
-        made = list[ManifestFile]()
+        made = list[Listed]()
         for content in contents:
             mine = [one for one in listed if one.content == content.holds and _is_live(one)]
             kept = [] if content.starts_anew else [self._without(one, content) for one in mine]
             made += self._tiered([*kept, *self._fresh(content)], content.holds)
         return made
 
-    def _listed(self) -> list[ManifestFile]:
+    def _listed(self) -> Sequence[Listed]:
         current = self._table.metadata.get("current-snapshot-id")
         if current is None:
             return []
         snapshot = next(one for one in self._table.metadata["snapshots"] if one["snapshot-id"] == current)
-        return avro.read_list(self._source, snapshot["manifest-list"])
+        return avro.lines_of(self._source, snapshot["manifest-list"])
 
-    def _without(self, one: ManifestFile, content: _Content) -> ManifestFile:
+    def _without(self, one: Listed, content: _Content) -> Listed:
         """The manifest itself, or one that says which of its files are gone."""
         if not content.gone:
             return one
@@ -230,14 +234,11 @@ class _Writing:
         hit = avro.without(entries, gone, self._snapshot_id)
         return self._manifest(one.partition_spec_id, entries, content.holds) if hit else one
 
-    def _fresh(self, content: _Content) -> list[ManifestFile]:
-        by_spec = defaultdict[int, list[ManifestEntry]](list)
-        kinds = {one: self._table.spec(one).partition_type(self._schema) for one in {f.spec_id for f in content.fresh}}
+    def _fresh(self, content: _Content) -> list[Listed]:
+        by_spec = defaultdict[int, list[DataFile]](list)
         for file in content.fresh:
-            known = self._described(file) if content.holds == avro.DATA else file
-            made = avro.data_entry(known, self._uri, kinds[file.spec_id], holds=content.holds)
-            by_spec[file.spec_id].append(avro.added(self._snapshot_id, made))
-        return [self._manifest(spec_id, entries, content.holds) for spec_id, entries in by_spec.items()]
+            by_spec[file.spec_id].append(self._described(file) if content.holds == avro.DATA else file)
+        return [self._new(spec_id, files, content.holds) for spec_id, files in by_spec.items()]
 
     def _uri(self, path: str) -> str:
         return uri(self._shelf.state, path)
@@ -250,9 +251,9 @@ class _Writing:
                 return msgspec.structs.replace(file, statistics=pack_statistics(found))
         return file
 
-    def _tiered(self, manifests: list[ManifestFile], holds: ManifestContent) -> list[ManifestFile]:
+    def _tiered(self, manifests: list[Listed], holds: ManifestContent) -> list[Listed]:
         """The manifests, those of one size merged when there are many; all of them when the project was moved."""
-        groups = defaultdict[tuple[int, int], list[ManifestFile]](list)
+        groups = defaultdict[tuple[int, int], list[Listed]](list)
         for one in manifests:
             size = (one.added_files_count or 0) + (one.existing_files_count or 0)
             tier = 0 if self._table.is_moved else len(f"{size:x}") if size else -1
@@ -267,19 +268,29 @@ class _Writing:
                 made.insert(place, self._manifest(spec_id, entries, holds))
         return made
 
-    def _entries(self, one: ManifestFile) -> list[ManifestEntry]:
+    def _entries(self, one: Listed) -> list[ManifestEntry]:
         return avro.entries_of(self._source, one, move=self._table.mover())
 
-    def _manifest(self, spec_id: int, entries: Sequence[ManifestEntry], holds: ManifestContent) -> ManifestFile:
-        path = f"{self._table.folder}/metadata/{iceberg.new_snapshot_id():016x}-m.avro"
-        location, spec = self._uri(path), self._table.spec(spec_id)
-        data, made = avro.manifest(location, self._schema, spec, self._snapshot_id, entries, holds=holds)
+    def _manifest(self, spec_id: int, entries: Sequence[ManifestEntry], holds: ManifestContent) -> Listed:
+        path = self._manifest_path()
+        given = (self._uri(path), self._schema, self._table.spec(spec_id), self._snapshot_id)
+        data, made = avro.manifest(*given, entries, holds=holds)
         self.put(path, data)
         return made
 
+    def _new(self, spec_id: int, files: Sequence[DataFile], holds: ManifestContent) -> Listed:
+        path = self._manifest_path()
+        given = (self._uri(path), self._schema, self._table.spec(spec_id), self._snapshot_id)
+        data, made = avro.new_manifest(*given, files, uri=self._uri, holds=holds)
+        self.put(path, data)
+        return made
 
-def _is_live(one: ManifestFile) -> bool:
-    return bool(one.has_added_files() or one.has_existing_files())
+    def _manifest_path(self) -> str:
+        return f"{self._table.folder}/metadata/{iceberg.new_snapshot_id():016x}-m.avro"
+
+
+def _is_live(one: Listed) -> bool:
+    return one.added_files_count != 0 or one.existing_files_count != 0
 
 
 def _summary(operation: Operation, head: Head, data: _Content, deletes: _Content) -> dict[str, str]:

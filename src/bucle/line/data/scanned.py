@@ -8,7 +8,8 @@ an underscore; what they do is tested here against pyiceberg.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -115,23 +116,49 @@ def bounds_of(manifest: Manifest, columns: Sequence[Column]) -> pl.DataFrame | N
     A bound that is not known, or does not hold for every value, is null. None when no file has any.
     """
     known = [_DECODER.decode(file.statistics) if file.statistics else _UNKNOWN for file in manifest.data]
+    told = _Told(
+        nulls=_by_column([one.nulls for one in known]),
+        nans=_by_column([one.nans for one in known]),
+        lower=_by_column([one.lower for one in known]),
+        upper=_by_column([one.upper for one in known]),
+    )
     found = [
         one
         for column in columns
         if isinstance(column.type, str) and column.type in {*_BOUNDED, "string"}
-        for one in _bounds(column, known)
+        for one in _bounds(column, told)
     ]
     if not any(series.null_count() < len(series) for series in found):
         return None
     return pl.DataFrame([pl.Series("len", [file.rows for file in manifest.data], pl.UInt32), *found])
 
 
-def _bounds(column: Column, known: Sequence[_Bounds]) -> list[pl.Series]:
-    nulls = pl.Series(f"{column.name}_nc", [one.nulls.get(column.id) for one in known], pl.UInt32)
-    least, most = ([one.lower.get(column.id) for one in known], [one.upper.get(column.id) for one in known])
+@dataclass(frozen=True)
+class _Told:
+    """What the files say of a column, by its id: of each file a value, or None."""
+
+    nulls: Callable[[int], Sequence[Any]]
+    nans: Callable[[int], Sequence[Any]]
+    lower: Callable[[int], Sequence[Any]]
+    upper: Callable[[int], Sequence[Any]]
+
+
+def _by_column(files: Sequence[dict[int, Any]]) -> Callable[[int], Sequence[Any]]:
+    """Column id -> the value of each file. Files nearly always know the same columns, and then are turned at once."""
+    ids = tuple(files[0])
+    if not all(tuple(one) == ids for one in files):
+        return lambda column: [one.get(column) for one in files]
+    turned = dict(zip(ids, zip(*[one.values() for one in files], strict=True), strict=True))
+    nothing = (None,) * len(files)
+    return lambda column: turned.get(column, nothing)
+
+
+def _bounds(column: Column, told: _Told) -> list[pl.Series]:
+    nulls = pl.Series(f"{column.name}_nc", told.nulls(column.id), pl.UInt32)
+    least, most = told.lower(column.id), told.upper(column.id)
     if column.type in ("float", "double"):
         # Not-a-number is greater than every number, and in no bound.
-        plain = [one.nans.get(column.id) == 0 for one in known]
+        plain = [count == 0 for count in told.nans(column.id)]
         least, most = ([v if ok else None for v, ok in zip(side, plain, strict=True)] for side in (least, most))
     return [nulls, _series(column, "min", least), _series(column, "max", most)]
 

@@ -157,6 +157,9 @@ def fit(frame: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
         TypeMismatch: a value does not fit, or an instant is finer than a microsecond.
     """
     _refuse_nanoseconds(frame)
+    columns = list(columns)
+    if list(frame.schema.items()) == [(column.name, column.dtype) for column in columns]:
+        return frame
     wanted = [
         (pl.col(c.name) if c.name in frame.columns else pl.lit(None)).cast(c.dtype).alias(c.name) for c in columns
     ]

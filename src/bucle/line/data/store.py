@@ -47,12 +47,22 @@ _PARAMETERS = 500
 _FIRST_LOOK = 64
 """So many generations below both heads are looked through first for where they parted."""
 
+# Statements of every commit; putting one together takes longer than running it.
+_BRANCH = sa.select(BRANCHES).where(BRANCHES.c.name == sa.bindparam("wanted"))
+_COMMIT = sa.select(COMMITS).where(COMMITS.c.id == sa.bindparam("wanted"))
+_GENERATION = sa.select(COMMITS.c.generation).where(COMMITS.c.id == sa.bindparam("wanted"))
+_GENERATIONS = sa.select(COMMITS.c.id, COMMITS.c.generation).where(
+    COMMITS.c.id.in_([sa.bindparam("wanted"), sa.bindparam("first"), sa.bindparam("second")])
+)
+_PART = sa.select(TABLE_PARTS).where(TABLE_PARTS.c.digest == sa.bindparam("wanted"))
+_PROTECTIONS = sa.select(PROTECTIONS).order_by(PROTECTIONS.c.branch)
+
 ANCESTRY = (COMMITS.c.id, COMMITS.c.parent, COMMITS.c.merged, COMMITS.c.generation)
 
 
 def the_branch(connection: Connection, name: str) -> Branch | None:
     """A branch, or None. `main` is always there, with no head before the first commit."""
-    row = connection.execute(sa.select(BRANCHES).where(BRANCHES.c.name == name)).one_or_none()
+    row = connection.execute(_BRANCH, {"wanted": name}).one_or_none()
     if row is not None:
         return Branch(**row._mapping)
     return Branch(name=MAIN, head="", at=None, actor="") if name == MAIN else None
@@ -84,7 +94,7 @@ def list_tags(connection: Connection) -> list[dict[str, Any]]:
 
 def protections_of(connection: Connection) -> list[dict[str, Any]]:
     """Every row of protected branches by name."""
-    return [dict(row._mapping) for row in connection.execute(sa.select(PROTECTIONS).order_by(PROTECTIONS.c.branch))]
+    return [dict(row._mapping) for row in connection.execute(_PROTECTIONS)]
 
 
 def the_review(connection: Connection, number: int) -> dict[str, Any] | None:
@@ -107,7 +117,7 @@ def next_review(connection: Connection) -> int:
 
 def commit_of(connection: Connection, commit_id: str) -> Commit | None:
     """The commit with this id, or None."""
-    row = connection.execute(sa.select(COMMITS).where(COMMITS.c.id == commit_id)).one_or_none()
+    row = connection.execute(_COMMIT, {"wanted": commit_id}).one_or_none()
     return None if row is None else _commit(connection, row)
 
 
@@ -151,17 +161,16 @@ def expire_commits(transaction: Transaction, commits: Iterable[str], *, at: date
 
 def put_commit(transaction: Transaction, commit: Commit) -> None:
     """Keep a commit; one that is there already has the same content and stays."""
-    known = sa.select(sa.literal(1)).where(COMMITS.c.id == commit.id)
-    if transaction.connection.execute(known).first():
-        return
-    parents = sa.select(sa.func.max(COMMITS.c.generation)).where(COMMITS.c.id.in_(commit.parents))
-    generation = transaction.connection.execute(parents).scalar()
     first, second, *_ = (*commit.parents, "", "")
+    rows = transaction.connection.execute(_GENERATIONS, {"wanted": commit.id, "first": first, "second": second})
+    known = {row.id: row.generation for row in rows}
+    if commit.id in known:
+        return
     row: dict[str, Any] = {
         "id": commit.id,
         "parent": first,
         "merged": second,
-        "generation": 0 if generation is None else generation + 1,
+        "generation": max(known.values(), default=-1) + 1,
         "at": commit.at,
         "author": commit.author,
         "message": commit.message,
@@ -184,6 +193,8 @@ def _parts(connection: Connection, digests: Iterable[str]) -> dict[str, str]:
     """Digest -> JSON of the parts that are there."""
     found = dict[str, str]()
     wanted = list(digests)
+    if len(wanted) == 1:
+        return {row.digest: row.states for row in connection.execute(_PART, {"wanted": wanted[0]})}
     for at in range(0, len(wanted), _PARAMETERS):
         some = TABLE_PARTS.c.digest.in_(wanted[at : at + _PARAMETERS])
         rows = connection.execute(sa.select(TABLE_PARTS).where(some))
@@ -245,7 +256,7 @@ def parting(connection: Connection, ours: str, theirs: str) -> str:
 
 
 def _generation(connection: Connection, commit_id: str) -> int | None:
-    found = connection.execute(sa.select(COMMITS.c.generation).where(COMMITS.c.id == commit_id)).scalar()
+    found = connection.execute(_GENERATION, {"wanted": commit_id}).scalar()
     return None if found is None else int(found)
 
 

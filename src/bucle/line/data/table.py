@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any
 
 from pyiceberg.partitioning import PartitionSpec
@@ -17,6 +19,9 @@ from bucle.line.data.lake import new_folder
 from bucle.line.data.manifest import DataFile, Head, Manifest, Run, keep_head, keeper, lay, load_head, load_run
 from bucle.line.data.schema import Column
 from bucle.line.data.sealed import cipher_for_table
+
+_OPENED = 32
+"""What was read of so many states of tables is kept."""
 
 __all__ = ["Table", "make_state", "new_table", "open_table", "uri"]
 
@@ -104,14 +109,39 @@ def open_table(project: Project, state: TableState | None) -> Table | None:
     """A table at a head, ready to be written to."""
     if state is None:
         return None
+    head, metadata = project.keep(_Opened, _Opened).get(project, state)
     return Table(
         name=state.name,
         folder=str(PurePosixPath(state.metadata_location).parent.parent),
-        head=load_head(project, state.manifest),
-        metadata=iceberg.parse_metadata((project.state / state.metadata_location).read_bytes()),
+        head=head,
+        metadata=metadata,
         state=state,
         project=project,
     )
+
+
+class _Opened:
+    """What was read of the tables written to last; the files of a state never change."""
+
+    def __init__(self) -> None:
+        self._known = OrderedDict[TableState, tuple[Head, dict[str, Any]]]()
+        self._lock = Lock()
+
+    def get(self, project: Project, state: TableState) -> tuple[Head, dict[str, Any]]:
+        """A state's head and metadata."""
+        found = self._known.get(state)
+        if found is None:
+            metadata = iceberg.parse_metadata((project.state / state.metadata_location).read_bytes())
+            found = load_head(project, state.manifest), metadata
+            with self._lock:
+                self._known[state] = found
+                while len(self._known) > _OPENED:
+                    self._known.popitem(last=False)
+        return found
+
+    def close(self) -> None:
+        """Forget it."""
+        self._known.clear()
 
 
 def new_table(project: Project, name: str, folder: str = "") -> Table:

@@ -10,6 +10,7 @@ from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.errors import Conflict
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.manifest import DataFile, Manifest, load_manifest
+from bucle.line.data.names import view_names, view_of_file
 from bucle.line.data.schema import Column
 from bucle.line.files import FileEntry, change_kept, find_entries, unshared
 
@@ -49,6 +50,8 @@ def three_way(
         tables = _merge("table", base.tables if base else {}, ours.tables, theirs.tables if theirs else {}, both.join)
         tree = _trees(project, base.files if base else "", ours.files, theirs.files if theirs else "")
         shelf.settle()
+    for name in set(view_names(project, tree)).intersection(tables):
+        raise _conflict("name", name, "one for a table, one for a view")
     return tables, tree
 
 
@@ -181,8 +184,11 @@ def _columns_of_both(base: Manifest, ours: Manifest, theirs: Manifest) -> tuple[
     return theirs.columns if ours.columns == base.columns else None
 
 
-def _conflict(what: str, name: str) -> Conflict:
-    how = "in another way than by adding rows" if what == "table" else "differently"
+def _conflict(what: str, name: str, how: str = "") -> Conflict:
+    how = how or ("in another way than by adding rows" if what == "table" else "differently")
+    view = view_of_file(name) if what == "file" else None
+    if view is not None:
+        what, name = "view", view
     return Conflict(
         f"Both branches changed {what} {name!r} since they parted, {how}.",
         why="Taking one side would silently drop what the other did.",

@@ -11,12 +11,12 @@ from bucle.ground.core import suggest
 from bucle.ground.project import Project
 from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
-from bucle.line.data.catalog import Step, move_on
 from bucle.line.data.commit import Commit
 from bucle.line.data.delete import ROW, numbered, remaining, touched
 from bucle.line.data.errors import BadKeys, NoSuchColumn
 from bucle.line.data.manifest import DataFile
 from bucle.line.data.publish import as_frames
+from bucle.line.data.step import Step, move_on
 
 if TYPE_CHECKING:
     import pyarrow as pa

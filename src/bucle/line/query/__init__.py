@@ -2,6 +2,7 @@
 
 from bucle.line.query.answer import Answer, Limits
 from bucle.line.query.apart import Apart, Reply, ask_apart
+from bucle.line.query.define import define_view
 from bucle.line.query.errors import BadQuery, QueryBusy, QueryNotAllowed, QueryTimeout, QueryTooLarge
 from bucle.line.query.preview import Preview, preview
 from bucle.line.query.run import Stream, sql, stream
@@ -22,6 +23,7 @@ __all__ = [
     "Reply",
     "Stream",
     "ask_apart",
+    "define_view",
     "preview",
     "shown",
     "shown_columns",

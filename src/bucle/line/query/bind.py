@@ -17,8 +17,9 @@ from bucle.ground.governance import check, may
 from bucle.ground.project import Project
 from bucle.line import data, sources
 from bucle.line.query.errors import BadQuery
+from bucle.line.query.parse import TableName, named
 from bucle.line.query.sandbox import CATALOG, HOME, literal, quoted
-from bucle.line.query.statement import Statement, TableName
+from bucle.line.query.statement import Statement
 
 __all__ = ["Bound", "bind", "tags_for"]
 
@@ -106,11 +107,8 @@ class _Heads:
 
     def find(self, name: TableName, *, is_own: bool) -> tuple[str, str] | None:
         """Table and commit id; None for a name that only the statement itself knows."""
-        inner, mark, ref = name.name.partition("@")
-        at = ref or self._at
-        if ref.startswith("@"):
-            at = f"{self._at.partition('@')[0]}@{_instant(ref[1:])}"
-        commit = self._head(at if mark else self._at)
+        inner, at, _ = named(name, self._at)
+        commit = self._head(at)
         full = data.join_name(name.levels, inner) if name.levels else inner
         tables = commit.tables if commit is not None else {}
         near = [table for table in tables if table.lower() == (full or "").lower()]
@@ -124,13 +122,6 @@ class _Heads:
         if at not in self._known:
             self._known[at] = data.resolve(self._project, at)
         return self._known[at]
-
-
-def _instant(text: str) -> str:
-    """As `resolve` reads it: an instant without a zone is UTC, as in all of the engine."""
-    day, _, rest = text.strip().replace(" ", "T", 1).partition("T")
-    has_zone = rest.endswith("Z") or "+" in rest or "-" in rest
-    return f"{day}T{rest or '00:00:00'}{'' if has_zone else 'Z'}"
 
 
 def _places(names: Iterable[TableName]) -> dict[TableName, str]:

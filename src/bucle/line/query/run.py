@@ -14,6 +14,7 @@ from bucle.line.query.answer import Answer, Limits
 from bucle.line.query.bind import Bound, bind
 from bucle.line.query.sandbox import close_doors, open_engine, run, too_large, watched
 from bucle.line.query.statement import read_statement
+from bucle.line.query.views import lookup
 
 __all__ = ["Stream", "sql", "stream"]
 
@@ -77,8 +78,9 @@ def stream(
     """
     allowed = limits or Limits()
     with open_engine(allowed) as engine, watched(engine, allowed):
-        statement = read_statement(engine, text)
-        bound = bind(engine, project, statement, at, principal or project.actor)
+        who = principal or project.actor
+        statement = read_statement(engine, text, lookup(project, at, who))
+        bound = bind(engine, project, statement, at, who)
         close_doors(engine, bound.files)
         schema, batches = run(engine, statement.text)
         yield Stream(schema=schema, batches=batches, bound=bound)

@@ -11,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request, of_bucle
+from bucle.doors.protocols.iceberg.once import answer_once
+from bucle.doors.protocols.iceberg.rights import who
 from bucle.doors.protocols.iceberg.routes import find
 from bucle.doors.protocols.iceberg.wire import Answer, Call, Route
 from bucle.ground.core import BucleError
@@ -54,8 +56,8 @@ class Catalog:
         await _send(answer, send, bare=scope["method"] == "HEAD")
 
     def _answer(self, route: Route, call: Call) -> Answer:
-        found = route.answer(call, self._project)
-        return found if isinstance(found, Answer) else Answer(200, found)
+        call.principal = who(call.headers.get("authorization", ""), self._project)
+        return answer_once(route, call, self._project)
 
 
 def _query(scope: Scope) -> dict[str, str]:
@@ -98,7 +100,8 @@ def _failed(error: Exception) -> Answer:
 async def _send(answer: Answer, send: Send, *, bare: bool) -> None:
     body = b"" if answer.body is None or bare else msgspec.json.encode(answer.body)
     headers = [(b"content-type", b"application/json")] if body else []
-    if answer.status != 204:
+    headers += [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+    if answer.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -12,6 +12,10 @@ ENDPOINTS = list[str]()
 """What this catalog answers, as Iceberg's clients list it; filled by `routes`."""
 
 
+REPLAYS = {"idempotency-key-lifetime": "PT24H"}
+"""How long a client may count on an `Idempotency-Key`; the ledger keeps them for ever."""
+
+
 def config(call: Call, project: Project) -> Json:
     """Where the tables of a warehouse are: under the prefix of its branch.
 
@@ -20,7 +24,7 @@ def config(call: Call, project: Project) -> Json:
     """
     warehouse = call.query.get("warehouse") or data.MAIN
     data.namespaces(project, at=warehouse)
-    return {"defaults": {}, "overrides": {"prefix": warehouse}, "endpoints": ENDPOINTS}
+    return {"defaults": {}, "overrides": {"prefix": warehouse}, "endpoints": ENDPOINTS, **REPLAYS}
 
 
 ROUTES = (Route("GET", "/v1/config", config),)

@@ -7,19 +7,23 @@ from typing import Any
 from bucle.ground.core import BucleError, NotAllowed, NotFound, Refused, StateError, StoreError, UserError
 from bucle.ground.governance import BadToken
 from bucle.line import data
+from bucle.line.contracts import ContractViolated
 
-__all__ = ["CatalogError", "bad_request", "of_bucle"]
+__all__ = ["CatalogError", "bad_request", "of_bucle", "used_key"]
 
 _KNOWN: tuple[tuple[type[BucleError], str, int], ...] = (
     (data.NoSuchTable, "NoSuchTableException", 404),
+    (data.NoSuchView, "NoSuchViewException", 404),
     (data.NoSuchNamespace, "NoSuchNamespaceException", 404),
     (data.NoSuchBranch, "NoSuchWarehouseException", 404),
     (data.NoSuchCommit, "NoSuchWarehouseException", 404),
     (data.NotBuiltOnHead, "CommitFailedException", 409),
     (data.TableExists, "AlreadyExistsException", 409),
+    (data.ViewExists, "AlreadyExistsException", 409),
     (data.NamespaceExists, "AlreadyExistsException", 409),
     (data.NamespaceNotEmpty, "NamespaceNotEmptyException", 409),
     (data.TableNotOurs, "ValidationException", 400),
+    (ContractViolated, "ValidationException", 400),
     (data.TableEncrypted, "ForbiddenException", 403),
     (BadToken, "NotAuthorizedException", 401),
     (NotFound, "NotFoundException", 404),
@@ -56,6 +60,13 @@ class CatalogError(Exception):
 def bad_request(message: str) -> CatalogError:
     """A request the client must mend: 400."""
     return CatalogError(400, "BadRequestException", message)
+
+
+def used_key(what: str) -> CatalogError:
+    """A key that comes again for something else: 422."""
+    return CatalogError(
+        422, "UnprocessableEntityException", f"The Idempotency-Key was used before, for: {what[:300]}. Make a new one."
+    )
 
 
 def of_bucle(error: BucleError) -> CatalogError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request
+from bucle.doors.protocols.iceberg.rights import check_namespace
 from bucle.doors.protocols.iceberg.wire import LEVELS, Answer, Body, Call, Json, Route, namespace_of, read_body
 from bucle.ground.project import Project
 from bucle.line import data
@@ -43,7 +44,10 @@ def create(call: Call, project: Project) -> Json:
             "A namespace's levels are not empty and have no dot, since a dot parts them; none is under 'default'."
         )
     name = ".".join(body.namespace)
-    data.create_namespace(project, name, body.properties, branch=call.ref, message=call.by(f"namespace {name} made"))
+    check_namespace(call, project, name)
+    data.create_namespace(
+        project, name, body.properties, branch=call.ref, message=call.by(f"namespace {name} made"), key=call.key
+    )
     return {"namespace": body.namespace, "properties": body.properties}
 
 
@@ -62,13 +66,15 @@ def exists(call: Call, project: Project) -> Answer:
 def drop(call: Call, project: Project) -> Answer:
     """Remove one that is empty."""
     name = namespace_of(call.namespace)
-    data.drop_namespace(project, name, branch=call.ref, message=call.by(f"namespace {name} removed"))
+    check_namespace(call, project, name)
+    data.drop_namespace(project, name, branch=call.ref, message=call.by(f"namespace {name} removed"), key=call.key)
     return Answer(204)
 
 
 def change(call: Call, project: Project) -> Json:
     """Set and remove properties."""
     body, name = read_body(call, ChangeProperties), namespace_of(call.namespace)
+    check_namespace(call, project, name)
     both = sorted(set(body.updates) & set(body.removals))
     if both:
         raise CatalogError(422, "UnprocessableEntityException", f"Set and removed at once: {', '.join(both)[:300]}.")
@@ -79,6 +85,7 @@ def change(call: Call, project: Project) -> Json:
         body.removals,
         branch=call.ref,
         message=call.by(f"namespace {name} changed"),
+        key=call.key,
     )
     removed = [one for one in dict.fromkeys(body.removals) if one not in missing]
     return {"updated": sorted(body.updates), "removed": removed, "missing": missing}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from bucle.doors.protocols.iceberg import config, namespaces, tables
+from bucle.doors.protocols.iceberg import config, namespaces, tables, views
 from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request
 from bucle.doors.protocols.iceberg.wire import Route
 
 __all__ = ["ROUTES", "find"]
 
-ROUTES: tuple[Route, ...] = (*config.ROUTES, *namespaces.ROUTES, *tables.ROUTES)
+ROUTES: tuple[Route, ...] = (*config.ROUTES, *namespaces.ROUTES, *tables.ROUTES, *views.ROUTES)
 """Everything this door answers."""
 
 _PARTS = tuple((route, tuple(route.path.strip("/").split("/"))) for route in ROUTES)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from bucle.doors.protocols.iceberg.errors import bad_request
+from bucle.doors.protocols.iceberg.rights import check_reader, check_writer, new_name
 from bucle.doors.protocols.iceberg.wire import (
     Answer,
     Body,
     Call,
     Identifier,
     Json,
+    Rename,
     Route,
     name_of,
     namespace_of,
     read_body,
 )
-from bucle.ground.core import make_ref
-from bucle.ground.governance import check, principal_of
+from bucle.ground.core import digest_of
 from bucle.ground.project import Project
 from bucle.line import data
 
@@ -58,13 +59,6 @@ class CommitTransaction(Body):
     table_changes: list[CommitTable]
 
 
-class RenameTable(Body):
-    """A table's name and its new one."""
-
-    source: Identifier
-    destination: Identifier
-
-
 def listing(call: Call, project: Project) -> Json:
     """Those of a namespace."""
     namespace = namespace_of(call.namespace)
@@ -74,16 +68,10 @@ def listing(call: Call, project: Project) -> Json:
     return {"identifiers": listed}
 
 
-def views(call: Call, project: Project) -> Json:
-    """There are none: clients ask all the same."""
-    data.namespace_properties(project, namespace_of(call.namespace), at=call.ref)
-    return {"identifiers": []}
-
-
-def create(call: Call, project: Project) -> Json:
+def create(call: Call, project: Project) -> Answer:
     """Make one, or tell where it would be."""
     body = read_body(call, CreateTable)
-    table = _new_name(call, project, call.namespace, body.name)
+    table = new_name(call, project, call.namespace, body.name)
     request = {
         "schema": body.schema,
         "location": body.location,
@@ -93,20 +81,25 @@ def create(call: Call, project: Project) -> Json:
     }
     if body.stage_create:
         data.check_table_free(project, table, at=call.ref)
-        return _shown(data.draft_table(project, table, request))
-    made = data.create_table(project, table, request, branch=call.ref, message=call.by(f"table {table} made"))
-    return _shown(made)
+        return _shown(data.draft_table(project, table, request), call)
+    made = data.create_table(
+        project, table, request, branch=call.ref, message=call.by(f"table {table} made"), key=call.key
+    )
+    return _shown(made, call)
 
 
-def load(call: Call, project: Project) -> Json:
-    """One with its metadata; `snapshots=refs` leaves out those that no ref names."""
+def load(call: Call, project: Project) -> Answer:
+    """One with its metadata; `snapshots=refs` leaves out those that no ref names. 304 when the client has it."""
     found = data.table_metadata(project, call.table, at=call.ref)
-    _check_reader(call, project)
+    check_reader(call, project, call.table)
+    tag = _tag(found, call)
+    if tag in _tags(call.headers.get("if-none-match", "")) or call.headers.get("if-none-match", "").strip() == "*":
+        return Answer(304, headers={"etag": tag})
     if call.query.get("snapshots") == "refs":
         named = {ref["snapshot-id"] for ref in found.metadata["refs"].values()}
         shown = [one for one in found.metadata["snapshots"] if one["snapshot-id"] in named]
-        return {**_shown(found), "metadata": {**found.metadata, "snapshots": shown}}
-    return _shown(found)
+        found = data.TableMetadata(location=found.location, metadata={**found.metadata, "snapshots": shown})
+    return _shown(found, call)
 
 
 def exists(call: Call, project: Project) -> Answer:
@@ -115,14 +108,17 @@ def exists(call: Call, project: Project) -> Answer:
     return Answer(204)
 
 
-def commit(call: Call, project: Project) -> Json:
+def commit(call: Call, project: Project) -> Answer:
     """Change one."""
-    body, table = read_body(call, CommitTable), call.table
+    asked, table = read_body(call, CommitTable), call.table
+    check_writer(call, project, table)
+    check_reader(call, project, table)
     made = data.commit_metadata(
-        project, [_change(table, body)], branch=call.ref, message=call.by(_what([(table, body)]))
+        project, [_change(table, asked)], branch=call.ref, message=call.by(_what([(table, asked)])), key=call.key
     )
     found = data.table_metadata(project, table, at=made.id)
-    return {"metadata-location": found.location, "metadata": found.metadata}
+    body = {"metadata-location": found.location, "metadata": found.metadata}
+    return Answer(200, body, headers={"etag": _tag(found, call)})
 
 
 def transact(call: Call, project: Project) -> Answer:
@@ -131,22 +127,24 @@ def transact(call: Call, project: Project) -> Answer:
     named = [(_named(one), one) for one in body.table_changes]
     if not named:
         raise bad_request("A transaction changes one table at least.")
+    check_writer(call, project, *(table for table, _ in named))
     changes = [_change(table, one) for table, one in named]
-    data.commit_metadata(project, changes, branch=call.ref, message=call.by(_what(named)))
+    data.commit_metadata(project, changes, branch=call.ref, message=call.by(_what(named)), key=call.key)
     return Answer(204)
 
 
 def drop(call: Call, project: Project) -> Answer:
     """Take one from the branch. Its files stay even when a purge is asked for: other branches and commits have it."""
     table = call.table
-    data.drop_table(project, table, branch=call.ref, message=call.by(f"table {table} dropped"))
+    check_writer(call, project, table)
+    data.drop_table(project, table, branch=call.ref, message=call.by(f"table {table} dropped"), key=call.key)
     return Answer(204)
 
 
-def register(call: Call, project: Project) -> Json:
+def register(call: Call, project: Project) -> Answer:
     """Give a name to a metadata file of the lake."""
     body = read_body(call, RegisterTable)
-    table = _new_name(call, project, call.namespace, body.name)
+    table = new_name(call, project, call.namespace, body.name)
     made = data.register_table(
         project,
         table,
@@ -154,49 +152,28 @@ def register(call: Call, project: Project) -> Json:
         overwrite=body.overwrite,
         branch=call.ref,
         message=call.by(f"table {table} registered"),
+        key=call.key,
     )
-    return _shown(made)
+    return _shown(made, call)
 
 
 def rename(call: Call, project: Project) -> Answer:
     """Give one another name."""
-    body = read_body(call, RenameTable)
+    body = read_body(call, Rename)
     source = name_of(body.source.namespace, body.source.name)
-    target = _new_name(call, project, tuple(body.destination.namespace), body.destination.name)
-    data.rename_table(project, source, target, branch=call.ref, message=call.by(f"table {source} renamed to {target}"))
+    target = new_name(call, project, tuple(body.destination.namespace), body.destination.name)
+    check_writer(call, project, source)
+    # Who may not read a table might read it under another name.
+    check_reader(call, project, source)
+    data.rename_table(
+        project, source, target, branch=call.ref, message=call.by(f"table {source} renamed to {target}"), key=call.key
+    )
     return Answer(204)
 
 
 def metrics(call: Call, project: Project) -> Answer:
     """What a client tells of its reads and commits; nobody asks for it here."""
     return Answer(204)
-
-
-_NO_TOKEN = "Bearer None"  # noqa: S105  no secret: the lack of one
-"""What pyiceberg sends when it was given no token."""
-
-
-def _check_reader(call: Call, project: Project) -> None:
-    """Refuse who may not read the table; or who may not see what is personal in it, since files cannot be masked.
-
-    Raises:
-        Denied: the principal may not.
-        BadToken: nobody has the token.
-    """
-    said = call.headers.get("authorization", "")
-    principal, ref = principal_of(project, "" if said == _NO_TOKEN else said), make_ref("table", call.table)
-    check(project, principal, "read", ref)
-    if data.pii_tags(project, call.table, at=call.ref):
-        check(project, principal, "unmask", ref)
-
-
-def _new_name(call: Call, project: Project, levels: tuple[str, ...], name: str) -> str:
-    """Our name for a table to be made, in a namespace that is there."""
-    data.namespace_properties(project, namespace_of(levels), at=call.ref)
-    joined = data.join_name(levels, name)
-    if joined is None:
-        raise bad_request(f"A table's name has no dot here, since a dot parts namespaces: {name[:200]!r}.")
-    return joined
 
 
 def _named(one: CommitTable) -> str:
@@ -219,9 +196,22 @@ def _what(named: list[tuple[str, CommitTable]]) -> str:
     return "; ".join(said)[:500]
 
 
-def _shown(found: data.TableMetadata) -> Json:
-    located = {"metadata-location": found.location} if found.location else {}
-    return {**located, "metadata": found.metadata, "config": {}}
+def _shown(found: data.TableMetadata, call: Call) -> Answer:
+    body = {"metadata": found.metadata, "config": {}}
+    if not found.location:
+        return Answer(200, body)
+    return Answer(200, {"metadata-location": found.location, **body}, headers={"etag": _tag(found, call)})
+
+
+def _tag(found: data.TableMetadata, call: Call) -> str:
+    """What names this answer: a metadata file is never changed, so its place says what stands in it."""
+    shape = "refs" if call.query.get("snapshots") == "refs" else "all"
+    return f'"{digest_of(f"{found.location} {shape}".encode())[:32]}"'
+
+
+def _tags(text: str) -> set[str]:
+    """The tags of a header `If-None-Match`; weak ones compare as others, as RFC 9110 has it for this header."""
+    return {one.strip().removeprefix("W/") for one in text.split(",")}
 
 
 _TABLES = "/v1/{prefix}/namespaces/{namespace}/tables"
@@ -234,9 +224,8 @@ ROUTES = (
     Route("HEAD", _TABLE, exists),
     Route("POST", _TABLE, commit),
     Route("DELETE", _TABLE, drop),
-    Route("POST", f"{_TABLE}/metrics", metrics),
+    Route("POST", f"{_TABLE}/metrics", metrics, changes=False),
     Route("POST", "/v1/{prefix}/namespaces/{namespace}/register", register),
-    Route("GET", "/v1/{prefix}/namespaces/{namespace}/views", views),
     Route("POST", "/v1/{prefix}/tables/rename", rename),
     Route("POST", "/v1/{prefix}/transactions/commit", transact),
 )

@@ -14,15 +14,29 @@ Source: Apache Iceberg REST catalog, open-api/rest-catalog-open-api.yaml.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request
+from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request, used_key
+from bucle.ground.governance import ANONYMOUS
+from bucle.ground.ledger import Event
 from bucle.ground.project import Project
 from bucle.line import data
 
-__all__ = ["LEVELS", "Answer", "Body", "Call", "Identifier", "Json", "Route", "name_of", "namespace_of", "read_body"]
+__all__ = [
+    "LEVELS",
+    "Answer",
+    "Body",
+    "Call",
+    "Identifier",
+    "Json",
+    "Rename",
+    "Route",
+    "name_of",
+    "namespace_of",
+    "read_body",
+]
 
 Json = dict[str, Any]
 LEVELS = "\x1f"
@@ -40,6 +54,9 @@ class Call(msgspec.Struct):
         query: each name with its first value.
         headers: names in lower case.
         body: what was sent.
+        principal: who asks, by the token.
+        key: of the ledger, when the client sent an `Idempotency-Key`.
+        done: what was done under that key before.
     """
 
     method: str
@@ -47,6 +64,9 @@ class Call(msgspec.Struct):
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    principal: str = ANONYMOUS
+    key: str | None = None
+    done: Event | None = None
 
     @property
     def ref(self) -> str:
@@ -67,11 +87,28 @@ class Call(msgspec.Struct):
         """
         return name_of(self.namespace, self.parts["table"])
 
+    @property
+    def view(self) -> str:
+        """Our name of the view in the path.
+
+        Raises:
+            CatalogError: no view can have that name: 404.
+        """
+        return name_of(self.namespace, self.parts["view"], kind="view")
+
     def by(self, what: str) -> str:
-        """Why, for people: what is done and by which client."""
+        """Why, for people: what is done, by which client and whose.
+
+        Raises:
+            CatalogError: the client's key was used for something else: 422.
+        """
         agent = self.headers.get("user-agent", "")[:_AGENT]
         shown = "".join(one for one in agent if one.isascii() and one.isprintable())
-        return f"{what} by {shown or 'an Iceberg client'}"
+        name = "" if self.principal == ANONYMOUS else f" of {self.principal}"
+        told = f"{what} by {shown or 'an Iceberg client'}{name}"
+        if self.done is not None and self.done.reason != told:
+            raise used_key(self.done.reason)
+        return told
 
 
 class Answer(msgspec.Struct):
@@ -79,6 +116,7 @@ class Answer(msgspec.Struct):
 
     status: int
     body: Json | None = None
+    headers: Mapping[str, str] = {}
 
 
 class Body(msgspec.Struct, rename="kebab"):
@@ -92,6 +130,13 @@ class Identifier(Body):
     name: str
 
 
+class Rename(Body):
+    """The name of a table or view, and its new one."""
+
+    source: Identifier
+    destination: Identifier
+
+
 class Route(msgspec.Struct, frozen=True):
     """One thing a client may ask for.
 
@@ -99,11 +144,13 @@ class Route(msgspec.Struct, frozen=True):
         method: `GET`, `POST`, …
         path: with `{name}` for one part, as Iceberg's own list of endpoints has it.
         answer: makes the JSON of the answer, or an `Answer`.
+        changes: whether it may change something, unless it only reads by its method.
     """
 
     method: str
     path: str
     answer: Callable[[Call, Project], Json | Answer]
+    changes: bool = True
 
 
 B = TypeVar("B", bound=Body)
@@ -134,15 +181,16 @@ def namespace_of(levels: tuple[str, ...]) -> str:
     return ".".join(levels)
 
 
-def name_of(levels: tuple[str, ...] | list[str], table: str) -> str:
-    """Our name of a table.
+def name_of(levels: tuple[str, ...] | list[str], name: str, kind: Literal["table", "view"] = "table") -> str:
+    """Our name of a table or view.
 
     Raises:
-        CatalogError: no table can have that name: 404.
+        CatalogError: none can have that name: 404.
     """
-    found = data.join_name(levels, table)
+    found = data.join_name(levels, name)
     if found is None:
-        raise CatalogError(404, "NoSuchTableException", f"There can be no table {_shown((*levels, table))}.")
+        shown = _shown((*levels, name))
+        raise CatalogError(404, f"NoSuch{kind.capitalize()}Exception", f"There can be no {kind} {shown}.")
     return found
 
 

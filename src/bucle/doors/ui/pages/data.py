@@ -9,7 +9,7 @@ import msgspec
 
 from bucle.doors.ui.parameters import Name
 from bucle.doors.ui.problems import attempt
-from bucle.ground.core import Record, to_builtins
+from bucle.ground.core import Record, make_ref, to_builtins
 from bucle.ground.governance import ANONYMOUS
 from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
@@ -90,7 +90,7 @@ class TablePage(Record, frozen=True):
         contract: what its batches must be like; None when there is none.
         changes: commits that changed it, newest first.
         verdicts: what its contract said of the last batches, newest first.
-        users: what was made of it.
+        users: what was made of it as it is or was, of the newest commit first.
         problems: what could not be read.
     """
 
@@ -152,8 +152,8 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
     read = partial(query.preview, project, table, at=snapshot.commit, limit=SAMPLE, offset=-SAMPLE, principal=ANONYMOUS)
     shown = attempt(problems, read)
     kept = attempt(problems, lambda: contracts.of_project(project)) or {}
-    changes = [one for one in _changes(data.log(project, snapshot.commit, limit=120)) if table in one.rows]
-    users = project.ledger.edges_of([f"table/{table}@{snapshot.commit}", f"commit/{snapshot.commit}"], upstream=False)
+    history = data.log(project, snapshot.commit, limit=120)
+    changes = [one for one in _changes(history) if table in one.rows]
     return TablePage(
         at=at,
         snapshot=snapshot,
@@ -161,9 +161,19 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
         contract=kept.get(table),
         changes=tuple(changes),
         verdicts=tuple(attempt(problems, lambda: data.verdicts(project, table, limit=VERDICTS)) or ()),
-        users=tuple(edge for edge in users if not edge.target.startswith(("table/", "commit/"))),
+        users=_users(project, table, history),
         problems=tuple(problems),
     )
+
+
+def _users(project: Project, table: str, history: list[Commit]) -> tuple[Edge, ...]:
+    """What was made of a table as it stood in these commits, of the newest commit first."""
+    held = [commit.id for commit in history if table in commit.tables]
+    refs = [ref for commit in held for ref in (make_ref("commit", commit), make_ref("table", table, commit))]
+    age = {str(ref): place for place, ref in enumerate(refs)}
+    found = project.ledger.edges_of(refs, upstream=False)
+    used = [edge for edge in found if not edge.target.startswith(("table/", "commit/"))]
+    return tuple(sorted(used, key=lambda edge: (age[edge.source], edge.target)))
 
 
 def _changes(history: list[Commit]) -> list[Change]:
