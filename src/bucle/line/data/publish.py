@@ -212,6 +212,9 @@ def _stage_early(project: Project, change: Change, branch: str) -> None:
 
     They are written for the table as it was last seen here. Whether they fit is known in turn: so is what is wrong.
     """
+    if not change.tables:
+        return
+    # pyiceberg takes a second to load; who commits files only never needs it.
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
     head = recent_head_of(project, branch)
