@@ -35,7 +35,7 @@ def test_what_is_sealed_opens_as_it_was(data: bytes, about: str) -> None:
     sealed = cipher.seal(data, about)
     assert keys.is_sealed(sealed)
     assert cipher.open(sealed, about) == data
-    assert len(data) < 8 or data not in sealed
+    assert len(data) < 8 or data not in sealed[8:]
 
 
 @given(st.binary(max_size=60), st.data())

@@ -50,7 +50,7 @@ def _encrypt(options: Namespace, terminal: Terminal) -> None:
 
 
 def _destroy_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("table", help="the table; all of its states are erased")
+    parser.add_argument("table", help="the table, or files:PATTERN; all of its states are erased")
     parser.add_argument("--yes", action="store_true", help="it cannot be undone, and you mean it")
     add_reason(parser)
 
@@ -76,7 +76,8 @@ def _reason_arguments(parser: ArgumentParser) -> None:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("list", "every key there is or was; never the key itself", _list, example="bucle keys list"),
+    Verb("list", "every key there is or was, of tables and files; never the key itself", _list,
+         example="bucle keys list"),
     Verb("new", "put a new random key into the keyring", _new, example="bucle keys new"),
     Verb("rotate", "wrap every table's key by the keyring's newest; no data is written again", _rotate,
          _reason_arguments, "bucle keys rotate"),

@@ -5,6 +5,12 @@
 Each block of 1 MiB is a nonce (12), the ciphertext and the tag (16); a block's additional data is what the bytes are,
 the block's number and whether it is the last: no block can be changed, moved, left out or taken for another's.
 
+Contents of files are sealed so that equal ones stay equal, since each is kept once:
+
+    BUCLESC1 │ name of the key, 16 │ keyed BLAKE3 of the content, 32 │ ciphertext and tag
+
+The key of a content comes from that hash, so no two contents share one, and its nonce is nothing.
+
 Source: NIST SP 800-38D (AES-GCM, random 96-bit nonces); the blocks are as in Apache Iceberg's "AES GCM Stream".
 """
 
@@ -12,6 +18,7 @@ from __future__ import annotations
 
 import os
 
+from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -21,10 +28,13 @@ __all__ = ["KEY_BYTES", "Cipher", "is_sealed", "key_named", "unwrap", "wrap"]
 
 KEY_BYTES = 32
 _MAGIC = b"BUCLESK1"
+_CONTENT = b"BUCLESC1"
 _NAME, _NONCE, _TAG = 16, 12, 16
 _WRAPPED = _NONCE + KEY_BYTES + _TAG
 _HEADER = len(_MAGIC) + _NAME + _WRAPPED
 _BLOCK = 1 << 20
+_TOLD = 32
+_CONTENT_HEADER = len(_CONTENT) + _NAME + _TOLD
 
 
 def wrap(by: bytes, key: bytes, about: bytes) -> bytes:
@@ -100,6 +110,31 @@ class Cipher:
         except (InvalidTag, ValueError) as error:
             raise _broken(about.encode()) from error
         return b"".join(made)
+
+    def hasher(self) -> blake3:
+        """BLAKE3 under this key: names a content, and tells nothing to who has not the key."""
+        return blake3(key=self._derived("name of a content"))
+
+    def seal_content(self, content: bytes | memoryview) -> bytes:
+        """A content, 72 bytes longer; the same of equal ones."""
+        told = blake3(content, key=self._derived("hash of a content")).digest()
+        head = _CONTENT + bytes.fromhex(self.name) + told
+        return head + AESGCM(self._content_key(told)).encrypt(bytes(_NONCE), content, head)
+
+    def open_content(self, sealed: bytes | memoryview) -> bytes:
+        """What `seal_content` took. Raises SealBroken: a byte was changed, or another key sealed it."""
+        head = bytes(sealed[:_CONTENT_HEADER])
+        try:
+            opening = AESGCM(self._content_key(head[-_TOLD:]))
+            return opening.decrypt(bytes(_NONCE), sealed[_CONTENT_HEADER:], head)
+        except (InvalidTag, ValueError) as error:
+            raise _broken(b"a content") from error
+
+    def _content_key(self, told: bytes) -> bytes:
+        return blake3(told, key=self._derived("key of a content")).digest()
+
+    def _derived(self, purpose: str) -> bytes:
+        return blake3(self._key, derive_key_context=f"bucle 2026 {purpose}").digest()
 
 
 def is_sealed(data: bytes) -> bool:

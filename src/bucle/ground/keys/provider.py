@@ -21,10 +21,11 @@ __all__ = ["EncryptionSection", "KeyProvider", "Keyring", "make_keyring", "provi
 
 
 class EncryptionSection(Section, frozen=True):
-    """`[data.encryption]`: which tables are encrypted, and who holds the keys.
+    """`[data.encryption]`: which tables and files are encrypted, and who holds the keys.
 
     Attributes:
         tables: patterns of names; `*` stands for anything. A table that is encrypted stays so.
+        files: patterns of paths in the file tree; `*` stands for anything, slashes too. One key each.
         provider: `file`, a keyring file outside of the project; `env`, a variable of the environment; `aws-kms`, a key
             that never leaves AWS KMS.
         keyring: of `file`: the path; relative to the project's folder, `~` is the user's.
@@ -35,6 +36,7 @@ class EncryptionSection(Section, frozen=True):
     """
 
     tables: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     provider: Literal["file", "env", "aws-kms"] = "file"
     keyring: str = "~/.config/bucle/keyring"
     keyring_env: str = "BUCLE_KEYRING"
@@ -119,7 +121,7 @@ def provider_of(project: Project) -> KeyProvider:
     if stat.S_IMODE(state.st_mode) & 0o077:
         raise BadKeyring(
             f"The keyring {path} can be read by others.",
-            why="Whoever has it can read every encrypted table.",
+            why="Whoever has it can read all that is encrypted.",
             fix=f"chmod 600 {path}",
             at=str(path),
         )
@@ -197,7 +199,7 @@ def _decoded(text: str, where: str) -> bytes:
 def _missing(what: str, where: str) -> KeyMissing:
     return KeyMissing(
         f"{where} does not hold {what}.",
-        why="Encrypted tables cannot be read or written without it.",
+        why="What is encrypted cannot be read or written without it.",
         fix="Put the keyring back from its backup; a new project makes one with: bucle keys new",
         at=where,
     )

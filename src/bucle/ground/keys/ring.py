@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 import uuid
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -23,16 +24,24 @@ from bucle.ground.keys.tables import TABLE_KEYS
 from bucle.ground.project import Project
 
 __all__ = [
+    "cipher_again",
     "cipher_anew",
     "cipher_for",
     "cipher_of",
     "destroy",
+    "file_patterns",
     "has_key",
+    "holder_of_file",
     "is_encrypted",
     "keys",
     "rotate",
     "unseal",
 ]
+
+_FILES = "files:"
+"""How the names begin under which keys of files are made; no table's does."""
+
+_RECENT_S = 1.0
 
 _SET_ASIDE = "__quarantine"
 """The ending of the names of tables that take up rows which broke a contract of another table."""
@@ -44,10 +53,12 @@ class _Opened:
     def __init__(self) -> None:
         self.lock = Lock()
         self.known = dict[str, Cipher]()
+        self.recent = dict[str, tuple[float, Cipher]]()
 
     def close(self) -> None:
         """Forget them."""
         self.known.clear()
+        self.recent.clear()
 
 
 def is_encrypted(project: Project, table: str) -> bool:
@@ -60,6 +71,21 @@ def is_encrypted(project: Project, table: str) -> bool:
     return any(fnmatchcase(name, pattern) for name in {table, of} for pattern in patterns) or (
         of != table and has_key(project, of)
     )
+
+
+def file_patterns(project: Project) -> tuple[str, ...]:
+    """Which files of the tree are encrypted: as `[data.encryption]` says."""
+    return project.config.section("data.encryption", EncryptionSection).files
+
+
+def holder_of_file(patterns: Iterable[str], path: str) -> str:
+    """Under which name the key of a file is made: `files:` and the first pattern that matches; '' when none does.
+
+    Example:
+        >>> holder_of_file(["secret/*"], "secret/of/all"), holder_of_file(["secret/*"], "plain")
+        ('files:secret/*', '')
+    """
+    return next((f"{_FILES}{pattern}" for pattern in patterns if fnmatchcase(path, pattern)), "")
 
 
 def has_key(project: Project, table: str) -> bool:
@@ -101,13 +127,19 @@ def cipher_of(project: Project, key: str) -> Cipher:
             at=key,
         )
     if row.destroyed_at is not None:
-        raise KeyDestroyed(
-            f"The key of table {row.table!r} was destroyed at {row.destroyed_at:%Y-%m-%d %H:%M} UTC.",
-            why="What was encrypted with it is erased: nobody can read it any more.",
-            fix=f"Take the table away, and make it anew if needed: data.drop_table(project, {row.table!r}, message=…)",
-            at=row.table,
-        )
+        raise _destroyed(row)
     return _opened(project, row)
+
+
+def cipher_again(project: Project, key: str) -> Cipher:
+    """As `cipher_of`, for those who ask for the same key thousands of times: a key that another process destroys may
+    still open what is read within a second. Errors as for `cipher_of`."""
+    opened, now = project.keep(_Opened, _Opened), time.monotonic()
+    at, cipher = opened.recent.get(key, (0.0, None))
+    if cipher is None or now - at > _RECENT_S:
+        cipher = cipher_of(project, key)
+        opened.recent[key] = now, cipher
+    return cipher
 
 
 def unseal(project: Project, sealed: bytes, about: str) -> bytes:
@@ -209,6 +241,18 @@ def _opened(project: Project, row: Row[Any]) -> Cipher:
             key = provider_of(project).unwrap(row.master, base64.b64decode(row.wrapped), row.key.encode())
             found = opened.known[row.wrapped] = Cipher(row.key, key)
         return found
+
+
+def _destroyed(row: Row[Any]) -> KeyDestroyed:
+    take_away = f"Take the table away, and make it anew if needed: data.drop_table(project, {row.table!r}, message=…)"
+    if row.table.startswith(_FILES):
+        take_away = "Take the files away: data.commit(project, {}, files={PATH: None}, message=…)"
+    return KeyDestroyed(
+        f"The key of table {row.table!r} was destroyed at {row.destroyed_at:%Y-%m-%d %H:%M} UTC.",
+        why="What was encrypted with it is erased: nobody can read it any more.",
+        fix=take_away,
+        at=row.table,
+    )
 
 
 def _forget_bytes(project: Project) -> None:

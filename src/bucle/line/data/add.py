@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bucle.ground.core import digest_of
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
@@ -17,11 +16,11 @@ from bucle.line.files import (
     FileEntry,
     Filler,
     Folder,
+    Seals,
     Tree,
-    below,
     filling,
     known_pins,
-    load_tree,
+    load_below,
     look_at,
     packs_of,
     place_in_tree,
@@ -71,10 +70,10 @@ def add_files(
     looked = look_at(project, Path(folder), exact=exact)
     packs, head = packs_of(project), head_of(project, branch)
     with packs.held():
-        tree = load_tree(project, head.files) if head else Tree()
-        base = {within: tree[place + within] for within in below(tree, place)}
+        tree = load_below(project, head.files if head else "", place)
+        base = {path[len(place) :]: entry for path, entry in tree.items()}
         with filling(packs) as filler:
-            entries = _keep(project, looked, base, filler)
+            entries = _keep(project, looked, base, filler, place)
             filler.settle()
         made = publish_files(project, changes_to(entries, base, place), head, branch=branch, message=message, key=key)
     known = {within: (looked.found[within], entry.digest, True) for within, entry in entries.items()}
@@ -84,25 +83,30 @@ def add_files(
     return made
 
 
-def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], filler: Filler) -> Tree:
-    """Put every content that is not kept yet into packs. A file that has gone since is left out."""
+def _keep(project: Project, looked: Folder, base: Mapping[str, FileEntry], filler: Filler, place: str) -> Tree:
+    """Put every content that is not kept yet into packs. A file that has gone since is left out.
+
+    One that is to be encrypted and is kept plain, or the other way round, counts as not kept.
+    """
+    seals = Seals(project)
     entries, pinned = Tree(), known_pins(project, {path: entry for path, entry in base.items() if entry.mode == PIN})
     for within, stat in looked.found.items():
-        special, mode = looked.special(within), looked.mode(within)
+        special, mode, cipher = looked.special(within), looked.mode(within), seals.of(place + within)
         if special is not None:
-            told = digest_of(special)
-            filler.put(told, special)
+            told = filler.put_bytes(special, cipher)
             entries[within] = FileEntry(digest=told, size_bytes=len(special), mode=mode)
             continue
         if within in pinned and looked.digest(within) == pinned[within].digest:
             entries[within] = base[within]  # imported by URL, and as it was fetched
             continue
         digest, size, old = looked.digest_known(within), stat[2], base.get(within)
+        if digest and packs_of(project).key_of(digest) != (cipher.name if cipher else ""):
+            digest = ""
         is_old = bool(digest) and old is not None and old.digest == digest
         if not digest or not (filler.knows(digest) or (is_old and project.blobs.has(digest))):
             full = looked.full(within)
             try:
-                digest, size = filler.put_path(full, size)
+                digest, size = filler.put_path(full, size, cipher)
             except FileNotFoundError:
                 continue
             except OSError as error:

@@ -27,11 +27,12 @@ from bucle.line.files import (
     FileEntry,
     Folder,
     Known,
-    below,
     content_path,
     fetched,
+    is_encrypted,
     is_exact,
     is_kept,
+    load_below,
     load_tree,
     pieces_of,
     place_in_tree,
@@ -110,10 +111,10 @@ def checkout(
     """
     place = place_in_tree(Path(folder), path)
     commit = resolve(project, at)
-    tree = load_tree(project, commit.files)
-    target = fetched(project, {within: tree[place + within] for within in below(tree, place)})
+    tree = load_below(project, commit.files, place)
+    target = fetched(project, {path[len(place) :]: entry for path, entry in tree.items()})
     if place and not target:
-        raise _nothing_there(place, at, len(tree))
+        raise _nothing_there(place, at, len(load_tree(project, commit.files)))
     _check(target)
     _points_inside(project, target)
     looked = Folder(project, Path(folder), exact=True)
@@ -202,6 +203,8 @@ def _copied(project: Project, entry: FileEntry, partial: str) -> None:
 
 
 def _linked(project: Project, entry: FileEntry, partial: str) -> bool:
+    if is_encrypted(project, entry.digest):
+        return False
     copy = content_path(project, entry.digest)
     copy.chmod(0o444)
     try:
@@ -228,7 +231,7 @@ def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> 
         if within not in looked.found:
             plan.write.append(within)
             continue
-        digest = looked.digest(within)
+        digest = looked.digest(within, entry.digest)
         if digest == entry.digest and looked.mode(within) == entry.mode:
             plan.same.append(within)
             continue
@@ -239,7 +242,7 @@ def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> 
     for within in others:
         known = looked.known.get(within)
         if known is not None and known[2]:
-            is_same = looked.digest(within) == known[1] and is_kept(project, known[1])
+            is_same = looked.digest(within, known[1]) == known[1] and is_kept(project, known[1])
             (plan.remove if is_same else plan.left).append(within)
     plan.lost += _in_the_way(others - set(plan.remove), plan.write)
     return plan

@@ -12,7 +12,7 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.commit import TableState
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.schema import type_name
-from bucle.line.files import FileDiff, load_tree
+from bucle.line.files import FileDiff
 
 __all__ = ["TableDiff", "diff", "diff_files", "diff_tables"]
 
@@ -53,10 +53,10 @@ def diff_files(project: Project, a: str, b: str) -> list[FileDiff]:
 
     Raises:
         NoSuchCommit: nothing answers to `a` or `b`.
-    Cost: linear in both trees.
+    Cost: linear in what the two trees do not share.
     """
     before, after = resolve(project, a).files, resolve(project, b).files
-    return [] if before == after else files.diff(load_tree(project, before), load_tree(project, after))
+    return [] if before == after else files.diff(*files.unshared(project, before, after))
 
 
 def diff_tables(project: Project, before: Mapping[str, TableState], after: Mapping[str, TableState]) -> list[TableDiff]:

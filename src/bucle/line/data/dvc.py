@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
 
 from bucle.ground.core import Record
+from bucle.ground.keys import KeysOff, file_patterns, holder_of_file
 from bucle.ground.project import Project
 from bucle.ground.store import Objects, open_objects, write_atomically
 from bucle.line.data.add import changes_to, publish_files
@@ -20,7 +21,16 @@ from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, manifest,
 from bucle.line.data.dvcstore import DvcStore, md5_of, name_of
 from bucle.line.data.errors import BadDvcProject
 from bucle.line.data.remotes import s3_of
-from bucle.line.files import FileEntry, Filler, Tree, below, check_path, filling, load_tree, packs_of, place_in_tree
+from bucle.line.files import (
+    FileEntry,
+    Filler,
+    Tree,
+    check_path,
+    filling,
+    load_below,
+    packs_of,
+    place_in_tree,
+)
 
 __all__ = ["DvcExport", "DvcImport", "export_dvc", "import_dvc"]
 
@@ -78,15 +88,16 @@ def import_dvc(
         NoSuchBranch: there is no such branch.
         BadPath: a name cannot stand in a tree.
         BucketFailed, DiskFull: a remote does not answer, or there is no room.
+        KeysOff: a file of it would have to be encrypted.
     Cost: one MD5 and one copy of every content.
     """
     found, place = read_dvc(Path(folder)), place_in_tree(Path(folder), path)
     packs, head = packs_of(project), head_of(project, branch)
     with packs.held():
-        tree = load_tree(project, head.files) if head else Tree()
-        base = {within: tree[place + within] for within in below(tree, place)}
+        tree = load_below(project, head.files if head else "", place)
+        base = {path[len(place) :]: entry for path, entry in tree.items()}
         with filling(packs) as filler:
-            entries = _entries(DvcStore(project, found), found, filler)
+            entries = _entries(project, found, filler, place)
             filler.settle()
         told = message or f"import the DVC project {Path(folder).resolve().name}"
         made = publish_files(project, changes_to(entries, base, place), head, branch=branch, message=told, key=None)
@@ -143,21 +154,34 @@ def export_dvc(project: Project, folder: Path | str, path: str = "", *, at: str 
     )
 
 
-def _entries(store: DvcStore, found: DvcWorkspace, filler: Filler) -> Tree:
-    root, entries = Path(found.root), Tree()
+def _entries(project: Project, found: DvcWorkspace, filler: Filler, place: str) -> Tree:
+    store, root, entries = DvcStore(project, found), Path(found.root), Tree()
+    patterns = file_patterns(project)
     for output in found.outputs:
         if not output.is_cached or not output.md5:
             continue
         for within, md5 in _members(store, output, root).items():
-            check_path(within)
+            _check_plain(patterns, place + within)
             with store.file(md5, beside=root / within, is_legacy=output.is_legacy) as file:
                 if file is None:
                     raise _nowhere(within, md5, found)
                 entries[within] = _kept(filler, file)
     for within in found.files:
-        check_path(within)
+        _check_plain(patterns, place + within)
         entries.setdefault(within, _kept(filler, root / within))
     return entries
+
+
+def _check_plain(patterns: Iterable[str], path: str) -> None:
+    """Refuse what cannot stand in a tree, and what is to be encrypted: what a remote has is fetched in plain text."""
+    check_path(path)
+    if holder_of_file(patterns, path):
+        raise KeysOff(
+            f"{path!r} is to be encrypted, and an import from DVC would lay it down in plain text for a moment.",
+            why="Whoever stops it then finds it there.",
+            fix="Check the DVC project out (dvc pull) and add its folder: bucle data add-files",
+            at=path,
+        )
 
 
 def _members(store: DvcStore, output: DvcOutput, root: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.errors import NoSuchFile
-from bucle.line.files import FileEntry, Tree, content_path, fetched, load_tree, pieces_of
+from bucle.line.files import FileEntry, Tree, content_path, fetched, find_entry, load_tree, pieces_of
 
 __all__ = ["file_path", "files", "read_file"]
 
@@ -44,12 +44,14 @@ def _content(project: Project, path: str, at: str) -> str:
 
 
 def _entry(project: Project, path: str, at: str) -> FileEntry:
-    tree = files(project, at)
-    if path not in tree:
+    commit = resolve(project, at)
+    entry = find_entry(project, commit.files, path)
+    if entry is None:
+        tree = load_tree(project, commit.files)
         raise NoSuchFile(
             f"There is no file {path!r} at {at!r}.",
             why=f"The tree has {len(tree)} files.",
             fix=suggest(path, tree) or "See them: bucle data files",
             at=path,
         )
-    return tree[path]
+    return entry

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 
 from bucle.ground.project import Project
 from bucle.line.data.errors import ViewExists
-from bucle.line.files import find_entry, load_part, parts_of
+from bucle.line.files import find_entry, load_below
 
 __all__ = ["check_no_view", "view_file", "view_names", "view_of_file"]
 
@@ -28,15 +28,9 @@ def view_of_file(path: str) -> str | None:
 def view_names(project: Project, tree: str) -> list[str]:
     """The views in a file tree, by name.
 
-    Cost: the blobs of the paths before and among them, so little, since theirs begin with a dot.
+    Cost: the blobs they lie in.
     """
-    found = list[str]()
-    for part in parts_of(project, tree):
-        entries = load_part(project, part)
-        found += [name for path in entries if (name := view_of_file(path))]
-        if entries and next(reversed(entries)) > f"{_FOLDER}\U0010ffff":
-            break
-    return found
+    return [name for path in load_below(project, tree, _FOLDER) if (name := view_of_file(path))]
 
 
 def check_no_view(project: Project, tree: str, tables: Iterable[str], known: Container[str]) -> None:

@@ -18,7 +18,7 @@ from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
 from bucle.line.data.names import view_of_file
 from bucle.line.data.step import Step, head_at, move_on
-from bucle.line.files import Tree, change_tree, keep_files, keep_tree, load_tree
+from bucle.line.files import Tree, change_kept, keep_files, load_below, pieces_of
 
 __all__ = [
     "DEFAULT",
@@ -35,6 +35,9 @@ DEFAULT = "default"
 """The namespace of tables whose name has no dot; it is always there."""
 
 FOLDER = ".iceberg/namespaces/"
+
+_OURS = ".iceberg/"
+"""Namespaces and views: a view's name makes namespaces too."""
 
 
 def split_name(table: str) -> tuple[tuple[str, ...], str] | None:
@@ -64,7 +67,7 @@ def join_name(levels: Sequence[str], name: str) -> str | None:
 def namespaces(project: Project, *, at: str = MAIN) -> list[str]:
     """Every namespace of a commit, those above others included, with dots between their levels."""
     head = head_at(project, at)
-    return _names(head.tables if head else {}, load_tree(project, head.files if head else ""))
+    return _names(head.tables if head else {}, load_below(project, head.files if head else "", _OURS))
 
 
 def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) -> dict[str, str]:
@@ -74,7 +77,7 @@ def namespace_properties(project: Project, namespace: str, *, at: str = MAIN) ->
         NoSuchNamespace: there is none of this name.
     """
     head = head_at(project, at)
-    tree = load_tree(project, head.files if head else "")
+    tree = load_below(project, head.files if head else "", _OURS)
     _check_there(namespace, _names(head.tables if head else {}, tree))
     return _properties(project, tree, namespace)
 
@@ -99,7 +102,7 @@ def create_namespace(
         check_name("", f"namespace {namespace!r}")
 
     def step(made: Step) -> None:
-        tree = load_tree(project, made.tree)
+        tree = load_below(project, made.tree, _OURS)
         if namespace in _names(made.tables, tree):
             raise NamespaceExists(
                 f"There is a namespace {namespace!r} already.",
@@ -107,7 +110,7 @@ def create_namespace(
                 fix="Use it, or choose another name.",
                 at=namespace,
             )
-        _write(project, made, tree, namespace, properties)
+        _write(project, made, namespace, properties)
 
     return move_on(project, step, branch=branch, message=message, key=key)
 
@@ -123,7 +126,7 @@ def drop_namespace(
     """
 
     def step(made: Step) -> None:
-        tree = load_tree(project, made.tree)
+        tree = load_below(project, made.tree, _OURS)
         names = _names(made.tables, tree)
         _check_there(namespace, names)
         inner = [
@@ -138,7 +141,7 @@ def drop_namespace(
                 fix="Drop or rename what it holds first." if inner else "Nothing to do.",
                 at=namespace,
             )
-        made.tree = keep_tree(project, change_tree(tree, {_path(namespace): None}))
+        made.tree = change_kept(project, made.tree, {_path(namespace): None})
 
     return move_on(project, step, branch=branch, message=message, key=key)
 
@@ -163,14 +166,14 @@ def change_namespace(
     missing = list[str]()
 
     def step(made: Step) -> None:
-        tree = load_tree(project, made.tree)
+        tree = load_below(project, made.tree, _OURS)
         _check_there(namespace, _names(made.tables, tree))
         before = _properties(project, tree, namespace)
         missing[:] = [name for name in removals if name not in before]
         kept = {name: value for name, value in before.items() if name not in set(removals)}
         after = {**kept, **updates}
         if after != before:
-            _write(project, made, tree, namespace, after)
+            _write(project, made, namespace, after)
 
     move_on(project, step, branch=branch, message=message, key=key, told=lambda: {"missing": missing})
     first = project.ledger.find(key) if key is not None else None
@@ -191,15 +194,15 @@ def _properties(project: Project, tree: Tree, namespace: str) -> dict[str, str]:
     if entry is None:
         return {}
     try:
-        return msgspec.json.decode(project.blobs.get(entry.digest), type=dict[str, str])
+        return msgspec.json.decode(b"".join(pieces_of(project, entry.digest)), type=dict[str, str])
     except msgspec.DecodeError:
         # The file tree is everybody's; what someone else put here notes nothing of the namespace.
         return {}
 
 
-def _write(project: Project, made: Step, tree: Tree, namespace: str, properties: Mapping[str, str]) -> None:
+def _write(project: Project, made: Step, namespace: str, properties: Mapping[str, str]) -> None:
     content = msgspec.json.encode(dict(properties), order="sorted")
-    made.tree = keep_tree(project, change_tree(tree, keep_files(project, {_path(namespace): content})))
+    made.tree = change_kept(project, made.tree, keep_files(project, {_path(namespace): content}))
 
 
 def _path(namespace: str) -> str:

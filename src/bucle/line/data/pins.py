@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bucle.ground.keys import KeysOff, file_patterns, holder_of_file
 from bucle.ground.project import Project
 from bucle.line.data.add import publish_files
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NoSuchFile
-from bucle.line.files import PIN, BadPath, FileEntry, check_path, keep_pin, load_tree, look_at_url, pin_of
+from bucle.line.files import PIN, BadPath, FileEntry, check_path, find_entry, keep_pin, load_below, look_at_url, pin_of
 
 __all__ = ["import_url", "update_url"]
 
@@ -29,17 +30,25 @@ def import_url(project: Project, url: str, path: str, *, branch: str = MAIN, mes
         BadUrl: the URL names nothing, or its server tells no versions.
         BadPath: the path cannot stand in a tree, or is a folder there.
         NoSuchBranch: there is no such branch.
+        KeysOff: files of this path are encrypted.
     Cost: one request.
     """
     check_path(path)
+    if holder_of_file(file_patterns(project), path):
+        raise KeysOff(
+            f"{path!r} is to be encrypted, and what a URL names is not.",
+            why="Its bytes stay where they are, and whoever reads them gets a plain copy within the project.",
+            fix="Fetch it and add it as a file, or import it to another path.",
+            at=path,
+        )
     head = head_of(project, branch)
-    tree = load_tree(project, head.files) if head else {}
-    if any(other.startswith(f"{path}/") for other in tree):
+    tree = head.files if head else ""
+    if load_below(project, tree, f"{path}/"):
         raise BadPath(
             f"{path!r} is a folder of the tree.", why="It cannot be a file too.", fix="Choose another path.", at=path
         )
     entry = keep_pin(project, look_at_url(project, url))
-    changes: dict[str, FileEntry | None] = {} if tree.get(path) == entry else {path: entry}
+    changes: dict[str, FileEntry | None] = {} if find_entry(project, tree, path) == entry else {path: entry}
     return publish_files(project, changes, head, branch=branch, message=message or f"import {url}", key=None)
 
 
@@ -50,7 +59,7 @@ def update_url(project: Project, path: str, *, branch: str = MAIN, message: str 
         NoSuchFile: there is no file of that path, or its bytes are kept here.
     """
     head = head_of(project, branch)
-    entry = (load_tree(project, head.files) if head else {}).get(path)
+    entry = find_entry(project, head.files if head else "", path)
     if entry is None or entry.mode != PIN:
         raise NoSuchFile(
             f"There is no file {path!r} on {branch!r} that was imported by URL.",

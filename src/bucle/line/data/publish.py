@@ -30,7 +30,7 @@ from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.names import check_no_view
 from bucle.line.data.protection import Way, check_way
 from bucle.line.data.turn import turn
-from bucle.line.files import FileEntry, change_tree, find_entry, keep_files, keep_tree, load_tree
+from bucle.line.files import FileEntry, change_kept, keep_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,9 +59,6 @@ _LONG = 50_000
 
 RACES_ASKING = 30
 """Lost races before giving up, when hooks are asked: they may not be asked under the lock."""
-
-FEW = 8
-"""So many files are looked up one by one in the tree before it is laid out anew."""
 
 Also = Callable[[Transaction], None]
 Frames = Mapping[str, "pl.DataFrame | pl.LazyFrame | pa.Table"]
@@ -184,8 +181,7 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
     with staging(project) as shelf:
         for name in change.tables:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
-        if change.files and not _holds(project, tree, change.files):
-            tree = keep_tree(project, change_tree(load_tree(project, tree), change.files))
+        tree = change_kept(project, tree, change.files)
         check_no_view(project, tree, states, head.tables if head else ())
         shelf.settle(*[change.early] if change.early else [])
     return make_commit(
@@ -196,11 +192,6 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
         author=project.actor,
         message=change.message,
     )
-
-
-def _holds(project: Project, tree: str, files: Mapping[str, FileEntry | None]) -> bool:
-    """Whether a tree has just these few files already, so that it need not be laid out again."""
-    return len(files) <= FEW and all(find_entry(project, tree, path) == entry for path, entry in files.items())
 
 
 def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: TableState | None) -> TableState:
@@ -221,6 +212,9 @@ def _stage_early(project: Project, change: Change, branch: str) -> None:
 
     They are written for the table as it was last seen here. Whether they fit is known in turn: so is what is wrong.
     """
+    if not change.tables:
+        return
+    # pyiceberg takes a second to load; who commits files only never needs it.
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
     head = recent_head_of(project, branch)

@@ -23,7 +23,7 @@ from bucle.line.data.protection import protection_of
 from bucle.line.data.publish import Move, done_before, publish
 from bucle.line.data.review import Review, check_open, opened, review, source_of
 from bucle.line.data.tables import REVIEWS
-from bucle.line.files import load_tree
+from bucle.line.files import unshared
 
 __all__ = ["ReviewReport", "inspect_review", "merge_review"]
 
@@ -168,8 +168,7 @@ def _approved(connection: Connection, found: Review, theirs: Commit) -> tuple[tu
 
 
 def _changed_files(project: Project, ours: Commit | None, proposed: Commit) -> Iterator[str]:
-    before = load_tree(project, ours.files) if ours else {}
-    after = load_tree(project, proposed.files) if ours is None or ours.files != proposed.files else before
+    before, after = unshared(project, ours.files if ours else "", proposed.files)
     return (path for path in sorted({*before, *after}) if before.get(path) != after.get(path))
 
 

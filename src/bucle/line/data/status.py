@@ -8,7 +8,7 @@ from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
-from bucle.line.files import below, is_exact, kept_mode, known_pins, load_tree, look_at, place_in_tree
+from bucle.line.files import below, is_exact, kept_mode, known_pins, load_below, look_at, place_in_tree
 
 __all__ = ["FolderStatus", "status"]
 
@@ -49,19 +49,21 @@ def status(project: Project, folder: Path | str, path: str | None = None, *, at:
     looked = look_at(project, Path(folder), exact=True)
     if looked.is_same_as(same_as):
         return FolderStatus(commit=commit.id, new=(), changed=(), deleted=(), unchanged=len(looked.found))
-    tree = known_pins(project, load_tree(project, commit.files))
+    tree = known_pins(project, load_below(project, commit.files, place))
     if not is_exact(tree[place + within] for within in below(tree, place)):
         looked.only_files()
     new, changed, same, was_read = list[str](), list[str](), 0, False
     for within, stat in looked.found.items():
-        known = looked.known.get(within)
-        digest = known[1] if known is not None and known[0] == stat else ""
-        if not digest:
-            digest, was_read = looked.digest(within), True
         entry = tree.get(place + within)
         if entry is None:
             new.append(within)
-        elif entry.digest != digest or entry.mode != kept_mode(stat[4]):
+            continue
+        known = looked.known.get(within)
+        digest = known[1] if known is not None and known[0] == stat else ""
+        if digest != entry.digest:
+            before, digest = digest, looked.digest(within, entry.digest)
+            was_read = was_read or digest != before
+        if entry.digest != digest or entry.mode != kept_mode(stat[4]):
             changed.append(within)
         else:
             same += 1

@@ -145,7 +145,7 @@ def _repack(project: Project, needed: dict[str, set[str]], older_than: timedelta
                 filler.move(part, packs.piece(part))
             for digest in sorted(needed[name]):
                 if digest in packs.listed.files and packs.listed.files[digest][0] == name:
-                    filler.move_file(digest, packs.parts(digest))
+                    filler.move_file(digest, packs.parts(digest), packs.key_of(digest))
             old.append(path)
             written += size
         filler.settle()

@@ -12,7 +12,7 @@ from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.manifest import DataFile, Manifest, load_manifest
 from bucle.line.data.names import view_names, view_of_file
 from bucle.line.data.schema import Column
-from bucle.line.files import FileEntry, keep_tree, load_tree
+from bucle.line.files import FileEntry, change_kept, find_entries, unshared
 
 if TYPE_CHECKING:
     from bucle.line.data.revise import Operation
@@ -42,8 +42,8 @@ def three_way(
             was added since.
     Raises:
         Conflict: both changed the same file, or a table in another way than by adding rows.
-    Cost: as many comparisons as there are tables and files; no row is read or written; of a table both added to, one
-        manifest is written.
+    Cost: as many comparisons as there are tables, and paths in blobs of the tree that `base` and `theirs` do not share;
+        no row is read or written; of a table both added to, one manifest is written.
     """
     with staging(project) as shelf:
         both = _Joining(project, shelf, how)
@@ -60,8 +60,11 @@ def _trees(project: Project, base: str, ours: str, theirs: str) -> str:
         return ours
     if ours == base:
         return theirs
-    old, mine, their = (load_tree(project, tree) for tree in (base, ours, theirs))
-    return keep_tree(project, _merge("file", old, mine, their, _never))
+    old, their = unshared(project, base, theirs)
+    mine = find_entries(project, ours, {*old, *their})
+    merged = _merge("file", old, mine, their, _never)
+    changes = {path: merged.get(path) for path in {*mine, *merged} if merged.get(path) != mine.get(path)}
+    return change_kept(project, ours, changes)
 
 
 def _merge(

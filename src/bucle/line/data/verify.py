@@ -95,7 +95,7 @@ def _contents(project: Project, named: dict[str, str]) -> Iterator[Fault]:
             told = error.what if isinstance(error, BucleError) else str(error)
             faults.append(Fault(where=f"pack {short(name)}", what=f"the list of what it holds is lost: {told}"))
             continue
-        files |= {digest.hex(): hexes(chunks) for digest, chunks in listing.files}
+        files |= {digest: hexes(held) for digest, held in listing.pieces().items()}
         whole |= listing.places().keys() - wrong
         damaged |= dict.fromkeys(wrong, name)
     for digest, path in named.items():

@@ -19,8 +19,10 @@ from bucle.line.files.folder import (
 )
 from bucle.line.files.pack import ENDING, check_pack, hexes
 from bucle.line.files.packs import Packs, packs_of, room_for
+from bucle.line.files.parts import change_kept, find_entries, find_entry, load_below, unshared
 from bucle.line.files.path import check_path
 from bucle.line.files.pin import Pin, fetched, keep_pin, known_pins, look_at_url, pin_of
+from bucle.line.files.seal import Seals, is_encrypted
 from bucle.line.files.transfer import Tell, fetch_contents, fetch_trees, send_contents, send_trees
 from bucle.line.files.tree import (
     FOLDER,
@@ -28,8 +30,6 @@ from bucle.line.files.tree import (
     PIN,
     FileEntry,
     Tree,
-    change_tree,
-    find_entry,
     keep_tree,
     load_part,
     load_tree,
@@ -57,10 +57,11 @@ __all__ = [
     "Packs",
     "Pin",
     "PinMoved",
+    "Seals",
     "Tell",
     "Tree",
     "below",
-    "change_tree",
+    "change_kept",
     "check_pack",
     "check_path",
     "content_path",
@@ -69,8 +70,10 @@ __all__ = [
     "fetch_trees",
     "fetched",
     "filling",
+    "find_entries",
     "find_entry",
     "hexes",
+    "is_encrypted",
     "is_exact",
     "is_kept",
     "keep_files",
@@ -78,6 +81,7 @@ __all__ = [
     "keep_tree",
     "kept_mode",
     "known_pins",
+    "load_below",
     "load_part",
     "load_tree",
     "look_at",
@@ -94,4 +98,5 @@ __all__ = [
     "send_trees",
     "unpacked",
     "unreadable",
+    "unshared",
 ]

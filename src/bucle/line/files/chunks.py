@@ -15,6 +15,7 @@ from blake3 import blake3
 from pyfastcdc import FastCDC
 
 from bucle.ground.core import Digest, digest_of
+from bucle.ground.keys import Cipher
 from bucle.line.files.errors import BadFile
 from bucle.line.files.pack import PackWriter
 from bucle.line.files.packs import Packs, room_for
@@ -53,12 +54,13 @@ class Filler:
         self._ending = ThreadPoolExecutor(1)
         self._ended = list[Future[Digest]]()
 
-    def put_path(self, path: str, size_bytes: int) -> tuple[str, int]:
+    def put_path(self, path: str, size_bytes: int, cipher: Cipher | None = None) -> tuple[str, int]:
         """Keep a file's content.
 
         Args:
             path: the file.
             size_bytes: how long it is by its status; it may have grown since.
+            cipher: what encrypts it.
         Returns:
             Its digest and how many bytes were read.
         Raises:
@@ -66,12 +68,24 @@ class Filler:
         OSError: it cannot be read, or there is no room.
         """
         if size_bytes >= LARGE_BYTES:
-            return self._put_large(path)
+            return self._put_large(path, cipher)
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a Path a file would double the cost
             data = file.read()
-        digest = digest_of(data)
-        self.put(digest, data)
-        return digest, len(data)
+        return self.put_bytes(data, cipher), len(data)
+
+    def put_bytes(self, content: bytes, cipher: Cipher | None = None) -> str:
+        """Keep a content, unless it is kept already; its digest, or what the cipher calls it."""
+        if cipher is None:
+            digest: str = digest_of(content)
+            self.put(digest, content)
+            return digest
+        digest = cipher.hasher().update(content).hexdigest()
+        if not self.knows(digest):
+            sealed = cipher.seal_content(content)
+            piece = digest_of(sealed)
+            self.put(piece, sealed)
+            self.put_file(digest, [piece], cipher.name)
+        return digest
 
     def put(self, digest: str, content: bytes | memoryview) -> None:
         """Keep a content, unless it is kept already."""
@@ -85,15 +99,15 @@ class Filler:
             self._new.add(digest)
             self._writer().put(digest, content)
 
-    def move_file(self, digest: str, chunks: list[str]) -> None:
+    def move_file(self, digest: str, chunks: list[str], key: str) -> None:
         """Note of which contents a file consists, although a pack says so that is about to go."""
-        self._writer().put_file(digest, chunks)
+        self._writer().put_file(digest, chunks, key)
 
-    def put_file(self, digest: str, chunks: list[str]) -> None:
-        """Note of which contents, kept already, a file consists; one content is the file itself."""
-        if len(chunks) > 1 and not self.knows(digest):
+    def put_file(self, digest: str, chunks: list[str], key: str = "") -> None:
+        """Note of which contents, kept already, a file consists; one plain content is the file itself."""
+        if (key or len(chunks) > 1) and not self.knows(digest):
             self._new.add(digest)
-            self._writer().put_file(digest, chunks)
+            self._writer().put_file(digest, chunks, key)
 
     def knows(self, digest: str) -> bool:
         """Whether the content is kept. The pack that has it is then needed, and young again."""
@@ -119,16 +133,16 @@ class Filler:
         if self._open is not None:
             self._open.discard()
 
-    def _put_large(self, path: str) -> tuple[str, int]:
+    def _put_large(self, path: str, cipher: Cipher | None) -> tuple[str, int]:
         """Read and cut here; hash the whole and write in a second thread, in few long calls that hold no lock.
 
         What is hashed is what is written, whatever happens to the file meanwhile.
         """
-        whole, chunks, size = blake3(), list[str](), 0
+        whole, chunks, size = cipher.hasher() if cipher else blake3(), list[str](), 0
         with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as hand:  # noqa: PTH123  as its error is told
             before, handed = _version(file), deque[Future[None]]()
             for block, lengths in _cut(file):
-                named = [(digest_of(piece), piece) for piece in _split(block, lengths)]
+                named = _named(_split(block, lengths), cipher)
                 handed.append(hand.submit(self._put_block, whole, block, self._only_new(named)))
                 if len(handed) == _AHEAD - 1:
                     handed.popleft().result()
@@ -138,10 +152,10 @@ class Filler:
                 one.result()
             if _version(file) != before:
                 raise _changed(path)
-        digest = whole.hexdigest()
         if not chunks:
-            self.put(digest, b"")
-        self.put_file(digest, chunks)
+            return self.put_bytes(b"", cipher), 0
+        digest = whole.hexdigest()
+        self.put_file(digest, chunks, cipher.name if cipher else "")
         return digest, size
 
     def _put_block(self, whole: blake3, block: memoryview, new: dict[str, memoryview]) -> None:
@@ -212,6 +226,12 @@ def _cut(file: BinaryIO) -> Iterator[tuple[memoryview, list[int]]]:
         begin = end - lengths.pop()
         rest = view[begin:end]
         yield view[:begin], lengths
+
+
+def _named(pieces: Iterable[memoryview], cipher: Cipher | None) -> list[tuple[str, memoryview]]:
+    """The chunks as they are kept, under the digests of what is kept."""
+    kept = pieces if cipher is None else (memoryview(cipher.seal_content(piece)) for piece in pieces)
+    return [(digest_of(piece), piece) for piece in kept]
 
 
 def _split(block: memoryview, lengths: list[int]) -> Iterator[memoryview]:

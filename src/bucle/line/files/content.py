@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bucle.ground.core import short
+from bucle.ground.keys import KeysOff
 from bucle.ground.project import Project
 from bucle.ground.store import BlobCorrupt, BlobMissing, LocalBlobs, atomically
+from bucle.line.files.chunks import filling
 from bucle.line.files.packs import packs_of
 from bucle.line.files.path import check_path
+from bucle.line.files.seal import Seals, is_encrypted, unsealed
 from bucle.line.files.tree import FileEntry
 
 __all__ = ["content_path", "is_kept", "keep_files", "pieces_of", "unpacked"]
@@ -20,7 +24,8 @@ def pieces_of(project: Project, digest: str) -> Iterator[bytes | memoryview]:
     """A content, piece by piece, each verified; errors as for `read_file`."""
     packs = packs_of(project)
     if packs.find(digest):
-        yield from packs.read(digest)
+        key = packs.key_of(digest)
+        yield from unsealed(project, digest, key) if key else packs.read(digest)
     elif unpacked(project).has(digest):
         yield from _bytes_of(unpacked(project).path(digest))
     else:
@@ -36,8 +41,17 @@ def _bytes_of(path: Path) -> Iterator[bytes]:
 def content_path(project: Project, digest: str) -> Path:
     """A local file with the verified bytes, to be read and never changed; errors as for `pieces_of`.
 
+    Raises:
+        KeysOff: it is encrypted, and a file would be a plain copy.
     Cost: of a content in packs the first call writes a copy, which a sweep may remove a day after its last use.
     """
+    if is_encrypted(project, digest):
+        raise KeysOff(
+            f"The content {short(digest)} is encrypted, so there is no file of it to name.",
+            why="It would be a plain copy within the project.",
+            fix="Read it (read_file), or check it out to a folder of your own.",
+            at=digest,
+        )
     copies = unpacked(project)
     if not packs_of(project).find(digest) and not copies.has(digest):
         return project.blobs.path(digest)
@@ -71,14 +85,20 @@ def unpacked(project: Project) -> LocalBlobs:
 
 
 def keep_files(project: Project, given: Mapping[str, bytes | Path | None]) -> dict[str, FileEntry | None]:
-    """Keep the bytes of files as blobs; None marks a file to be removed.
+    """Keep the bytes of files as blobs, or encrypted in packs; None marks a file to be removed.
 
     Raises:
         BadPath: a path cannot stand in a tree.
+        KeyMissing, BadKeyring: one is to be encrypted, and there is no key to wrap its key by.
     """
-    kept = dict[str, FileEntry | None]()
-    for path, content in given.items():
+    for path in given:
         check_path(path)
+    seals = Seals(project)
+    sealed = {path: content for path, content in given.items() if content is not None and seals.of(path) is not None}
+    kept = dict[str, FileEntry | None](_keep_sealed(project, sealed, seals)) if sealed else {}
+    for path, content in given.items():
+        if path in sealed:
+            continue
         if content is None:
             kept[path] = None
         elif isinstance(content, Path):
@@ -88,3 +108,15 @@ def keep_files(project: Project, given: Mapping[str, bytes | Path | None]) -> di
         else:
             kept[path] = FileEntry(digest=project.blobs.put(content), size_bytes=len(content))
     return kept
+
+
+def _keep_sealed(project: Project, given: Mapping[str, bytes | Path], seals: Seals) -> Iterator[tuple[str, FileEntry]]:
+    with filling(packs_of(project)) as filler:
+        for path, content in given.items():
+            cipher = seals.of(path)
+            if isinstance(content, Path):
+                digest, size = filler.put_path(str(content), content.stat().st_size, cipher)
+            else:
+                digest, size = filler.put_bytes(content, cipher), len(content)
+            yield path, FileEntry(digest=digest, size_bytes=size)
+        filler.settle()

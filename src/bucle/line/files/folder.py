@@ -16,13 +16,16 @@ from functools import cached_property
 from pathlib import Path
 
 import msgspec
+from blake3 import blake3
 
-from bucle.ground.core import digest_of, digest_of_file
+from bucle.ground.core import digest_of
 from bucle.ground.project import Project
 from bucle.ground.store import write_atomically
 from bucle.line.files.errors import BadFile, NoSuchFolder
 from bucle.line.files.pack import hexes
+from bucle.line.files.packs import Packs, packs_of
 from bucle.line.files.path import check_path
+from bucle.line.files.seal import hasher_of
 from bucle.line.files.tree import FOLDER, LINK, FileEntry
 
 __all__ = [
@@ -97,6 +100,7 @@ class Folder:
         self.root = root.resolve()
         self._exact = exact
         self.looked_at_ns = time.time_ns()
+        self._project = project
         self._state = str(project.state)
         where = os.path.relpath(self.root, project.root)
         self._file = project.state / "files" / "folders" / digest_of(where.encode(errors="surrogateescape"))[:32]
@@ -107,6 +111,13 @@ class Folder:
     def known(self) -> dict[str, Known]:
         """What is remembered of it."""
         return self._memory.known()
+
+    @cached_property
+    def _packs(self) -> Packs:
+        """What is kept, as of the first file that has to be read."""
+        packs = packs_of(self._project)
+        packs.refresh()
+        return packs
 
     def is_same_as(self, tree: str) -> bool:
         """Whether nothing was touched since the folder was remembered to be the same as this."""
@@ -151,17 +162,24 @@ class Folder:
             raise _points_out(path, target)
         return os.fsencode(target)
 
-    def digest(self, path: str) -> str:
+    def digest(self, path: str, like: str = "") -> str:
         """The digest of a file that was found; '' when it has gone. It is read only if it may have changed.
 
+        Args:
+            path: the file.
+            like: a digest of the tree with which it is to be compared; when that is of an encrypted content, what comes
+                is the name that the same key gives, and no hash of plain bytes is made or remembered.
         Raises:
             BadFile: it cannot be read.
+            KeyMissing, KeyDestroyed: the key is not at hand.
         """
         digest = self.digest_known(path)
+        if digest not in ("", like) and self._packs.key_of(digest) != self._packs.key_of(like):
+            digest = ""
         if not digest:
             found, known = self.found[path], self.known.get(path)
-            special = self.special(path)
-            digest = self._read(path, found[2]) if special is None else digest_of(special)
+            special, whole = self.special(path), hasher_of(self._project, self._packs.key_of(like))
+            digest = self._read(path, found[2], whole) if special is None else whole.update(special).hexdigest()
             if digest:
                 self.known[path] = (found, digest, known is not None and known[2] and known[1] == digest)
         return digest
@@ -194,13 +212,13 @@ class Folder:
         )
         write_atomically(self._file, _MAGIC + msgspec.msgpack.encode(memory))
 
-    def _read(self, path: str, size: int) -> str:
+    def _read(self, path: str, size: int, whole: blake3) -> str:
         full = self.full(path)
         try:
             if size >= _READ:
-                return digest_of_file(Path(full))
+                return whole.update_mmap(full).hexdigest()
             with open(full, "rb", buffering=0) as file:  # noqa: PTH123  a Path a file would double the cost
-                return digest_of(file.read())
+                return whole.update(file.read()).hexdigest()
         except FileNotFoundError:
             return ""
         except OSError as error:

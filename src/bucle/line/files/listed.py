@@ -13,19 +13,22 @@ class Listed:
     Attributes:
         packs: whose lists were learned, and those whose list is damaged.
         places: content -> pack, where it begins there, how long it is.
-        files: file kept as chunks -> pack that says so, its chunks.
+        files: file kept as chunks, or encrypted -> pack that says so, its pieces.
+        keys: encrypted file -> the name of the key.
     """
 
     def __init__(self) -> None:
         self.packs = set[str]()
         self.places = dict[str, tuple[str, int, int]]()
         self.files = dict[str, tuple[str, bytes]]()
+        self.keys = dict[str, str]()
 
     def learn(self, name: str, listing: Listing) -> None:
         """Take in a pack's list."""
         found = listing.places().items()
         self.places.update({digest: (name, begin, length) for digest, (begin, length) in found})
-        self.files.update({digest.hex(): (name, chunks) for digest, chunks in listing.files})
+        self.files.update({digest: (name, held) for digest, held in listing.pieces().items()})
+        self.keys.update({digest.hex(): key.hex() for digest, _, key in listing.sealed})
         self.packs.add(name)
 
     def has(self, digest: str) -> bool:
@@ -35,6 +38,10 @@ class Listed:
     def parts(self, digest: str) -> list[str]:
         """The digests of the contents a file consists of: its chunks, or itself."""
         return hexes(self.files[digest][1]) if digest in self.files else [digest]
+
+    def key_of(self, digest: str) -> str:
+        """The name of the key that opens a content that is there; '' of a plain one."""
+        return self.keys.get(digest, "")
 
     def needed_for(self, digest: str) -> set[str]:
         """The names of the packs without which a content that is there could not be read."""

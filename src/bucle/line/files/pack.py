@@ -37,6 +37,9 @@ ENDING = ".pack"
 _MAGIC = b"BUCLEPK1"
 _TAIL = 8 + len(_MAGIC)
 _IOV = 512
+_EARLY = 16 << 20
+"""So much is written before the disk is told to begin with it."""
+
 _GUESS = 64 << 10
 """So much of a pack's end is read at first: the lists of most packs fit."""
 
@@ -48,16 +51,28 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
         digests: of the contents in the order they lie there, 32 bytes each.
         lengths: of the contents in bytes.
         files: of files kept as chunks: the file's digest, and those of its chunks one after another.
+        sealed: of encrypted files: the name that the key gives to the content, the digests of its sealed pieces one
+            after another, and the name of the key. A list without any is written without this column.
     """
 
     digests: bytes
     lengths: list[int]
     files: list[tuple[bytes, bytes]]
+    sealed: list[tuple[bytes, bytes, bytes]] = []
 
     def places(self) -> dict[str, tuple[int, int]]:
         """Digest -> where the content begins and how long it is."""
         begins = accumulate(self.lengths, initial=0)
         return dict(zip(hexes(self.digests), zip(begins, self.lengths, strict=False), strict=False))
+
+    def pieces(self) -> dict[str, bytes]:
+        """File -> the digests of its chunks or sealed pieces, one after another."""
+        return {file.hex(): held for file, held in (*self.files, *((one[0], one[1]) for one in self.sealed))}
+
+    def encode(self) -> bytes:
+        """As it stands in a pack."""
+        columns = [self.digests, self.lengths, self.files, self.sealed]
+        return msgspec.msgpack.encode(columns if self.sealed else columns[:3])
 
 
 class PackWriter:
@@ -77,7 +92,8 @@ class PackWriter:
         self._digests = list[str]()
         self._lengths = list[int]()
         self._files = list[tuple[bytes, bytes]]()
-        self.size_bytes = 0
+        self._sealed = list[tuple[bytes, bytes, bytes]]()
+        self.size_bytes = self._begun = 0
 
     def put(self, digest: str, content: bytes | memoryview) -> None:
         """Add a content."""
@@ -99,10 +115,23 @@ class PackWriter:
         self._digests += contents
         self._lengths += map(len, contents.values())
         self.size_bytes += sum(map(len, contents.values()))
+        if self.size_bytes - self._begun >= _EARLY:
+            self._begin_writing()
 
-    def put_file(self, digest: str, chunks: list[str]) -> None:
-        """Note of which chunks a file consists."""
-        self._files.append((bytes.fromhex(digest), bytes.fromhex("".join(chunks))))
+    def _begin_writing(self) -> None:
+        """Have the disk begin, so that it is not idle until `finish`: this advice is how Linux is asked not to wait."""
+        with contextlib.suppress(OSError):
+            size = self.size_bytes - self._begun
+            os.posix_fadvise(self._file.fileno(), self._begun, size, os.POSIX_FADV_DONTNEED)
+        self._begun = self.size_bytes
+
+    def put_file(self, digest: str, chunks: list[str], key: str = "") -> None:
+        """Note of which chunks a file consists; `key`: which opens them."""
+        held = bytes.fromhex("".join(chunks))
+        if key:
+            self._sealed.append((bytes.fromhex(digest), held, bytes.fromhex(key)))
+        else:
+            self._files.append((bytes.fromhex(digest), held))
 
     def finish(self) -> Digest:
         """Force it to the disk and give it its name: from here on it is there, also after a power cut.
@@ -125,8 +154,7 @@ class PackWriter:
             self._path.unlink(missing_ok=True)
 
     def _finish(self) -> Digest:
-        listing = Listing(bytes.fromhex("".join(self._digests)), self._lengths, self._files)
-        told = msgspec.msgpack.encode(listing)
+        told = Listing(bytes.fromhex("".join(self._digests)), self._lengths, self._files, self._sealed).encode()
         with self._file as out:
             out.write(told + len(told).to_bytes(8, "big") + _MAGIC)
             out.flush()

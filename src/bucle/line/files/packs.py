@@ -59,6 +59,10 @@ class Packs:
         """See `Listed.parts`."""
         return self.listed.parts(digest)
 
+    def key_of(self, digest: str) -> str:
+        """See `Listed.key_of`."""
+        return self.listed.key_of(digest)
+
     def needed_for(self, digest: str) -> set[str]:
         """See `Listed.needed_for`."""
         return self.listed.needed_for(digest)
@@ -70,7 +74,7 @@ class Packs:
         return self.has(digest)
 
     def read(self, digest: str) -> Iterator[bytes | memoryview]:
-        """The bytes of a content that is here, piece by piece, each verified.
+        """The bytes of a content that is here, piece by piece, each verified; of an encrypted one as they lie here.
 
         Raises:
             PackDamaged: a piece is missing or has other bytes than it had.

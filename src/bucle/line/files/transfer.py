@@ -71,7 +71,7 @@ def send_contents(project: Project, far: FarPacks, digests: Iterable[str], tell:
 
     with packs.held():
         sent = sum(_each(send, [packs.path(name) for name in whole]))
-        told = {d for d in wanted if len(packs.parts(d)) > 1 and packs.listed.files[d][0] not in whole}
+        told = {d for d in wanted if d in packs.listed.files and packs.listed.files[d][0] not in whole}
         for path in _gathered(project, folder, loose, told, packs):
             try:
                 sent += send(path)
@@ -119,7 +119,7 @@ def fetch_contents(project: Project, far: FarPacks, digests: Iterable[str], tell
                 filler.put(digest, content)
                 came += count(len(content))
         for digest in wanted:
-            filler.put_file(digest, far.listed.parts(digest))
+            filler.put_file(digest, far.listed.parts(digest), far.listed.key_of(digest))
         filler.settle()
     _compare_long(packs, wanted, far)
     return came
@@ -187,7 +187,7 @@ def _gathered(project: Project, folder: Path, loose: Sequence[str], told: set[st
                 writer.put(digest, b"".join(pieces_of(project, digest)))
             if not rest:
                 for digest in files:
-                    writer.put_file(digest, packs.parts(digest))
+                    writer.put_file(digest, packs.parts(digest), packs.key_of(digest))
                 files = []
             name = writer.finish()
         except BaseException:
@@ -212,9 +212,12 @@ def _runs(far: FarPacks, digests: list[str]) -> Iterator[list[str]]:
 
 
 def _compare_long(packs: Packs, wanted: Iterable[str], far: FarPacks) -> None:
-    """The chunks of a long file were compared; whether they are those of this file is not known yet."""
+    """The chunks of a long file were compared; whether they are those of this file is not known yet.
+
+    Of an encrypted one that is told when it is read, with its key.
+    """
     for digest in wanted:
-        if len(packs.parts(digest)) > 1:
+        if len(packs.parts(digest)) > 1 and not packs.key_of(digest):
             whole = blake3()
             for piece in packs.read(digest):
                 whole.update(piece)
