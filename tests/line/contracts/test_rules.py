@@ -232,6 +232,12 @@ def test_any_contract_survives_yaml(contract: Contract) -> None:
     assert contracts.diff(contract, contract) == []
 
 
+def test_a_contract_that_allows_other_columns_may_name_them() -> None:
+    known = Reference(columns=("z",), table="o")
+    contract = Contract(table="t", columns=(ColumnRule(name="a"),), extra_columns="allow", references=(known,))
+    assert contracts.parse(contracts.dump(contract)) == contract
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

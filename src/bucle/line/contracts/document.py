@@ -147,7 +147,8 @@ def _check_rules(contract: Contract, source: str) -> None:
     for rule in contract.columns:
         _check_column(rule, source)
     for name in _named_columns(contract):
-        if name not in names:
+        # A column may have no rule where such columns are allowed.
+        if name not in names and contract.extra_columns == "refuse":
             raise _invalid(source, f"there is no rule for column {name!r}", suggest(name, names) or "Add its rule.")
     for one in contract.references:
         if one.to and len(one.to) != len(one.columns):

@@ -68,7 +68,7 @@ class Statistics(msgspec.Struct, frozen=True, array_like=True):
     splits: list[int] = []
 
 
-class DataFile(Record, frozen=True):
+class DataFile(Record, frozen=True, gc=False):
     """A Parquet file of a table: of rows, or of the positions of rows that are gone.
 
     Attributes:

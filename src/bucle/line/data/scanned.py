@@ -40,7 +40,7 @@ _CASTS = pl.ScanCastOptions(
 )
 
 
-class _Bounds(msgspec.Struct, frozen=True, array_like=True):
+class _Bounds(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is needed of `Statistics`; the rest is passed over unread."""
 
     sizes: msgspec.Raw
@@ -156,7 +156,7 @@ def _by_column(files: Sequence[dict[int, Any]]) -> Callable[[int], Sequence[Any]
 def _bounds(column: Column, told: _Told) -> list[pl.Series]:
     nulls = pl.Series(f"{column.name}_nc", told.nulls(column.id), pl.UInt32)
     least, most = told.lower(column.id), told.upper(column.id)
-    if column.type in ("float", "double"):
+    if column.type in ("float", "double") and any(count != 0 for count in told.nans(column.id)):
         # Not-a-number is greater than every number, and in no bound.
         plain = [count == 0 for count in told.nans(column.id)]
         least, most = ([v if ok else None for v, ok in zip(side, plain, strict=True)] for side in (least, most))
@@ -171,14 +171,14 @@ def _series(column: Column, side: str, values: Sequence[bytes | None]) -> pl.Ser
 
     kind = _BOUNDED[column.type]
     whole = int(kind[-1])
-    fixed = [_NOTHING[:whole] if value is None else value for value in values]
-    if len(joined := b"".join(fixed)) != whole * len(values) or len(set(map(len, fixed))) > 1:
+    if set(map(len, filter(None, values))) - {whole}:
         # A column that was widened since has shorter bounds in old files.
         values = [_widened(value, column.type, whole) for value in values]
-        joined = b"".join([_NOTHING[:whole] if value is None else value for value in values])
-    series = pl.Series(name, np.frombuffer(joined, kind)).cast(column.dtype)
-    missing = [place for place, value in enumerate(values) if value is None]
-    return series.scatter(missing, None) if missing else series
+    if all(values):
+        return pl.Series(name, np.frombuffer(b"".join(values), kind)).cast(column.dtype)  # type: ignore[arg-type]
+    filled = b"".join([value or _NOTHING[:whole] for value in values])
+    missing = [place for place, value in enumerate(values) if not value]
+    return pl.Series(name, np.frombuffer(filled, kind)).cast(column.dtype).scatter(missing, None)
 
 
 def _text(value: bytes | None) -> str | None:
