@@ -14,8 +14,8 @@ from bucle.doors.protocols.iceberg.wire import (
     Json,
     Rename,
     Route,
+    identifiers,
     name_of,
-    namespace_of,
     read_body,
 )
 from bucle.ground.core import digest_of
@@ -61,11 +61,7 @@ class CommitTransaction(Body):
 
 def listing(call: Call, project: Project) -> Json:
     """Those of a namespace."""
-    namespace = namespace_of(call.namespace)
-    data.namespace_properties(project, namespace, at=call.ref)
-    found = [parted for name in data.table_names(project, at=call.ref) if (parted := data.split_name(name))]
-    listed = [{"namespace": levels, "name": name} for levels, name in found if ".".join(levels) == namespace]
-    return {"identifiers": listed}
+    return identifiers(call, project, data.table_names(project, at=call.ref))
 
 
 def create(call: Call, project: Project) -> Answer:

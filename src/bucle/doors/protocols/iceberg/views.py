@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bucle.doors.protocols.iceberg.rights import check_reader, check_writer, new_name
-from bucle.doors.protocols.iceberg.wire import Answer, Body, Call, Json, Rename, Route, name_of, namespace_of, read_body
+from bucle.doors.protocols.iceberg.wire import Answer, Body, Call, Json, Rename, Route, identifiers, name_of, read_body
 from bucle.ground.project import Project
 from bucle.line import data
 
@@ -38,11 +38,7 @@ class RegisterView(Body):
 
 def listing(call: Call, project: Project) -> Json:
     """Those of a namespace."""
-    namespace = namespace_of(call.namespace)
-    data.namespace_properties(project, namespace, at=call.ref)
-    found = [parted for name in data.views(project, at=call.ref) if (parted := data.split_name(name))]
-    listed = [{"namespace": levels, "name": name} for levels, name in found if ".".join(levels) == namespace]
-    return {"identifiers": listed}
+    return identifiers(call, project, data.views(project, at=call.ref))
 
 
 def create(call: Call, project: Project) -> Json:

@@ -13,7 +13,7 @@ Source: Apache Iceberg REST catalog, open-api/rest-catalog-open-api.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -33,6 +33,7 @@ __all__ = [
     "Json",
     "Rename",
     "Route",
+    "identifiers",
     "name_of",
     "namespace_of",
     "read_body",
@@ -168,6 +169,18 @@ def read_body(call: Call, kind: type[B]) -> B:
         raise bad_request(f"The body cannot be read: {str(error)[:300]}.") from error
     except RecursionError as error:
         raise bad_request("The body is nested too deeply.") from error
+
+
+def identifiers(call: Call, project: Project, names: Iterable[str]) -> Json:
+    """Those of these tables or views that lie in the call's namespace.
+
+    Raises:
+        NoSuchNamespace: there is none of that name.
+    """
+    namespace = namespace_of(call.namespace)
+    data.namespace_properties(project, namespace, at=call.ref)
+    found = [parted for name in names if (parted := data.split_name(name))]
+    return {"identifiers": [{"namespace": levels, "name": n} for levels, n in found if ".".join(levels) == namespace]}
 
 
 def namespace_of(levels: tuple[str, ...]) -> str:
