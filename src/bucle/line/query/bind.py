@@ -154,13 +154,9 @@ def _bring(
     engine: duckdb.DuckDBPyConnection, project: Project, name: TableName, place: str, columns: frozenset[str] | None
 ) -> None:
     """Bring a declared connection's table, those of its columns that are asked for, into the engine's memory."""
-    connection = sources.load_connection(project, name.levels[0])
-    table = ".".join(quoted(part) for part in (*name.levels[1:], name.name))
     target = f"{place}.{quoted(name.name)}"
-    known = next(sources.ask(connection, f"SELECT * FROM {table} LIMIT 0", ())).columns  # noqa: S608  quoted
-    wanted = [column for column in known if columns is None or column.lower() in columns] or known[:1]
-    listed = ", ".join(quoted(column) for column in wanted)
-    for number, part in enumerate(sources.ask(connection, f"SELECT {listed} FROM {table}", ())):  # noqa: S608  quoted
+    parts = sources.read_outside(project, name.levels[0], (*name.levels[1:], name.name), columns)
+    for number, part in enumerate(parts):
         engine.register("part", part.to_arrow())
         begin = f"CREATE TABLE {target} AS" if number == 0 else f"INSERT INTO {target}"
         engine.execute(f"{begin} SELECT * FROM part")  # noqa: S608  quoted

@@ -11,6 +11,7 @@ from bucle.line.sources.errors import (
     SourceTooLarge,
 )
 from bucle.line.sources.export import Export, ExportExists, export
+from bucle.line.sources.outside import read_outside
 from bucle.line.sources.run import Landing, run
 from bucle.line.sources.source import (
     Connection,
@@ -22,7 +23,6 @@ from bucle.line.sources.source import (
     source_path,
     sources_of,
 )
-from bucle.line.sources.sql import ask
 from bucle.line.sources.store import Cursor
 from bucle.line.sources.stream import push
 from bucle.line.sources.watch import SourceStatus, statuses, watch
@@ -43,12 +43,12 @@ __all__ = [
     "SourceInvalid",
     "SourceStatus",
     "SourceTooLarge",
-    "ask",
     "connections_of",
     "export",
     "load_connection",
     "load_source",
     "push",
+    "read_outside",
     "run",
     "save_source",
     "source_path",

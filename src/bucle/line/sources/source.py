@@ -82,17 +82,19 @@ class Source(Record, frozen=True, forbid_unknown_fields=True):
 
 
 class Connection(Record, frozen=True, forbid_unknown_fields=True):
-    """A database that sources and queries read from.
+    """A database that sources and queries read from, or a bucket of Parquet files that queries do.
 
     Attributes:
         name: as its file is called.
         kind: which driver speaks to it.
-        uri: where it is, e.g. `postgresql://reader:${SHOP_PASSWORD}@db/shop`, or a file of SQLite.
+        uri: where it is, e.g. `postgresql://reader:${SHOP_PASSWORD}@db/shop`, a file of SQLite, or `s3://bucket/prefix`.
+        options: of `s3`: `endpoint` and `region`, unless they are those of `[store.s3]`.
     """
 
     name: str
-    kind: Literal["postgresql", "sqlite"]
+    kind: Literal["postgresql", "sqlite", "s3"]
     uri: str
+    options: dict[str, str] = {}
 
 
 def source_path(project: Project, name: str) -> Path:

@@ -76,6 +76,13 @@ def quoted(name: str) -> str:
 
 
 def _driver(connection: Connection) -> Any:
+    if connection.kind == "s3":
+        raise SourceFailed(
+            f"The connection {connection.name!r} is a bucket, which is not asked in SQL.",
+            why="It holds files.",
+            fix="Land them with a source of kind s3, or name its tables in a query: bucle data query",
+            at=connection.name,
+        )
     name = f"adbc_driver_{connection.kind}.dbapi"
     try:
         return importlib.import_module(name)
