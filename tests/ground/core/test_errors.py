@@ -27,6 +27,7 @@ ROOMS = {
     "project": "01",
     "store": "02",
     "ledger": "03",
+    "keys": "19",
     "governance": "04",
     **dict.fromkeys(("contracts", "cleaning", "files", "data"), "05"),
     "features": "06",
