@@ -51,7 +51,8 @@ def read_lines(data: bytes) -> list[Line] | None:
     if decoder.read(len(MAGIC)) != MAGIC:
         return None
     header = _map(decoder)
-    if header.get("avro.schema") != layout("manifest_file", _NOTHING)[1].encode() or header["avro.codec"] != b"deflate":
+    ours = layout("manifest_file", _NOTHING)[1].encode(), b"deflate"
+    if (header.get("avro.schema"), header.get("avro.codec")) != ours:
         return None
     decoder.skip(SYNC_SIZE)
     made = list[Line]()

@@ -210,7 +210,8 @@ def _put_on(project: Project, shelf: Shelf, change: Change, name: str, state: Ta
 def _stage_early(project: Project, change: Change, branch: str) -> None:
     """Write the rows before one's turn, so that others need not wait for it; a long batch is forced to the disk too.
 
-    They are written for the table as it was last seen here. Whether they fit is known in turn: so is what is wrong.
+    They are written for the table as it was last seen here, which may be swept away since. Whether they fit is known in
+    turn, and so is what is wrong.
     """
     if not change.tables:
         return
@@ -218,7 +219,7 @@ def _stage_early(project: Project, change: Change, branch: str) -> None:
     from bucle.line.data.staged import open_table, stage  # noqa: PLC0415
 
     head = recent_head_of(project, branch)
-    with contextlib.suppress(BucleError), staging(project) as shelf:
+    with contextlib.suppress(BucleError, OSError), staging(project) as shelf:
         for name, frame in change.tables.items():
             table = open_table(project, head.tables.get(name) if head else None)
             change.staged[name] = stage(shelf, name, frame, table, mode=change.mode)
