@@ -37,9 +37,6 @@ ENDING = ".pack"
 _MAGIC = b"BUCLEPK1"
 _TAIL = 8 + len(_MAGIC)
 _IOV = 512
-_EARLY = 16 << 20
-"""So much is written before the disk is told to begin with it."""
-
 _GUESS = 64 << 10
 """So much of a pack's end is read at first: the lists of most packs fit."""
 
@@ -93,7 +90,7 @@ class PackWriter:
         self._lengths = list[int]()
         self._files = list[tuple[bytes, bytes]]()
         self._sealed = list[tuple[bytes, bytes, bytes]]()
-        self.size_bytes = self._begun = 0
+        self.size_bytes = 0
 
     def put(self, digest: str, content: bytes | memoryview) -> None:
         """Add a content."""
@@ -115,15 +112,6 @@ class PackWriter:
         self._digests += contents
         self._lengths += map(len, contents.values())
         self.size_bytes += sum(map(len, contents.values()))
-        if self.size_bytes - self._begun >= _EARLY:
-            self._begin_writing()
-
-    def _begin_writing(self) -> None:
-        """Have the disk begin, so that it is not idle until `finish`: this advice is how Linux is asked not to wait."""
-        with contextlib.suppress(OSError):
-            size = self.size_bytes - self._begun
-            os.posix_fadvise(self._file.fileno(), self._begun, size, os.POSIX_FADV_DONTNEED)
-        self._begun = self.size_bytes
 
     def put_file(self, digest: str, chunks: list[str], key: str = "") -> None:
         """Note of which chunks a file consists; `key`: which opens them."""
