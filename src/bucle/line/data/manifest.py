@@ -42,6 +42,9 @@ _ABOUT_HEAD, _ABOUT_PART = "a table's manifest", "a piece of a table's manifest"
 _MASK = 63
 """A file whose digest ends in these bits as zeros is the last of its piece."""
 
+_MOST = 256
+"""So many files a piece has at most: equal files, whose digests are one, would never end it."""
+
 _PUTS = 8
 """So many blobs are forced to the disk at once."""
 
@@ -305,7 +308,7 @@ def longer(run: Run, files: Iterable[DataFile], put: Put) -> Run:
     closed, tail = list[list[DataFile]](), list(run.tail)
     for file in files:
         tail.append(file)
-        if not int(file.digest[-2:] or "1", 16) & _MASK:
+        if not int(file.digest[-2:] or "1", 16) & _MASK or len(tail) >= _MOST:
             closed.append(tail)
             tail = []
     blobs = put([_PART + msgspec.msgpack.encode(_columnar(piece)) for piece in closed])
