@@ -16,7 +16,7 @@ from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.manifest import Run, load_head, load_manifest, load_run
 from bucle.line.data.scanned import read_frame
 from bucle.line.data.snapshot import state_of
-from bucle.line.files import FileEntry, load_part, load_tree, parts_of
+from bucle.line.files import FileEntry, load_below, unshared
 
 __all__ = ["Annotation", "annotate", "annotate_files", "annotate_rows"]
 
@@ -108,7 +108,7 @@ def annotate_files(project: Project, folder: str = "", *, at: str = MAIN) -> lis
     """
     head = resolve(project, at)
     inside = f"{folder.strip('/')}/" if folder.strip("/") else ""
-    wanted = {path for path in load_tree(project, head.files) if path.startswith(inside)}
+    wanted = set(load_below(project, head.files, inside))
 
     def brought(commit: Commit, parent: Commit) -> set[str]:
         return _paths_brought(project, commit.files, parent.files)
@@ -134,9 +134,7 @@ def _without(run: Run, shared: set[str]) -> Run:
 
 def _paths_brought(project: Project, tree: str, before: str) -> set[str]:
     """The paths of which a tree has another content than an earlier one."""
-    mine, theirs = set(parts_of(project, tree)), set(parts_of(project, before))
-    old = {path: entry for part in theirs - mine for path, entry in load_part(project, part).items()}
-    new = {path: entry for part in mine - theirs for path, entry in load_part(project, part).items()}
+    new, old = unshared(project, tree, before)
     return {path for path, entry in new.items() if path not in old or _content(entry) != _content(old[path])}
 
 
