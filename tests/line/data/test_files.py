@@ -378,7 +378,7 @@ def test_a_lost_pack_is_found_and_the_files_are_named(project: Project, tmp_path
     assert data.verify_files(project) == []
 
 
-@pytest.mark.parametrize("call", ["fsync", "writev"])
+@pytest.mark.parametrize("call", ["fsync", "pwrite"])
 def test_a_full_disk_leaves_nothing_behind(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -421,15 +421,15 @@ def test_a_large_file_that_changes_while_it_is_read_is_refused(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(tmp_path / "f", {"big": noise(4, 9 << 20)})
-    put_all = PackWriter.put_all
+    put = PackWriter.put
 
-    def meanwhile(self: PackWriter, contents: dict[str, memoryview]) -> None:
+    def meanwhile(self: PackWriter, digest: str, content: bytes | memoryview) -> None:
         with (folder / "big").open("r+b") as file:
             file.write(b"x")
-        put_all(self, contents)
+        put(self, digest, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PackWriter, "put_all", meanwhile)
+        patched.setattr(PackWriter, "put", meanwhile)
         with pytest.raises(data.BadFile, match="written to"):
             data.add_files(project, folder)
     assert data.log(project) == []

@@ -189,11 +189,11 @@ def test_two_pushes_at_once_leave_a_whole_remote(make: Make, place: str, tmp_pat
 def test_a_push_killed_anywhere_leaves_nothing_half_there(make: Make, place: str, tmp_path: Path, share: float) -> None:
     ana, eva = make("ana"), make("eva")
     data.add_files(ana, folder_of(tmp_path, "f", {"a": b"first"}))
-    data.push(ana, place)
+    for remote in (place, f"{place}/trial"):
+        data.push(ana, remote)
     more = {f"{n}": noise(n, 9000) for n in range(20)}
     data.add_files(ana, folder_of(tmp_path, "f", more | {"big": noise(6, 4 << 20)}))
-    data.create_branch(ana, "trial")
-    trial = [sys.executable, WORKER, str(ana.root), f"{place}/trial", "trial"]
+    trial = [sys.executable, WORKER, str(ana.root), f"{place}/trial", "main"]
     lines = int(subprocess.check_output(trial))
     dead = subprocess.run([sys.executable, WORKER, str(ana.root), place, "main", str(int(lines * share))], check=False)
     assert dead.returncode == -signal.SIGKILL

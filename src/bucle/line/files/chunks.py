@@ -161,8 +161,8 @@ class Filler:
     def _put_block(self, whole: blake3, block: memoryview, new: dict[str, memoryview]) -> None:
         """Only the second thread has the writer in its hands, until the file has ended."""
         whole.update(block)
-        if new:
-            self._writer().put_all(new)
+        for digest, piece in new.items():
+            self._writer().put(digest, piece)
 
     def _only_new(self, named: Iterable[tuple[str, memoryview]]) -> dict[str, memoryview]:
         new = {digest: piece for digest, piece in named if not self.knows(digest)}

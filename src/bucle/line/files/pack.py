@@ -11,15 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from blake3 import blake3
 
 from bucle.ground.core import Digest, digest_of
+from bucle.line.files.direct import DirectFile
 from bucle.line.files.errors import PackDamaged
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
 ENDING = ".pack"
 _MAGIC = b"BUCLEPK1"
 _TAIL = 8 + len(_MAGIC)
-_IOV = 512
 _GUESS = 64 << 10
 """So much of a pack's end is read at first: the lists of most packs fit."""
 
@@ -85,7 +83,7 @@ class PackWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._path = folder / f"{uuid.uuid4().hex}.partial"
-        self._file: BinaryIO = self._path.open("xb", buffering=1 << 20)
+        self._file = DirectFile(self._path)
         self._digests = list[str]()
         self._lengths = list[int]()
         self._files = list[tuple[bytes, bytes]]()
@@ -98,20 +96,6 @@ class PackWriter:
         self._digests.append(digest)
         self._lengths.append(len(content))
         self.size_bytes += len(content)
-
-    def put_all(self, contents: Mapping[str, memoryview]) -> None:
-        """Add long contents, in one call of the system as a rule."""
-        self._file.flush()
-        rest = list(contents.values())
-        while rest:
-            written = os.writev(self._file.fileno(), rest[:_IOV])
-            while rest and written >= len(rest[0]):
-                written -= len(rest.pop(0))
-            if written:
-                rest[0] = rest[0][written:]
-        self._digests += contents
-        self._lengths += map(len, contents.values())
-        self.size_bytes += sum(map(len, contents.values()))
 
     def put_file(self, digest: str, chunks: list[str], key: str = "") -> None:
         """Note of which chunks a file consists; `key`: which opens them."""
@@ -143,10 +127,8 @@ class PackWriter:
 
     def _finish(self) -> Digest:
         told = Listing(bytes.fromhex("".join(self._digests)), self._lengths, self._files, self._sealed).encode()
-        with self._file as out:
-            out.write(told + len(told).to_bytes(8, "big") + _MAGIC)
-            out.flush()
-            os.fsync(out.fileno())
+        self._file.write(told + len(told).to_bytes(8, "big") + _MAGIC)
+        self._file.finish()
         name = digest_of(told)
         self._path.replace(self._folder / f"{name}{ENDING}")
         return name
