@@ -23,6 +23,7 @@ LINE = [
     "query",
     "features",
     "pipelines",
+    "datums",
     "tracking",
     "tracing",
     "evaluation",
@@ -42,6 +43,7 @@ ROOMS = {
     },
 }
 ROOMS["line.pipelines"] = {f"ground.{room}" for room in GROUND}
+ROOMS["line.datums"].add("line.pipelines")
 ROOMS["line.monitoring"] -= {"line.deploy"}
 ROOMS["loop"] = {room for room in ROOMS if room.startswith(("ground", "line"))}
 BELOW = ROOMS["loop"] | {"loop"}

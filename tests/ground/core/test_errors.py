@@ -43,6 +43,7 @@ ROOMS = {
     "doors": "16",
     "query": "17",
     "sources": "18",
+    "datums": "20",
 }
 
 

@@ -32,6 +32,7 @@ NOUNS: dict[str, dict[str, str]] = {
     "Data and features": {
         "data": "tables, branches, commits and contracts",
         "sources": "where rows come from: files, databases, buckets, addresses, streams",
+        "datums": "a step called once for every file, and again only for what is new",
         "feature": "feature views: list, check, fill the online store",
     },
     "Training": {

@@ -23,7 +23,19 @@ __all__ = [
     "parse_config",
 ]
 
-ROOMS = ("project", "store", "server", "data", "features", "pipelines", "serving", "monitoring", "endpoint", "loop")
+ROOMS = (
+    "project",
+    "store",
+    "server",
+    "data",
+    "features",
+    "pipelines",
+    "datums",
+    "serving",
+    "monitoring",
+    "endpoint",
+    "loop",
+)
 """The tables a `bucle.toml` may have."""
 
 S = TypeVar("S", bound="Section")
