@@ -200,16 +200,19 @@ def _judge(station: _Station, state: State, decision: Decision) -> Outcome:
     )
     against = make_ref("model", policy.model, state.champion) if state.champion else ""
     version = station.version(decision.version)
-    verdict = gates.judge(
-        project,
-        version.ref,
-        judges,
-        evidence,
-        against=against,
-        digest=version.digest,
-        key=f"{decision.id}/verdict",
-        actor=station.actor,
-    )
+    try:
+        verdict = gates.judge(
+            project,
+            version.ref,
+            judges,
+            evidence,
+            against=against,
+            digest=version.digest,
+            key=f"{decision.id}/verdict",
+            actor=station.actor,
+        )
+    except data.PurposeRefused as error:
+        return {"passed": False, "verdict": "", "failures": [str(error)]}
     if verdict.passed:
         _move(station, decision, "validated", decision.version, f"verdict {verdict.id}")
     failures = [f"{check.gate}: {check.detail}" for check in verdict.refusals]

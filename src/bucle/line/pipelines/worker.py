@@ -113,6 +113,8 @@ def _compute(task: Task, scratch: Path) -> dict[str, str]:
         if interface.projects:
             project = Project.open(task.root, clock=SimulatedClock(task.now), database=task.database, actor=task.actor)
             stack.callback(project.close)
+            if task.purpose is not None:
+                project = project.reading(task.purpose, reader=task.reader)
             arguments.update(dict.fromkeys(interface.projects, project))
         value = function.function(**arguments)
         parts = disassemble(interface.result, value)
