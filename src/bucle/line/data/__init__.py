@@ -39,6 +39,7 @@ from bucle.line.data.dataset import (
     dataset,
     dump_dataset,
     in_force,
+    kept_for_a_time,
     parse_dataset,
     zones,
 )
@@ -325,6 +326,7 @@ __all__ = [
     "infer_contract",
     "inspect_review",
     "join_name",
+    "kept_for_a_time",
     "land",
     "lazy",
     "load_manifest",

@@ -23,7 +23,7 @@ from bucle.line.data.commit import Commit
 from bucle.line.data.errors import BadDataset, CommitExpired, NoSuchCommit
 from bucle.line.data.hook import DataSection
 from bucle.line.data.zone import Zone, zone_named
-from bucle.line.files import FileEntry, find_entry, pieces_of
+from bucle.line.files import FileEntry, find_entry, load_below, pieces_of
 
 __all__ = [
     "BASES",
@@ -38,6 +38,7 @@ __all__ = [
     "dump_dataset",
     "in_force",
     "joined",
+    "kept_for_a_time",
     "parse_dataset",
     "zones",
 ]
@@ -148,6 +149,22 @@ def in_force(project: Project, table: str, *, at: str = MAIN) -> InForce:
     return InForce(
         record=record, zone=zone, owner=record.owner or adds.owner, retention=record.retention or adds.retention
     )
+
+
+def kept_for_a_time(project: Project) -> dict[str, InForce]:
+    """Table of `main` -> what holds of it, of those whose rows are kept for a time.
+
+    Raises:
+        BadDataset: a record cannot be understood.
+    """
+    head = head_of(project, MAIN)
+    if head is None:
+        return {}
+    described = {described_by(path) for path in load_below(project, head.files, FOLDER)}
+    is_zoned = any(zone.retention for zone in zones(project).values())
+    names = [name for name in head.tables if is_zoned or described & {name, name.removesuffix(QUARANTINE)}]
+    found = {name: in_force(project, name) for name in names}
+    return {name: held for name, held in found.items() if held.keeps is not None}
 
 
 def changed(record: Dataset, changes: Mapping[str, Any]) -> Dataset:

@@ -15,7 +15,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.commit import Commit
 from bucle.line.data.compact import compact
-from bucle.line.data.dataset import in_force
+from bucle.line.data.dataset import kept_for_a_time
 from bucle.line.data.delete import delete
 from bucle.line.data.expire import give_up, holders
 from bucle.line.data.guarded import rows_of
@@ -129,8 +129,7 @@ def retained_at(project: Project) -> datetime | None:
 def _due(project: Project, now: datetime) -> list[Retained]:
     """The tables of `main` whose rows are kept for a time, with how many are too old."""
     head, found = head_of(project, MAIN), list[Retained]()
-    for name in head.tables if head else ():
-        held = in_force(project, name)
+    for name, held in kept_for_a_time(project).items():
         if head is None or held.keeps is None:
             continue
         before, column = now - held.keeps, _column(project, head, name, held.record.event_at)
