@@ -104,10 +104,10 @@ class Project:
 
         Args:
             purpose: what for; '' when it is not told.
-            reader: the ref of what reads; this project's actor unless given.
+            reader: the ref of what reads, when it is no person but a step.
         """
         made = copy.copy(self)
-        made.purpose, made.reader = purpose, reader or f"principal/{self.actor}"
+        made.purpose, made.reader = purpose, reader
         return made
 
     def modules(self) -> list[ModuleType]:
