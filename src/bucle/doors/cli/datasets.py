@@ -45,7 +45,6 @@ def _describe_arguments(parser: ArgumentParser) -> None:
 
 def _describe(options: Namespace, terminal: Terminal) -> None:
     """Change what is named, and show the record."""
-    from bucle.ground.core import to_builtins
     from bucle.ground.store import write_atomically
     from bucle.line import data
 
@@ -56,8 +55,7 @@ def _describe(options: Namespace, terminal: Terminal) -> None:
     with terminal.project() as project:
         data.snapshot(project, options.table, at=options.at)
         if options.file:
-            told = data.parse_dataset(Path(options.file).read_text(encoding="utf-8"), options.table)
-            changes = {**to_builtins(told), **changes}
+            changes = {**_record(options), **changes}
         if changes:
             data.describe(project, options.table, branch=options.at, message=options.message, **changes)
         record = data.dataset(project, options.table, at=options.at)
@@ -67,6 +65,21 @@ def _describe(options: Namespace, terminal: Terminal) -> None:
     terminal.show({"dataset": record, "in_force": holds}, told=told_dataset(holds, record))
     if options.out:
         terminal.next(f"bucle data describe {options.table} --file {options.out}")
+
+
+def _record(options: Namespace) -> dict[str, Any]:
+    """All attributes of the record in a file."""
+    from bucle.doors.cli.errors import BadUsage
+    from bucle.ground.core import to_builtins
+    from bucle.line import data
+
+    try:
+        text = Path(options.file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fix = f"Write the record there first: bucle data describe {options.table} --out {options.file}"
+        raise BadUsage(f"{options.file} cannot be read: {error}.", fix=fix) from error
+    told: dict[str, Any] = to_builtins(data.parse_dataset(text, options.table))
+    return {name: value for name, value in told.items() if name != "table"}
 
 
 def told_dataset(holds: InForce, record: Any = None) -> dict[str, Any]:
