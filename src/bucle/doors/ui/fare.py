@@ -28,7 +28,7 @@ def freshness(points: Sequence[HealthPoint], name: str) -> Chart | None:
     """How old the newest row was when it came, in hours; None when no column says when rows happened."""
     if all(one.newest is None for one in points):
         return None
-    return _line(points, name, lambda one: one.newest and (one.at - one.newest).total_seconds() / 3600)
+    return _line(points, name, lambda one: (one.at - one.newest).total_seconds() / 3600 if one.newest else None)
 
 
 def filled(points: Sequence[HealthPoint], name: str) -> Chart:

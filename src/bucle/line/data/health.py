@@ -34,6 +34,10 @@ BATCHES = 60
 """So many batches are told at most."""
 
 
+EVENTS = 1000
+"""So many commits and refusals are looked through for batches."""
+
+
 class HealthPoint(Record, frozen=True):
     """A table after a commit that changed it.
 
@@ -98,7 +102,7 @@ def health(project: Project, table: str, *, at: str = MAIN) -> Health:
     commit = resolve(project, at)
     state_of(commit, table)
     history = log(project, commit.id, HISTORY)
-    told = verdicts(project, table, limit=BATCHES)
+    told = verdicts(project, table, limit=BATCHES, among=EVENTS)
     return _Looking(project, table, commit).seen(history, told, points=POINTS)
 
 
@@ -110,7 +114,7 @@ def healths(project: Project, *, at: str = MAIN) -> list[Health]:
     Cost: each table's list of files; no row.
     """
     commit = resolve(project, at)
-    history, said = log(project, commit.id, HISTORY), verdicts(project, limit=10 * BATCHES)
+    history, said = log(project, commit.id, HISTORY), verdicts(project, among=EVENTS)
     return [
         _Looking(project, name, commit).seen(history, [one for one in said if one.table == name], points=0)
         for name in sorted(commit.tables)

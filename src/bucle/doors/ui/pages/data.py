@@ -166,15 +166,16 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
     kept = attempt(problems, lambda: contracts.of_project(project)) or {}
     history = data.log(project, snapshot.commit, limit=120)
     changes = [one for one in _changes(history) if table in one.rows]
+    health = attempt(problems, lambda: data.health(project, table, at=snapshot.commit))
     return TablePage(
         at=at,
         snapshot=snapshot,
         sample=tuple(to_builtins(shown.rows[::-1] if shown else ())),
         contract=kept.get(table),
         changes=tuple(changes),
-        verdicts=tuple(attempt(problems, lambda: data.verdicts(project, table, limit=VERDICTS)) or ()),
+        verdicts=health.batches[: -VERDICTS - 1 : -1] if health else (),
         users=_users(project, table, history),
-        health=attempt(problems, lambda: data.health(project, table, at=snapshot.commit)),
+        health=health,
         uses=tuple(data.uses(project, table, limit=USES)),
         problems=tuple(problems),
     )
