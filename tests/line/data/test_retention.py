@@ -131,6 +131,18 @@ def test_a_wrong_duration_is_refused_before_anything_is_removed(root: Path, cloc
     opened.close()
 
 
+def test_a_table_made_anew_is_told_apart_from_the_one_before(project: Project, clock: SimulatedClock) -> None:
+    other = pl.DataFrame({"note": ["zzzzzzzz"], "text": ["aaaaaaaa"]})
+    before = data.commit(project, {"visits": other}, message="another table of that name")
+    data.drop_table(project, "visits", message="gone")
+    data.commit(project, {"visits": rows(0)}, message="first")
+    data.describe(project, "visits", retention="30d", event_at="at")
+    clock.advance(timedelta(days=60))
+    done = data.retain(project)
+    assert before.id not in done.commits
+    assert (done.tables[0].rows, len(done.commits)) == (1, 2)
+
+
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=4), min_size=1, max_size=4),

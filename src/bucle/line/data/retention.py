@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -190,33 +190,40 @@ class _Oldest:
     """
 
     def __init__(self, project: Project, column: Column, before: datetime) -> None:
-        self._project, self._column = project, column
-        self._limit = _number(column, before)
+        self._project, self._column, self._before = project, column, before
         self._known = dict[str, bool]()
 
     def is_in(self, manifest: str) -> bool:
         """Whether a state holds such rows; where a file's bounds are not known, it may."""
         if manifest not in self._known:
-            run = load_head(self._project, manifest).data
-            self._known[manifest] = any(map(self._is_in_file, run.tail)) or any(
-                self._is_in_piece(Run(pieces=(piece,))) for piece in run.pieces
+            head = load_head(self._project, manifest)
+            column = self._found(head.columns)
+            self._known[manifest] = column is not None and (
+                any(_is_file_old(file, column, self._before) for file in head.data.tail)
+                or any(self._is_in_piece(Run(pieces=(piece,)), column) for piece in head.data.pieces)
             )
         return self._known[manifest]
 
-    def _is_in_piece(self, part: Run) -> bool:
+    def _found(self, columns: Sequence[Column]) -> Column | None:
+        """The column in another state of the table; None when it, or another table of that name, has none."""
+        timed = [one for one in columns if one.type in _UNITS]
+        same = [one for one in timed if one.id == self._column.id]
+        return next(iter([*same, *(one for one in timed if one.name == self._column.name)]), None)
+
+    def _is_in_piece(self, part: Run, column: Column) -> bool:
         blob = part.pieces[0].blob
         if blob not in self._known:
-            self._known[blob] = any(map(self._is_in_file, load_run(self._project, part)))
+            self._known[blob] = any(_is_file_old(file, column, self._before) for file in load_run(self._project, part))
         return self._known[blob]
 
-    def _is_in_file(self, file: DataFile) -> bool:
-        told = file.known
-        least = told.lower.get(self._column.id)
-        if least is None:
-            # A file from before the column was made has nothing of it; one without statistics may have anything.
-            has_values = told.values.get(self._column.id, 0) > told.nulls.get(self._column.id, 0)
-            return has_values or not file.statistics
-        return int.from_bytes(least, "little", signed=True) < self._limit
+
+def _is_file_old(file: DataFile, column: Column, before: datetime) -> bool:
+    told = file.known
+    least = told.lower.get(column.id)
+    if least is None:
+        # A file from before the column was made has nothing of it; one without statistics may have anything.
+        return told.values.get(column.id, 0) > told.nulls.get(column.id, 0) or not file.statistics
+    return int.from_bytes(least, "little", signed=True) < _number(column, before)
 
 
 def _swept(project: Project, told: Retention, older_than: timedelta) -> Retention:
