@@ -49,7 +49,8 @@ class Project:
         anchor: the log's roots, outside the database.
         ledger: events and lineage.
         actor: who acts, for the ledger.
-        purpose: what its tables are read for; '' says a training that does not tell, None nobody who trains.
+        purpose: what its tables are read for, as `BUCLE_PURPOSE` says; '' is a training that does not tell, None is
+            nobody who trains.
         reader: the ref of what reads, e.g. `step/5f1c…`.
     """
 
@@ -65,7 +66,7 @@ class Project:
         self.blobs = open_blobs(place_of(self.state, config.section("store", StoreSection)))
         self.anchor = Anchor(self.state / "ledger.anchor")
         self.ledger = Ledger(self.database, clock, self.anchor)
-        self.purpose: str | None = None
+        self.purpose = os.environ.get("BUCLE_PURPOSE")
         self.reader = ""
         self._kept: dict[type[_Closeable], _Closeable] = {}
         self._lock = Lock()

@@ -43,6 +43,18 @@ FLOW = """
     def adverts(commit: str) -> dict[str, int]:
         return {"rows": count(rows(commit))}
 
+    @step
+    def opened() -> int:
+        project = Project.open(ROOT)
+        try:
+            return data.scan(project, "people").height
+        finally:
+            project.close()
+
+    @pipeline(purpose="advertising")
+    def own() -> dict[str, int]:
+        return {"rows": opened()}
+
     @pipeline(purpose="advertising")
     def body(commit: str, project: Project) -> dict[str, int]:
         return {"rows": data.scan(project, "people", at=commit).height}
@@ -52,7 +64,7 @@ FLOW = """
 @pytest.fixture
 def shop(root: Path, clock: SimulatedClock, migrated_file: Path) -> Iterator[Project]:
     (root / "bucle.toml").write_text('[project]\nname = "shop"\nmodules = ["flow"]\n')
-    (root / "flow.py").write_text(textwrap.dedent(FLOW))
+    (root / "flow.py").write_text(f"ROOT = {str(root)!r}\n" + textwrap.dedent(FLOW))
     (root / ".bucle").mkdir()
     shutil.copy(migrated_file, root / ".bucle" / "bucle.db")
     opened = Project.open(root, clock=clock, actor="ana")
@@ -81,6 +93,8 @@ def test_steps_are_asked_what_their_pipeline_is_for(shop: Project) -> None:
     # What another purpose computed is not given to this one, and the body is asked as its steps are.
     with pytest.raises(pipelines.StepFailed, match="BU0548"):
         pipelines.run(shop, "adverts", {"commit": commit})
+    with pytest.raises(pipelines.StepFailed, match="BU0548"):
+        pipelines.run(shop, "own", {})
     with pytest.raises(data.PurposeRefused, match="advertising"):
         pipelines.run(shop, "body", {"commit": commit})
     steps = pipelines.step_runs(shop, done.id)

@@ -93,6 +93,8 @@ def _settle(task: Task, scratch: Path) -> None:
     faulthandler.enable()
     os.environ.clear()
     os.environ.update(task.environ)
+    if task.purpose is not None:
+        os.environ["BUCLE_PURPOSE"] = task.purpose  # for a project that the step opens itself
     os.chdir(scratch / WORK)
     random.seed(task.seed)
     np.random.seed(task.seed % 2**32)
