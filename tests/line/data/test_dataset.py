@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bucle.ground import governance
-from bucle.ground.core import ConfigError, SimulatedClock
+from bucle.ground.core import ConfigError, SimulatedClock, to_builtins
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.data import Dataset
@@ -93,6 +93,12 @@ def test_a_record_written_wrong_allows_nothing(project: Project, text: str) -> N
     with pytest.raises(data.BadDataset):
         data.scan(project.reading("billing"), "orders")
     assert data.scan(project, "orders").height == 3
+    assert data.healths(project) == []
+    with pytest.raises(data.BadDataset):
+        data.describe(project, "orders", owner="ana")
+    whole = {name: value for name, value in to_builtins(Dataset(table="orders")).items() if name != "table"}
+    data.describe(project, "orders", **{**whole, "purposes": ["billing"]})
+    assert data.scan(project.reading("billing"), "orders").height == 3
 
 
 @given(RECORDS)

@@ -264,6 +264,6 @@ def _bad(table: str, what: str, fix: str = "") -> BadDataset:
     return BadDataset(
         f"The record of table {table!r} cannot be used: {what}.",
         why="What it may be used for is not known.",
-        fix=fix or f"Write it out, mend it, put it back: bucle data describe {table} --out FILE, then --file FILE",
+        fix=fix or f"Write it anew: bucle data describe {table} --file FILE.yaml",
         at=table,
     )

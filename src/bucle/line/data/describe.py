@@ -30,7 +30,7 @@ def describe(project: Project, table: str, *, branch: str = MAIN, message: str =
         NoSuchColumn: the table has no such column.
     """
     known = snapshot(project, table, at=branch).columns
-    before = dataset(project, table, at=branch)
+    before = _before(project, table, branch, is_whole=set(changes) >= _ATTRIBUTES)
     after = changed(before, {**changes, "table": table})
     if after == before and changes:
         return resolve(project, branch)
@@ -38,6 +38,19 @@ def describe(project: Project, table: str, *, branch: str = MAIN, message: str =
     content = dump_dataset(after).encode()
     said = message or f"describe {table}: {', '.join(sorted(changes)) or 'as it was'}"
     return commit(project, {}, files={dataset_file(table): content}, branch=branch, message=said)
+
+
+_ATTRIBUTES = frozenset(Dataset.__struct_fields__) - {"table"}
+
+
+def _before(project: Project, table: str, branch: str, *, is_whole: bool) -> Dataset:
+    """The record that is changed; one that cannot be understood can only be written anew as a whole."""
+    try:
+        return dataset(project, table, at=branch)
+    except BadDataset:
+        if is_whole:
+            return Dataset(table=table)
+        raise
 
 
 def _check(project: Project, record: Dataset, columns: dict[str, str]) -> None:

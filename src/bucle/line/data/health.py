@@ -7,16 +7,18 @@ ledger: no row is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bucle.ground.core import Record
+from bucle.ground.keys import KeyDestroyed, KeyMissing
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import log, resolve
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.dataset import InForce, in_force
-from bucle.line.data.errors import CommitExpired
+from bucle.line.data.errors import BadDataset, CommitExpired
 from bucle.line.data.guarded import contract_of
 from bucle.line.data.manifest import DataFile, Head, Run, load_head, load_run
 from bucle.line.data.snapshot import state_of
@@ -109,16 +111,20 @@ def health(project: Project, table: str, *, at: str = MAIN) -> Health:
 def healths(project: Project, *, at: str = MAIN) -> list[Health]:
     """How every table of a commit is, by name, without what they were.
 
+    A table whose record or lists cannot be read is left out.
+
     Raises:
         NoSuchCommit: nothing answers to `at`.
     Cost: each table's list of files; no row.
     """
     commit = resolve(project, at)
     history, said = log(project, commit.id, HISTORY), verdicts(project, among=EVENTS)
-    return [
-        _Looking(project, name, commit).seen(history, [one for one in said if one.table == name], points=0)
-        for name in sorted(commit.tables)
-    ]
+    found = list[Health]()
+    for name in sorted(commit.tables):
+        with suppress(BadDataset, KeyDestroyed, KeyMissing):
+            mine = [one for one in said if one.table == name]
+            found.append(_Looking(project, name, commit).seen(history, mine, points=0))
+    return found
 
 
 @dataclass
