@@ -24,8 +24,9 @@ HEAD = """\
 `bucle NOUN VERB`. Data goes to standard output, talk to standard error; the last line of a success names the command
 that makes sense next. Everywhere: `--json` prints exactly one JSON document of the very records that Python and the API
 give; `--project DIR` names the project (default: the nearest `bucle.toml` here or above), `--database URL` another
-database than the project's, `--quiet` keeps silent. `BUCLE_ACTOR` says who acts, `BUCLE_DATABASE` is a database for
-every command, `BUCLE_DEBUG=1` shows where an unforeseen error came from, `NO_COLOR` switches colour off.
+database than the project's, `--quiet` keeps silent. `BUCLE_ACTOR` says who acts, `BUCLE_PURPOSE` what tables
+are read for, `BUCLE_DATABASE` is a database for every command, `BUCLE_DEBUG=1` shows where an unforeseen error came
+from, `NO_COLOR` switches colour off.
 
 A version is written `tumours@1`, `tumours@champion`, or `tumours` for the latest; an id by its first four digits or
 more.

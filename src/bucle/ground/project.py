@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import getpass
 import importlib
 import os
@@ -48,6 +49,9 @@ class Project:
         anchor: the log's roots, outside the database.
         ledger: events and lineage.
         actor: who acts, for the ledger.
+        purpose: what its tables are read for, as `BUCLE_PURPOSE` says; '' is a training that does not tell, None is
+            nobody who trains.
+        reader: the ref of what reads, e.g. `step/5f1c…`.
     """
 
     def __init__(self, root: Path, config: Config, database_url: str, *, clock: Clock, actor: str) -> None:
@@ -62,6 +66,8 @@ class Project:
         self.blobs = open_blobs(place_of(self.state, config.section("store", StoreSection)))
         self.anchor = Anchor(self.state / "ledger.anchor")
         self.ledger = Ledger(self.database, clock, self.anchor)
+        self.purpose = os.environ.get("BUCLE_PURPOSE")
+        self.reader = ""
         self._kept: dict[type[_Closeable], _Closeable] = {}
         self._lock = Lock()
 
@@ -93,6 +99,17 @@ class Project:
     def name(self) -> str:
         """What the project is called."""
         return self.config.section("project", ProjectSection).name
+
+    def reading(self, purpose: str, *, reader: str = "") -> Project:
+        """This project for a training: what tables are read for is asked of their records, and written down.
+
+        Args:
+            purpose: what for; '' when it is not told.
+            reader: the ref of what reads, when it is no person but a step.
+        """
+        made = copy.copy(self)
+        made.purpose, made.reader = purpose, reader
+        return made
 
     def modules(self) -> list[ModuleType]:
         """The project's own Python modules, imported from its folder.

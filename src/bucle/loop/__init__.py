@@ -23,6 +23,7 @@ from bucle.loop.replay import Replay, ReplayedWindow, replay
 from bucle.loop.state import Cycle, Decision, Look, Measurement, Request, State
 from bucle.loop.takeover import crown, promote, roll
 from bucle.loop.trace import Answer, NoSuchPrediction, Proof, Trace, reproduce, trace
+from bucle.loop.upkeep import keep_up, upkeep
 
 __all__ = [
     "Action",
@@ -64,6 +65,7 @@ __all__ = [
     "fold",
     "fold_all",
     "guard_of",
+    "keep_up",
     "lacks",
     "move",
     "policy_of",
@@ -79,4 +81,5 @@ __all__ = [
     "set_alias",
     "trace",
     "transition",
+    "upkeep",
 ]

@@ -150,18 +150,21 @@ def _retrain(station: _Station, state: State, decision: Decision) -> Outcome:
         raise
     except BucleError as error:
         return {"failed": str(error)}
-    version = registry.register(
-        project,
-        policy.model,
-        made["package"],
-        run=made["run"],
-        execution=execution.id,
-        commit=decision.commit,
-        metrics=made["metrics"],
-        author=station.actor,
-        reason=decision.reason,
-        key=f"{decision.id}/register",
-    )
+    try:
+        version = registry.register(
+            project,
+            policy.model,
+            made["package"],
+            run=made["run"],
+            execution=execution.id,
+            commit=decision.commit,
+            metrics=made["metrics"],
+            author=station.actor,
+            reason=decision.reason,
+            key=f"{decision.id}/register",
+        )
+    except data.PurposeRefused as error:
+        return {"failed": str(error)}
     if version.version == state.champion:
         return {"failed": f"the pipeline gave the champion again, bit for bit: {version.digest[:12]}"}
     _point_challenger(station, decision, version.version)
@@ -200,16 +203,19 @@ def _judge(station: _Station, state: State, decision: Decision) -> Outcome:
     )
     against = make_ref("model", policy.model, state.champion) if state.champion else ""
     version = station.version(decision.version)
-    verdict = gates.judge(
-        project,
-        version.ref,
-        judges,
-        evidence,
-        against=against,
-        digest=version.digest,
-        key=f"{decision.id}/verdict",
-        actor=station.actor,
-    )
+    try:
+        verdict = gates.judge(
+            project,
+            version.ref,
+            judges,
+            evidence,
+            against=against,
+            digest=version.digest,
+            key=f"{decision.id}/verdict",
+            actor=station.actor,
+        )
+    except data.PurposeRefused as error:
+        return {"passed": False, "verdict": "", "failures": [str(error)]}
     if verdict.passed:
         _move(station, decision, "validated", decision.version, f"verdict {verdict.id}")
     failures = [f"{check.gate}: {check.detail}" for check in verdict.refusals]

@@ -6,17 +6,15 @@ before it is trusted.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bucle.ground.core import Section, digest_of_value, short, suggest, to_builtins
+from bucle.ground.core import Section, digest_of_value, duration_of, short, suggest, to_builtins
 from bucle.ground.project import Project
 from bucle.loop.errors import BadPolicy, NoSuchLoop
 
 __all__ = ["Labels", "Policy", "RetrainPolicy", "RolloutPolicy", "duration", "last_due", "next_due", "policy_of"]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _TRIGGERS = ("quality", "drift", "prediction_drift", "errors", "schedule", "data")
 
 
@@ -179,10 +177,10 @@ def duration(text: str) -> timedelta:
     Raises:
         BadPolicy: it is none of these.
     """
-    match = re.fullmatch(r"(\d+)([smhdw])", text)
-    if match is None:
+    found = duration_of(text)
+    if found is None:
         raise BadPolicy(f"{text!r} is no duration.", why="Number and unit: s, m, h, d or w.", fix="E.g. '30d'.")
-    return timedelta(seconds=int(match.group(1)) * _UNITS[match.group(2)])
+    return found
 
 
 def next_due(since: datetime, every: str) -> datetime:

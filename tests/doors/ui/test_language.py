@@ -51,8 +51,8 @@ def test_no_template_says_a_word_outside_the_catalogue(path: Path) -> None:
     assert set(re.findall(r"[^\W\d_]+", text)) - SAME == set()
 
 
-COMMANDS = ("bucle audit verify", "bucle run --resume", "bucle data infer", "bucle serve", "bucle gate judge",
-            "bucle loop request", "bucle runs restore")  # fmt: skip
+COMMANDS = ("bucle audit verify", "bucle run --resume", "bucle data infer", "bucle data describe", "bucle serve",
+            "bucle gate judge", "bucle loop request", "bucle runs restore")  # fmt: skip
 """Commands stand as they are typed."""
 
 

@@ -25,7 +25,7 @@ def _arguments(parser: ArgumentParser) -> None:
         choices=("read", "unmask", "push", "write"),
         help="read rows; see personal values as they are; push rows to a table's stream; change tables over a protocol",
     )
-    parser.add_argument("subject", help="e.g. table/sales.orders, 'table/raw.*', connection/shop")
+    parser.add_argument("subject", help="e.g. table/sales.orders, 'table/raw.*', zone/raw, connection/shop")
     add_reason(parser)
 
 

@@ -11,6 +11,7 @@ from bucle.doors.cli.arguments import add_limit, count, instant
 from bucle.doors.cli.contracts import CONTRACT_VERBS, told_breach
 from bucle.doors.cli.data_query import EXPORT, PII, QUERY
 from bucle.doors.cli.datafiles import FILE_VERBS
+from bucle.doors.cli.datasets import DATASET, told_dataset
 from bucle.doors.cli.history import HISTORY
 from bucle.doors.cli.table import TABLE
 from bucle.doors.cli.terminal import Terminal
@@ -105,13 +106,16 @@ def _show_arguments(parser: ArgumentParser) -> None:
 
 
 def _show(options: Namespace, terminal: Terminal) -> None:
-    from bucle.line import contracts, query
+    from bucle.line import contracts, data, query
 
     with terminal.project() as project:
         shown = query.preview(project, options.table, at=options.at, limit=options.rows)
+        holds = data.in_force(project, options.table, at=options.at)
         has_contract = contracts.path_of(project, options.table).is_file()
+    about = {name: text for name, text in told_dataset(holds).items() if text}
     terminal.show(
-        {"snapshot": shown.snapshot, "sample": shown.rows, "masked": shown.masked}, told=_plain(shown.snapshot)
+        {"snapshot": shown.snapshot, "dataset": holds, "sample": shown.rows, "masked": shown.masked},
+        told={**_plain(shown.snapshot), **about},
     )
     terminal.tell_table(shown.rows, title=f"the first {len(shown.rows)} rows")
     if shown.masked:
@@ -398,6 +402,7 @@ VERBS: tuple[Verb, ...] = (
     VIEW,
     Verb("log", "the commits of a branch, newest first", _log, _log_arguments, "bucle data log --limit 5"),
     *TABLE,
+    *DATASET,
     *HISTORY,
     *CONTRACT_VERBS,
     Verb("verdicts", "what the contracts said of each batch, landed or refused", _verdicts, _verdicts_arguments,

@@ -193,6 +193,8 @@ def _until_stopped(project: Project, policies: list[loop.Policy], every: int, te
     """One thread a loop, until Ctrl-C or SIGTERM; what is under way is finished first."""
     import signal
 
+    from bucle import loop
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -200,6 +202,7 @@ def _until_stopped(project: Project, policies: list[loop.Policy], every: int, te
         threading.Thread(target=turn, args=(project, policy, stop, every, terminal), name=f"loop/{policy.model}")
         for policy in policies
     ]
+    threads.append(threading.Thread(target=loop.keep_up, args=(project, stop), name="upkeep"))
     terminal.say(f"turning: {', '.join(policy.model for policy in policies) or 'no loop'}; Ctrl-C ends it")
     for thread in threads:
         thread.start()

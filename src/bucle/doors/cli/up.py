@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bucle.doors.cli.arguments import port
@@ -31,6 +32,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace, terminal: Terminal) -> None:
     from bucle.doors.server import serve
     from bucle.ground.core import ServerSection
+    from bucle.loop import keep_up
 
     def ready(url: str) -> None:
         terminal.show({"project": project.name, "url": url, "loops": loops}, told={"dashboard": url})
@@ -46,7 +48,7 @@ def _run(options: Namespace, terminal: Terminal) -> None:
             settings.port if options.port is None else options.port,
             controller=not options.no_loop,
             ready=ready,
-            background=[_background(project, name, terminal) for name in loops],
+            background=[*(_background(project, name, terminal) for name in loops), partial(keep_up, project)],
         )
 
 

@@ -110,6 +110,22 @@ def table(project: Project, *, name: str, at: str = "main") -> data.Snapshot:
     return data.snapshot(project, name, at=at)
 
 
+def dataset(project: Project, *, name: str, at: str = "main") -> data.InForce:
+    """What is known of a table, and what its zone adds."""
+    data.snapshot(project, name, at=at)
+    return data.in_force(project, name, at=at)
+
+
+def health(project: Project, *, name: str, at: str = "main") -> data.Health:
+    """How much a table holds, how good, how fresh and how full, now and after its last changes."""
+    return data.health(project, name, at=at)
+
+
+def uses(project: Project, *, table: str = "", limit: Limit = 100) -> list[data.Use]:
+    """Who trained on tables and what for, newest first."""
+    return data.uses(project, table or None, limit=limit)
+
+
 def executions(project: Project, *, pipeline: str = "", limit: Limit = 100) -> list[pipelines.Execution]:
     """Executions, newest first."""
     return pipelines.executions(project, limit=limit, pipeline=pipeline or None)
@@ -225,6 +241,9 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("/commits", commits),
     Resource("/tables", tables),
     Resource("/tables/{name}", table),
+    Resource("/tables/{name}/dataset", dataset),
+    Resource("/tables/{name}/health", health),
+    Resource("/uses", uses),
     Resource("/executions", executions),
     Resource("/executions/{id}", execution),
     Resource("/executions/{id}/steps", steps),

@@ -20,10 +20,10 @@ from starlette.routing import Route
 from bucle.doors.protocols.uploads import Uploads
 from bucle.doors.server.errors import BadBody, ForeignPage, TooLarge, WrongKind
 from bucle.doors.server.resources import API
-from bucle.ground.core import BucleError, Record, ServerSection, encode, make_ref
-from bucle.ground.governance import check, principal_of
+from bucle.ground.core import BucleError, Record, ServerSection, encode
+from bucle.ground.governance import principal_of
 from bucle.ground.project import Project
-from bucle.line import client, sources, tracking
+from bucle.line import client, data, sources, tracking
 
 __all__ = ["KINDS", "WRITES", "Kept", "Pushed", "Rows", "Taken", "Write", "bounded", "check_client", "write_routes"]
 
@@ -134,7 +134,7 @@ def end_run(project: Project, *, id: str, body: client.End) -> tracking.Run:  # 
 
 def push_rows(project: Project, *, name: str, body: Rows, principal: str) -> Pushed:
     """Append rows to a source of kind stream; they are on the disk when this answers."""
-    check(project, principal, "push", make_ref("table", sources.load_source(project, name).table))
+    data.check_access(project, principal, "push", sources.load_source(project, name).table)
     sources.push(project, name, body.rows)
     return Pushed(source=name, rows=len(body.rows))
 

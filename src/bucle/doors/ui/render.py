@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bucle.doors.ui import cells, columns, draw, graph, parallel, ring
+from bucle.doors.ui import cells, columns, draw, fare, graph, parallel, ring
 from bucle.doors.ui.language import LANGUAGES, NOTHING, Language
 from bucle.doors.ui.links import file_address, link_of
 from bucle.doors.ui.states import state_of
@@ -86,6 +86,7 @@ def _environment() -> Environment:
         cells=cells,
         columns=columns,
         draw=draw,
+        fare=fare,
         graph=graph,
         moment=_moment,
         parallel=parallel,

@@ -13,6 +13,7 @@ from bucle.ground.core.config import (
     parse_config,
 )
 from bucle.ground.core.digest import Digest, digest_of, digest_of_file, digest_of_value, short
+from bucle.ground.core.duration import duration_of
 from bucle.ground.core.environment import Environment, environment
 from bucle.ground.core.errors import (
     BucleError,
@@ -77,6 +78,7 @@ __all__ = [
     "digest_of",
     "digest_of_file",
     "digest_of_value",
+    "duration_of",
     "encode",
     "environment",
     "from_micros",

@@ -51,10 +51,12 @@ class ProjectSection(Section, frozen=True):
     Attributes:
         name: the project's name.
         modules: Python modules beside `bucle.toml` that hold its views, steps and pipelines.
+        purpose: what its models are trained for, e.g. `delay-forecast`; a pipeline may say otherwise.
     """
 
     name: str
     modules: tuple[str, ...] = ()
+    purpose: str = ""
 
 
 class S3Section(Section, frozen=True):

@@ -12,7 +12,7 @@ from bucle.ground.core import NotAllowed, NotFound, Record, UserError
 from bucle.ground.governance.tables import GRANTS
 from bucle.ground.project import Project
 
-__all__ = ["Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "may", "revoke"]
+__all__ = ["Action", "Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "may", "revoke"]
 
 Action = Literal["read", "unmask", "push", "write"]
 Effect = Literal["allow", "deny"]
@@ -40,7 +40,8 @@ class Grant(Record, frozen=True):
         principal: who; `*` is everybody, `anonymous` who comes without a token.
         action: `read` rows, `unmask`: see personal values as they are, `push` rows to a stream that feeds a table, or
             `write`: commit to a table, make it, drop it, over a protocol.
-        subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so.
+        subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so, `zone/raw`
+            everything that lies in it.
         effect: `allow` or `deny`.
         at: since when.
         by: who granted it.
@@ -107,40 +108,55 @@ def grants(project: Project) -> list[Grant]:
         return [Grant(**row._mapping) for row in connection.execute(query)]
 
 
-def may(project: Project, principal: str, action: Action, subject: str) -> bool:
+def may(project: Project, principal: str, action: Action, subject: str, *, within: str = "") -> bool:
     """Whether a principal may do this: as the narrowest grant says; of two equally narrow ones the denial counts.
 
-    A grant to a principal is narrower than one to `*`, then a longer subject narrower than a shorter one. Where nothing
-    was said, rows may be read, pushed and written, and personal values are masked; where nothing was said of writing,
-    who may not push may not write either: it would be a way round.
+    A grant to a principal is narrower than one to `*`, then one about exactly the subject narrower than one about
+    many, then a longer subject narrower than a shorter one; what is said of the place it lies in must allow it as well,
+    unless the subject itself was named. Where nothing was said, rows may be read, pushed and written, and personal
+    values are masked; where nothing was said of writing, who may not push may not write either: it would be a way
+    round.
+
+    Args:
+        within: the ref of what the subject lies in, e.g. `zone/raw`; '' when it lies in nothing.
     """
-    found = [one for one in grants(project) if one.action == action and _is_about(one, principal, subject)]
-    if not found:
-        return may(project, principal, "push", subject) if action == "write" else _BY_DEFAULT[action]
-    narrowest = max(_width(one) for one in found)
-    return all(one.effect == "allow" for one in found if _width(one) == narrowest)
+    told = [one for one in grants(project) if one.action == action and _is_about(one, principal, (subject, within))]
+    if not told:
+        return may(project, principal, "push", subject, within=within) if action == "write" else _BY_DEFAULT[action]
+    own = [one for one in told if one.principal != "*"] or told
+    counting = [one for one in own if one.subject == subject] or [*_narrowest(own, subject), *_narrowest(own, within)]
+    return all(one.effect == "allow" for one in counting)
 
 
-def check(project: Project, principal: str, action: Action, subject: str) -> None:
-    """Refuse what a principal may not do.
+def check(project: Project, principal: str, action: Action, subject: str, *, within: str = "") -> None:
+    """Refuse what a principal may not do; arguments as for `may`.
 
     Raises:
         Denied: it may not.
     """
-    if not may(project, principal, action, subject):
+    if not may(project, principal, action, subject, within=within):
+        place = f", which lies in {within}" if within else ""
         raise Denied(
-            f"{principal} may not {action} {subject}.",
+            f"{principal} may not {action} {subject}{place}.",
             why="It was denied, or never allowed.",
-            fix=f"Ask who keeps it: bucle access allow {principal} {action} {subject}",
+            fix=f"Ask who keeps it: bucle access allow {principal} {action} {within or subject}",
             at=subject,
         )
 
 
-def _is_about(one: Grant, principal: str, subject: str) -> bool:
-    if one.principal not in (principal, "*"):
-        return False
-    return subject.startswith(one.subject[:-1]) if one.subject.endswith("*") else subject == one.subject
+def _is_about(one: Grant, principal: str, subjects: tuple[str, ...]) -> bool:
+    return one.principal in (principal, "*") and any(_covers(one.subject, subject) for subject in subjects)
 
 
-def _width(one: Grant) -> tuple[bool, bool, int]:
-    return one.principal != "*", not one.subject.endswith("*"), len(one.subject)
+def _narrowest(told: list[Grant], subject: str) -> list[Grant]:
+    covering = [one for one in told if _covers(one.subject, subject)]
+    longest = max((_width(one) for one in covering), default=(False, 0))
+    return [one for one in covering if _width(one) == longest]
+
+
+def _width(one: Grant) -> tuple[bool, int]:
+    return not one.subject.endswith("*"), len(one.subject)
+
+
+def _covers(granted: str, subject: str) -> bool:
+    return subject.startswith(granted[:-1]) if granted.endswith("*") else subject == granted

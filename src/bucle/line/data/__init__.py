@@ -1,5 +1,6 @@
 """Tables and files under git-like branches: commit, read at any commit, merge; what breaks its contract stays out."""
 
+from bucle.line.data.access import check_access, may_access
 from bucle.line.data.add import add_files
 from bucle.line.data.alter import (
     AddColumn,
@@ -30,8 +31,21 @@ from bucle.line.data.catalog import (
 from bucle.line.data.checkout import Checkout, checkout
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.compact import compact
+from bucle.line.data.dataset import (
+    BASES,
+    Basis,
+    Dataset,
+    InForce,
+    dataset,
+    dump_dataset,
+    in_force,
+    kept_for_a_time,
+    parse_dataset,
+    zones,
+)
 from bucle.line.data.definition import View, view_schema
 from bucle.line.data.delete import delete
+from bucle.line.data.describe import describe
 from bucle.line.data.diff import TableDiff, diff, diff_files
 from bucle.line.data.draft import TableMetadata, draft_table
 from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
@@ -42,6 +56,7 @@ from bucle.line.data.errors import (
     BadAlteration,
     BadBisection,
     BadCondition,
+    BadDataset,
     BadDvcProject,
     BadHook,
     BadKeys,
@@ -72,6 +87,7 @@ from bucle.line.data.errors import (
     NoSuchView,
     NotBuiltOnHead,
     NothingThere,
+    PurposeRefused,
     RemoteMoved,
     RepeatedKey,
     ReviewBlocked,
@@ -87,6 +103,7 @@ from bucle.line.data.errors import (
 from bucle.line.data.expire import Expiry, expire
 from bucle.line.data.filetree import file_path, files, read_file
 from bucle.line.data.guarded import contract_of, infer_contract, profile
+from bucle.line.data.health import Health, HealthPoint, health, healths
 from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
@@ -108,9 +125,11 @@ from bucle.line.data.pii import ColumnTag, Finding, find_pii, pii_tags, tag_colu
 from bucle.line.data.pins import import_url, update_url
 from bucle.line.data.protection import Protection, protect, protections, unprotect
 from bucle.line.data.publish import commit
+from bucle.line.data.purpose import Use, check_made_of, uses
 from bucle.line.data.push import Pulled, Pushed, RemoteHead, pull, push, remote_heads
 from bucle.line.data.register import register_table
 from bucle.line.data.remotes import Remote, add_remote, remotes, remove_remote
+from bucle.line.data.retention import Held, Retained, Retention, retain, retained_at
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
 from bucle.line.data.rowdiff import ColumnChange, ColumnContent, RowDiff, diff_columns, diff_rows
@@ -133,9 +152,11 @@ from bucle.line.data.views import (
     view,
     views,
 )
+from bucle.line.data.zone import Zone
 from bucle.line.files import BadFile, BadPath, BadUrl, FileEntry, NoSuchFolder, PackDamaged, PinMoved
 
 __all__ = [
+    "BASES",
     "DEFAULT",
     "MAIN",
     "AddColumn",
@@ -144,6 +165,7 @@ __all__ = [
     "BadAlteration",
     "BadBisection",
     "BadCondition",
+    "BadDataset",
     "BadDvcProject",
     "BadFile",
     "BadHook",
@@ -152,6 +174,7 @@ __all__ = [
     "BadPath",
     "BadRemote",
     "BadUrl",
+    "Basis",
     "Bisection",
     "Branch",
     "BranchBusy",
@@ -167,6 +190,7 @@ __all__ = [
     "Conflict",
     "DataFile",
     "DataSection",
+    "Dataset",
     "DropColumn",
     "DvcExport",
     "DvcImport",
@@ -178,9 +202,13 @@ __all__ = [
     "FileEntry",
     "Finding",
     "FolderStatus",
+    "Health",
+    "HealthPoint",
+    "Held",
     "Hook",
     "HookCycle",
     "HookRefused",
+    "InForce",
     "LakeDamaged",
     "LocalChanges",
     "MakeOptional",
@@ -209,12 +237,15 @@ __all__ = [
     "Proposal",
     "Protection",
     "Pulled",
+    "PurposeRefused",
     "Pushed",
     "Remote",
     "RemoteHead",
     "RemoteMoved",
     "RenameColumn",
     "RepeatedKey",
+    "Retained",
+    "Retention",
     "Review",
     "ReviewBlocked",
     "ReviewClosed",
@@ -235,10 +266,12 @@ __all__ = [
     "TypeMismatch",
     "TypeNotKept",
     "Usage",
+    "Use",
     "Verdict",
     "View",
     "ViewExists",
     "WidenColumn",
+    "Zone",
     "add_files",
     "add_remote",
     "alter",
@@ -249,6 +282,8 @@ __all__ = [
     "bisect",
     "branches",
     "change_namespace",
+    "check_access",
+    "check_made_of",
     "check_table_free",
     "checkout",
     "cherry_pick",
@@ -262,9 +297,11 @@ __all__ = [
     "create_table",
     "create_tag",
     "create_view",
+    "dataset",
     "delete",
     "delete_branch",
     "delete_tag",
+    "describe",
     "destroy_key",
     "diff",
     "diff_columns",
@@ -274,6 +311,7 @@ __all__ = [
     "drop_namespace",
     "drop_table",
     "drop_view",
+    "dump_dataset",
     "encrypt",
     "expire",
     "export_dvc",
@@ -281,12 +319,16 @@ __all__ = [
     "file_path",
     "files",
     "find_pii",
+    "health",
+    "healths",
     "hooks",
     "import_dvc",
     "import_url",
+    "in_force",
     "infer_contract",
     "inspect_review",
     "join_name",
+    "kept_for_a_time",
     "land",
     "lazy",
     "load_manifest",
@@ -296,12 +338,14 @@ __all__ = [
     "mask_report",
     "mask_series",
     "mask_type",
+    "may_access",
     "merge",
     "merge_review",
     "namespace_properties",
     "namespaces",
     "open_review",
     "overwrite_partitions",
+    "parse_dataset",
     "partition_fields",
     "pii_tags",
     "plan",
@@ -322,6 +366,8 @@ __all__ = [
     "rename_view",
     "replace_view",
     "resolve",
+    "retain",
+    "retained_at",
     "revert",
     "review",
     "reviews",
@@ -340,9 +386,11 @@ __all__ = [
     "update_url",
     "upsert",
     "usage",
+    "uses",
     "verdicts",
     "verify_files",
     "view",
     "view_schema",
     "views",
+    "zones",
 ]

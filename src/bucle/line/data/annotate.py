@@ -14,6 +14,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.manifest import Run, load_head, load_manifest, load_run
+from bucle.line.data.purpose import ask
 from bucle.line.data.scanned import read_frame
 from bucle.line.data.snapshot import state_of
 from bucle.line.files import FileEntry, load_below, unshared
@@ -82,7 +83,9 @@ def annotate_rows(project: Project, table: str, *, at: str = MAIN, where: pl.Exp
         NoSuchCommit: nothing answers to `at`.
     Cost: as `annotate`, and one read of the rows.
     """
-    manifest = load_manifest(project, state_of(resolve(project, at), table).manifest)
+    commit = resolve(project, at)
+    manifest = load_manifest(project, state_of(commit, table).manifest)
+    ask(project, table, commit.id)
     told = annotate(project, table, at=at)
     origin = pl.LazyFrame(
         [(str(project.state / one.name), one.commit, one.at, one.author, one.message) for one in told],

@@ -17,6 +17,7 @@ from bucle.ground.project import Project
 from bucle.line.data.audit import Audit, move_audited
 from bucle.line.data.branch import MAIN
 from bucle.line.data.commit import Commit, TableState
+from bucle.line.data.dataset import changed, dataset_file, dataset_of, dump_dataset
 from bucle.line.data.draft import (
     TableMetadata,
     check_open,
@@ -30,10 +31,12 @@ from bucle.line.data.draft import (
 from bucle.line.data.errors import TableNotOurs
 from bucle.line.data.lake import load_manifest
 from bucle.line.data.names import check_no_view
+from bucle.line.data.pii import pii_file
 from bucle.line.data.publish import done_before
 from bucle.line.data.sealed import KEY
 from bucle.line.data.snapshot import state_of
 from bucle.line.data.step import Step, check_step_free, head_at, move_on, no_table, table_exists
+from bucle.line.files import FileEntry, change_kept, find_entry, keep_files
 
 if TYPE_CHECKING:
     from bucle.line.data.foreign import Seen
@@ -169,7 +172,7 @@ def create_table(
 def rename_table(
     project: Project, source: str, target: str, *, branch: str = MAIN, message: str, key: str | None = None
 ) -> Commit:
-    """Give a table another name; its files stay where they are.
+    """Give a table another name; its files stay where they are, and what is known of it goes along.
 
     Raises:
         BadName: the name cannot be used.
@@ -182,8 +185,22 @@ def rename_table(
         state = _taken(made, source)
         check_step_free(made, target)
         made.tables[target] = msgspec.structs.replace(state, name=target)
+        made.tree = _known_as(project, made.tree, source, target)
 
     return move_on(project, step, branch=branch, message=message, key=key)
+
+
+def _known_as(project: Project, tree: str, source: str, target: str) -> str:
+    """The file tree in which a table's record and its tags of what is personal bear another name."""
+    old, tags = find_entry(project, tree, dataset_file(source)), find_entry(project, tree, pii_file(source))
+    changes = dict[str, FileEntry | None]()
+    if old is not None:
+        record = changed(dataset_of(project, old, source), {"table": target})
+        content = dump_dataset(record).encode()
+        changes |= {dataset_file(source): None, **keep_files(project, {dataset_file(target): content})}
+    if tags is not None:
+        changes |= {pii_file(source): None, pii_file(target): tags}
+    return change_kept(project, tree, changes)
 
 
 def drop_table(project: Project, table: str, *, branch: str = MAIN, message: str, key: str | None = None) -> Commit:

@@ -9,6 +9,7 @@ __all__ = [
     "BadAlteration",
     "BadBisection",
     "BadCondition",
+    "BadDataset",
     "BadDvcProject",
     "BadHook",
     "BadKeys",
@@ -38,6 +39,7 @@ __all__ = [
     "NoSuchTag",
     "NotBuiltOnHead",
     "NothingThere",
+    "PurposeRefused",
     "RemoteMoved",
     "RepeatedKey",
     "ReviewBlocked",
@@ -319,3 +321,15 @@ class BadDvcProject(UserError):
     """A folder is no DVC project, cannot be understood as one, or lacks contents it names."""
 
     code = "BU0558"
+
+
+class BadDataset(UserError):
+    """The record of a table cannot be used."""
+
+    code = "BU0547"
+
+
+class PurposeRefused(Refused):
+    """A table may not be used for this."""
+
+    code = "BU0548"

@@ -24,6 +24,7 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import BadHook, HookCycle, HookRefused
+from bucle.line.data.zone import Zone
 
 __all__ = ["DataSection", "Hook", "Moment", "Proposal", "hooks", "hooks_at", "run_after", "run_before"]
 
@@ -65,10 +66,14 @@ class DataSection(Section, frozen=True):
     Attributes:
         hooks: name -> what is asked or told when a branch moves.
         encryption: which tables are encrypted, and who holds the keys.
+        zones: name -> tables that are governed alike; the first that names a table counts.
+        keep_history: how long after a row's retention the commits that still hold it stay, e.g. `7d`.
     """
 
     hooks: dict[str, Hook] = {}
     encryption: EncryptionSection = EncryptionSection()
+    zones: dict[str, Zone] = {}
+    keep_history: str = "7d"
 
 
 class Proposal(Record, frozen=True):

@@ -23,6 +23,7 @@ __all__ = [
     "DataFile",
     "Head",
     "Manifest",
+    "Piece",
     "Run",
     "Statistics",
     "content_digest",

@@ -24,7 +24,7 @@ from bucle.line.data.publish import commit
 from bucle.line.data.snapshot import lazy, snapshot
 from bucle.line.files import find_entry, pieces_of
 
-__all__ = ["ColumnTag", "Finding", "find_pii", "pii_tags", "tag_columns"]
+__all__ = ["ColumnTag", "Finding", "find_pii", "pii_file", "pii_tags", "tag_columns"]
 
 FOLDER = ".pii/"
 
@@ -124,7 +124,12 @@ def tag_columns(
     after = {name: tag for name, tag in {**before, **tags}.items() if tag is not None}
     content = msgspec.json.encode(after, order="sorted")
     said = message or f"PII of {table}: {', '.join(sorted(tags))}"
-    return commit(project, {}, files={f"{FOLDER}{table}.json": content}, branch=branch, message=said)
+    return commit(project, {}, files={pii_file(table): content}, branch=branch, message=said)
+
+
+def pii_file(table: str) -> str:
+    """The path in the file tree at which a commit keeps a table's tags."""
+    return f"{FOLDER}{table}.json"
 
 
 def find_pii(project: Project, table: str, *, at: str = MAIN) -> list[Finding]:
@@ -147,7 +152,7 @@ def find_pii(project: Project, table: str, *, at: str = MAIN) -> list[Finding]:
 
 def _tags(project: Project, table: str, at: str) -> dict[str, ColumnTag]:
     try:
-        entry = find_entry(project, resolve(project, at).files, f"{FOLDER}{table}.json")
+        entry = find_entry(project, resolve(project, at).files, pii_file(table))
     except NoSuchCommit:
         return {}
     if entry is None:

@@ -16,6 +16,7 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NoSuchColumn, RepeatedKey
 from bucle.line.data.manifest import Manifest, load_manifest
+from bucle.line.data.purpose import ask
 from bucle.line.data.schema import type_name
 from bucle.line.data.snapshot import frame_of_files, state_of
 
@@ -128,6 +129,9 @@ def _sides(project: Project, table: str, a: str, b: str) -> tuple[Manifest, Mani
     first, second = resolve(project, a), resolve(project, b)
     if table not in first.tables:
         state_of(second, table)
+    for side in (first, second):
+        if table in side.tables:
+            ask(project, table, side.id)
     return _manifest(project, first, table), _manifest(project, second, table)
 
 

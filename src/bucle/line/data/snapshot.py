@@ -13,6 +13,7 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.errors import LakeDamaged, NoSuchColumn, NoSuchTable
 from bucle.line.data.lake import Manifest, load_manifest
+from bucle.line.data.purpose import ask
 from bucle.line.data.scanned import read_frame
 from bucle.line.data.schema import Column, type_name
 
@@ -92,6 +93,7 @@ def plan(project: Project, table: str, *, at: str = MAIN) -> Plan:
     """What another engine reads to see a table's rows at a commit; errors as for `snapshot`."""
     commit = resolve(project, at)
     manifest = load_manifest(project, state_of(commit, table).manifest)
+    ask(project, table, commit.id)
     return Plan(
         table=table,
         commit=commit.id,
@@ -120,10 +122,13 @@ def scan(
     Raises:
         NoSuchTable: the commit does not hold the table.
         NoSuchColumn: the table has no such column.
+        PurposeRefused: a training reads it, for which it may not be used.
         LakeDamaged: a data file is missing or cannot be read.
     Cost: one read of the columns named.
     """
-    manifest = load_manifest(project, state_of(resolve(project, at), table).manifest)
+    commit = resolve(project, at)
+    manifest = load_manifest(project, state_of(commit, table).manifest)
+    ask(project, table, commit.id)
     named = where.meta.root_names() if where is not None else []
     _check_columns(table, [*(columns or ()), *named], [column.name for column in manifest.columns])
     # An expression that names its columns by a pattern may be about any of them.
@@ -139,7 +144,9 @@ def scan(
 
 def lazy(project: Project, table: str, *, at: str = MAIN) -> pl.LazyFrame:
     """A table's rows at a commit as a lazy frame; errors as for `scan`, those of the disk when it is collected."""
-    state = state_of(resolve(project, at), table)
+    commit = resolve(project, at)
+    state = state_of(commit, table)
+    ask(project, table, commit.id)
     return frame_of_files(project, load_manifest(project, state.manifest))
 
 

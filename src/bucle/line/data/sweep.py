@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from bucle.line.data import store
 from bucle.line.data.branch import INGEST
 from bucle.line.data.branches import branches, delete_branch
 from bucle.line.data.commit import Commit
-from bucle.line.data.lake import load_manifest
+from bucle.line.data.manifest import Piece, Run, load_head, load_run
 from bucle.line.files import ENDING, filling, load_part, packs_of, parts_of, unpacked
 
 __all__ = ["Sweep", "sweep"]
@@ -89,15 +90,22 @@ def _needed(project: Project, older_than: timedelta, known: set[str]) -> _Needed
     A commit that expired a moment ago counts: one under way may be built on what it held.
     """
     manifests = {state.manifest for commit in _kept(project, older_than) for state in commit.tables.values()} - known
-    return _Needed(manifests, {path for digest in manifests for path in _files_of(project, digest)})
-
-
-def _files_of(project: Project, manifest: str) -> Iterable[str]:
-    """The files a manifest names; none when its key was destroyed, since nobody can read them any more."""
-    try:
-        return load_manifest(project, manifest).files()
-    except KeyDestroyed:
-        return ()
+    files, pieces = set[str](), set[Piece]()
+    for digest in manifests:
+        try:
+            head = load_head(project, digest)
+        except KeyDestroyed:
+            # Nobody can read its files any more.
+            continue
+        files.update(head.metadata)
+        for run in (head.data, head.deletes):
+            files.update(file.path for file in run.tail)
+            pieces.update(run.pieces)
+    # States share most pieces of their lists: each is read once.
+    for piece in pieces:
+        with suppress(KeyDestroyed):
+            files.update(file.path for file in load_run(project, Run(pieces=(piece,))))
+    return _Needed(manifests, files)
 
 
 def _kept(project: Project, older_than: timedelta) -> list[Commit]:

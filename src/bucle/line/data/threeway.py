@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from bucle.ground.project import Project
 from bucle.line.data.commit import Commit, TableState
+from bucle.line.data.dataset import dataset_of, described_by, dump_dataset, joined
 from bucle.line.data.errors import Conflict
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.manifest import DataFile, Manifest, load_manifest
 from bucle.line.data.names import view_names, view_of_file
 from bucle.line.data.schema import Column
-from bucle.line.files import FileEntry, change_kept, find_entries, unshared
+from bucle.line.files import FileEntry, change_kept, find_entries, keep_files, unshared
 
 if TYPE_CHECKING:
     from bucle.line.data.revise import Operation
@@ -62,9 +63,24 @@ def _trees(project: Project, base: str, ours: str, theirs: str) -> str:
         return theirs
     old, their = unshared(project, base, theirs)
     mine = find_entries(project, ours, {*old, *their})
+    for path, entry in _records(project, old, mine, their).items():
+        old[path], their[path] = mine[path], entry
     merged = _merge("file", old, mine, their, _never)
     changes = {path: merged.get(path) for path in {*mine, *merged} if merged.get(path) != mine.get(path)}
     return change_kept(project, ours, changes)
+
+
+def _records(
+    project: Project, base: Mapping[str, FileEntry], ours: Mapping[str, FileEntry], theirs: Mapping[str, FileEntry]
+) -> dict[str, FileEntry]:
+    """Path -> what both sides made of a table's record, where they changed different things of it."""
+    found = dict[str, bytes]()
+    for path in sorted(base.keys() & ours.keys() & theirs.keys()):
+        table, sides = described_by(path), (base[path], ours[path], theirs[path])
+        if table is not None and len({one.digest for one in sides}) == len(sides):
+            made = joined(*(dataset_of(project, one, table) for one in sides))
+            found |= {path: dump_dataset(made).encode()} if made is not None else {}
+    return {path: entry for path, entry in keep_files(project, found).items() if entry is not None}
 
 
 def _merge(

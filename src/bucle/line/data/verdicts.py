@@ -67,6 +67,7 @@ def verdicts(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int | None = None,
+    among: int | None = None,
 ) -> list[Verdict]:
     """The verdicts on batches, newest first.
 
@@ -76,10 +77,11 @@ def verdicts(
         since: only from this instant on.
         until: only before this instant.
         limit: at most so many.
+        among: only of the newest so many commits and refusals.
     Cost: a read of the ledger's events of landings; with a limit, of as many of the newest as it takes.
     """
     subject = make_ref("branch", branch) if branch is not None else None
-    reach = None if limit is None else 4 * limit
+    reach = among if limit is None else min(4 * limit, among or 4 * limit)
     while True:
         events = project.ledger.events(kinds=KINDS, subject=subject, newest_first=True, limit=reach)
         found = [
@@ -89,9 +91,9 @@ def verdicts(
             for one in _of_event(event)
             if table is None or one.table == table
         ]
-        if limit is None or reach is None or len(found) >= limit or len(events) < reach:
+        if limit is None or reach is None or len(found) >= limit or len(events) < reach or reach == among:
             return found[:limit]
-        reach *= 8
+        reach = min(8 * reach, among or 8 * reach)
 
 
 def _of_event(event: Event) -> list[Verdict]:

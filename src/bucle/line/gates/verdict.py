@@ -80,6 +80,7 @@ def judge(
         The verdict; the one there is when the very same was judged before.
     Raises:
         NoGates: there is no gate.
+        PurposeRefused: the subject was made of tables that may not be used for it.
     Cost: that of the gates; the evidence is kept once.
     """
     if not gates:
@@ -88,6 +89,10 @@ def judge(
             why="Everything would pass.",
             fix="Give at least one, e.g. gates.MinimumMetric(metric='auc', minimum=0.6).",
         )
+    # Polars takes a while to load; who only reads verdicts never needs it.
+    from bucle.line import data  # noqa: PLC0415
+
+    data.check_made_of(project, [subject])
     checks = tuple(check for gate in gates for check in gate.judge(evidence))
     kept = {"evidence": project.blobs.put(evidence.content), "policy": project.blobs.put(policy_bytes(gates))}
     made = Verdict(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from bucle.ground.code import CodeChanged
 from bucle.ground.core import UserError, suggest
@@ -31,10 +31,12 @@ class Pipeline(Generic[P, R]):
     Attributes:
         function: the plain function, the body.
         name: the function's name.
+        purpose: what its steps read tables for; None leaves it to the project.
     """
 
-    def __init__(self, function: Callable[P, R]) -> None:
+    def __init__(self, function: Callable[P, R], *, purpose: str | None = None) -> None:
         self.function = function
+        self.purpose = purpose
         self.name = function.__name__
         update_wrapper(self, function)
 
@@ -53,13 +55,28 @@ class Pipeline(Generic[P, R]):
         return interface_of(self.function)
 
 
-def pipeline(function: Callable[P, R]) -> Pipeline[P, R]:
+@overload
+def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
+
+
+@overload
+def pipeline(*, purpose: str) -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
+
+
+def pipeline(
+    function: Callable[P, R] | None = None, /, *, purpose: str | None = None
+) -> Pipeline[P, R] | Callable[..., Pipeline[P, R]]:
     """Make a function the body of a pipeline: plain Python, whose calls of steps are journalled.
 
     What happens between steps must follow from the parameters and the steps' results alone: after a crash the body runs
     again from the top, with the recorded results of the steps that had finished.
+
+    Args:
+        purpose: what its steps read tables for, e.g. `fraud-detection`; `[project] purpose` unless given.
     """
-    return Pipeline(function)
+    if function is not None:
+        return Pipeline(function)
+    return lambda function: Pipeline(function, purpose=purpose)
 
 
 def pipelines_of(project: Project) -> dict[str, Pipeline[..., Any]]:

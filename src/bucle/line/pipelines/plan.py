@@ -82,7 +82,7 @@ class Planner:
             execution=self._execution,
             step=step.name,
             position=position,
-            key=key_of(digest, inputs, params, self._environment),
+            key=key_of(digest, inputs, params, self._environment, self._purpose(step)),
             status="running",
             attempt=0,
             started_at=now,
@@ -100,6 +100,10 @@ class Planner:
             origin=id_,
         )
         return Plan(step, run, code)
+
+    def _purpose(self, step: Step[Any, Any]) -> str:
+        """What for, of a step that can read tables."""
+        return self._project.purpose or "" if step.interface.projects else ""
 
     def _code_of(self, step: Step[Any, Any]) -> tuple[Code, Digest]:
         with self._lock:
@@ -136,11 +140,16 @@ class Planner:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def key_of(code: str, inputs: Mapping[str, str], params: Mapping[str, Any], environment_digest: str) -> Digest:
-    """The key of a step: equal keys mean equal outputs. The seed is among the parameters."""
-    return digest_of_value(
-        {"code": code, "inputs": dict(inputs), "params": dict(params), "environment": environment_digest}
-    )
+def key_of(
+    code: str, inputs: Mapping[str, str], params: Mapping[str, Any], environment_digest: str, purpose: str = ""
+) -> Digest:
+    """The key of a step: equal keys mean equal outputs. The seed is among the parameters.
+
+    Args:
+        purpose: what tables are read for: what was read for one is not given to another. '' is no part of the key.
+    """
+    parts = {"code": code, "inputs": dict(inputs), "params": dict(params), "environment": environment_digest}
+    return digest_of_value({**parts, "purpose": purpose} if purpose else parts)
 
 
 def make_task(project: Project, plan: Plan) -> Task:
@@ -168,6 +177,8 @@ def make_task(project: Project, plan: Plan) -> Task:
         now=project.clock.now(),
         sys_path=tuple(dict.fromkeys([str(project.root.resolve()), *(path or str(Path.cwd()) for path in sys.path)])),
         environ=dict(os.environ),
+        purpose=project.purpose,
+        reader=f"step/{run.key}",
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bucle.ground.code import CodeChanged
-from bucle.ground.core import digest_of_value, encode, suggest, to_builtins
+from bucle.ground.core import ProjectSection, digest_of_value, encode, suggest, to_builtins
 from bucle.ground.project import Project
 from bucle.ground.store import Lease, LeaseLost, acquire, held, this_process
 from bucle.line.pipelines.artifact import Artifact, keep_leaf
@@ -168,6 +168,7 @@ def _carry_out(
     executor: Executor | None,
 ) -> Execution:
     """Run the body under a lease and write down how it ends."""
+    project = project.reading(_purpose(project, pipeline), reader=f"execution/{execution.id}")
     place = executor or project.keep(LocalProcesses, LocalProcesses)
     _clear_scratch(project, execution.id)
     conductor = Conductor(project, execution.id, kept.lease, executor=place, report=report)
@@ -190,6 +191,11 @@ def _carry_out(
     done = replace(execution, status="succeeded", ended_at=journal.now, result=result)
     journal.execution_ended(done, conductor.stale())
     return done
+
+
+def _purpose(project: Project, pipeline: Pipeline[..., Any]) -> str:
+    own = project.config.section("project", ProjectSection).purpose
+    return own if pipeline.purpose is None else pipeline.purpose
 
 
 def _new(project: Project, pipeline: Pipeline[..., Any], params: dict[str, Any], key: str | None) -> Execution:

@@ -33,6 +33,8 @@ class Task(Record, frozen=True):
         now: the project's instant, at which that project's clock stands.
         sys_path: where modules are found.
         environ: the environment variables.
+        purpose: what it reads tables for; '' when that is not told, None when nobody trains.
+        reader: the ref under which the ledger knows what it read.
     """
 
     id: str
@@ -52,6 +54,8 @@ class Task(Record, frozen=True):
     now: datetime
     sys_path: tuple[str, ...]
     environ: dict[str, str]
+    purpose: str | None = None
+    reader: str = ""
 
 
 class Outcome(Record, frozen=True):

@@ -93,6 +93,8 @@ def _settle(task: Task, scratch: Path) -> None:
     faulthandler.enable()
     os.environ.clear()
     os.environ.update(task.environ)
+    if task.purpose is not None:
+        os.environ["BUCLE_PURPOSE"] = task.purpose  # for a project that the step opens itself
     os.chdir(scratch / WORK)
     random.seed(task.seed)
     np.random.seed(task.seed % 2**32)
@@ -113,6 +115,8 @@ def _compute(task: Task, scratch: Path) -> dict[str, str]:
         if interface.projects:
             project = Project.open(task.root, clock=SimulatedClock(task.now), database=task.database, actor=task.actor)
             stack.callback(project.close)
+            if task.purpose is not None:
+                project = project.reading(task.purpose, reader=task.reader)
             arguments.update(dict.fromkeys(interface.projects, project))
         value = function.function(**arguments)
         parts = disassemble(interface.result, value)

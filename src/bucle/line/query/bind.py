@@ -13,7 +13,7 @@ import polars as pl
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from bucle.ground.core import make_ref, suggest
-from bucle.ground.governance import check, may
+from bucle.ground.governance import check
 from bucle.ground.project import Project
 from bucle.line import data, sources
 from bucle.line.query.errors import BadQuery
@@ -88,7 +88,7 @@ def bind(engine: duckdb.DuckDBPyConnection, project: Project, statement: Stateme
                 fix="Ask for one of them in each query.",
             )
         seen[key] = found
-        check(project, principal, "read", make_ref("table", found[0]))
+        data.check_access(project, principal, "read", found[0], at=found[1])
         _make_namespace(engine, places[name])
         tags = tags_for(project, found[0], found[1], principal)
         masked = _make_view(engine, project, f"{places[name]}.{quoted(name.name)}", found, (bound, tags))
@@ -166,7 +166,7 @@ def _bring(
 def tags_for(project: Project, table: str, at: str, principal: str) -> dict[str, data.ColumnTag]:
     """The tags by which a table is masked for a principal; none for those who may see it as it is."""
     tags = data.pii_tags(project, table, at=at)
-    return {} if tags and may(project, principal, "unmask", make_ref("table", table)) else tags
+    return {} if tags and data.may_access(project, principal, "unmask", table, at=at) else tags
 
 
 def _make_view(

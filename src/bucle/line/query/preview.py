@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bucle.ground.core import Record, make_ref
-from bucle.ground.governance import check
+from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.query.bind import tags_for
@@ -47,7 +46,7 @@ def preview(
     """
     found = data.snapshot(project, table, at=at)
     who = principal or project.actor
-    check(project, who, "read", make_ref("table", table))
+    data.check_access(project, who, "read", table, at=found.commit)
     tags = tags_for(project, table, found.commit, who)
     start = max(found.rows + offset, 0) if offset < 0 else offset
     rows = data.lazy(project, table, at=found.commit).slice(start, limit).collect()

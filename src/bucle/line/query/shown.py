@@ -7,8 +7,6 @@ from collections.abc import Iterable
 import polars as pl
 from msgspec.structs import replace
 
-from bucle.ground.core import make_ref
-from bucle.ground.governance import check
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.data import ColumnChange, ColumnContent, RowDiff
@@ -57,5 +55,5 @@ def _without_values(content: ColumnContent | None) -> ColumnContent | None:
 
 def _tags(project: Project, table: str, at: str, principal: str) -> dict[str, data.ColumnTag]:
     who = principal or project.actor
-    check(project, who, "read", make_ref("table", table))
+    data.check_access(project, who, "read", table, at=at)
     return tags_for(project, table, at, who)

@@ -10,8 +10,7 @@ from typing import Any
 
 import duckdb
 
-from bucle.ground.core import Record, make_ref
-from bucle.ground.governance import check
+from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.query.errors import BadQuery
@@ -84,7 +83,7 @@ def lookup(project: Project, at: str, principal: str) -> Lookup:
 
 
 def _definition(project: Project, name: str, commit: str, mark: str, principal: str) -> Definition:
-    check(project, principal, "read", make_ref("table", name))
+    data.check_access(project, principal, "read", name, at=commit)
     view = data.view(project, name, at=commit)
     text = view.sql(*DIALECTS)
     if text is None:

@@ -58,6 +58,7 @@ def register(
     Raises:
         BadName: the model's name does not fit in a ref.
         NoSuchPackage: the package is not in this project.
+        PurposeRefused: what it was made of may not be used for what it was.
     """
     check_name(model, "model")
     content = package_content(package if isinstance(package, Package) else load_package(project, package))
@@ -164,6 +165,14 @@ def copy_into(
     return _insert(project, entry, reason=reason, key=None, actor=actor)
 
 
+_ORIGINS = (
+    ("run", "run", "produced"),
+    ("model_id", "logged-model", "produced"),
+    ("execution", "execution", "produced"),
+    ("commit", "commit", "trained_on"),
+)
+"""What a version comes from: the row's column, the noun of its ref, the kind of its edge."""
+
 _GIVEN = ("run", "execution", "commit", "source", "run_link", "model_id", "description")
 
 
@@ -224,6 +233,7 @@ def _insert(project: Project, entry: _Entry, *, reason: str, key: str | None, ac
         existing = _existing(project, entry, key)
         if existing is not None:
             return version(project, model, existing)
+        _check_origin(project, row)
         number = _next(project, model)
         try:
             with project.ledger.transaction(
@@ -297,17 +307,22 @@ def _write(project: Project, tx: Transaction, entry: _Entry, number: int) -> Non
 def _note_origin(tx: Transaction, ref: str, row: Row, content: Content) -> None:
     for source, target, kind in content.edges:
         tx.edge(source, target or ref, kind)
-    for name, noun, kind in (
-        ("run", "run", "produced"),
-        ("model_id", "logged-model", "produced"),
-        ("execution", "execution", "produced"),
-        ("commit", "commit", "trained_on"),
-    ):
+    for name, noun, kind in _ORIGINS:
         if row[name]:
             tx.edge(make_ref(noun, row[name]), ref, kind)
     names = ("kind", "digest", "run", "execution", "commit", "source", "model_id")
     tx.data.update({name: row[name] for name in names})
     tx.data["metrics"] = decode(row["metrics"], dict[str, float | None])
+
+
+def _check_origin(project: Project, row: Row) -> None:
+    """Whether what a version comes from may be used for it. Raises: data.PurposeRefused."""
+    refs = [make_ref(noun, row[name]) for name, noun, _ in _ORIGINS if row[name]]
+    if refs:
+        # Polars takes a while to load; who only reads the registry never needs it.
+        from bucle.line import data  # noqa: PLC0415
+
+        data.check_made_of(project, refs)
 
 
 def _next(project: Project, model: str) -> int:

@@ -30,10 +30,9 @@ def check_reader(call: Call, project: Project, table: str) -> None:
     Raises:
         Denied: the principal may not.
     """
-    ref = make_ref("table", table)
-    check(project, call.principal, "read", ref)
+    data.check_access(project, call.principal, "read", table, at=call.ref)
     if data.pii_tags(project, table, at=call.ref):
-        check(project, call.principal, "unmask", ref)
+        data.check_access(project, call.principal, "unmask", table, at=call.ref)
 
 
 def check_writer(call: Call, project: Project, *tables: str) -> None:
@@ -43,7 +42,7 @@ def check_writer(call: Call, project: Project, *tables: str) -> None:
         Denied: the principal may not.
     """
     for table in tables:
-        check(project, call.principal, "write", make_ref("table", table))
+        data.check_access(project, call.principal, "write", table, at=call.ref)
 
 
 def check_namespace(call: Call, project: Project, namespace: str) -> None:

@@ -15,7 +15,7 @@ from bucle.ground.ledger import Edge, Event
 from bucle.ground.project import Project
 from bucle.line import contracts, data, query
 from bucle.line.contracts import Contract
-from bucle.line.data import Branch, Commit, Snapshot, Tag, Verdict
+from bucle.line.data import Branch, Commit, Health, Snapshot, Tag, Use, Verdict
 
 __all__ = ["At", "Change", "Data", "TablePage", "TableRow", "data_page", "table"]
 
@@ -28,6 +28,10 @@ VERDICTS = 30
 """So many batches are shown with what the contract said of them."""
 
 
+USES = 20
+"""So many uses are shown of a table."""
+
+
 class TableRow(Record, frozen=True):
     """A table at a commit.
 
@@ -35,11 +39,13 @@ class TableRow(Record, frozen=True):
         snapshot: where it stands.
         growth: rows after each of the last commits, oldest first.
         contract: whether `contracts/` holds one for it.
+        health: how it is now; None when that could not be read.
     """
 
     snapshot: Snapshot
     growth: tuple[int, ...]
     contract: bool
+    health: Health | None
 
 
 class Change(Record, frozen=True):
@@ -91,6 +97,8 @@ class TablePage(Record, frozen=True):
         changes: commits that changed it, newest first.
         verdicts: what its contract said of the last batches, newest first.
         users: what was made of it as it is or was, of the newest commit first.
+        health: what is known of it, how it is and how it was; None when that could not be read.
+        uses: who trained on it and what for, newest first.
         problems: what could not be read.
     """
 
@@ -101,6 +109,8 @@ class TablePage(Record, frozen=True):
     changes: tuple[Change, ...]
     verdicts: tuple[Verdict, ...]
     users: tuple[Edge, ...]
+    health: Health | None
+    uses: tuple[Use, ...]
     problems: tuple[dict[str, str], ...]
 
 
@@ -116,12 +126,14 @@ def data_page(project: Project, *, at: At = "main") -> Data:
     history = data.log(project, at, limit=60)
     kept = attempt(problems, lambda: contracts.of_project(project)) or {}
     commit = history[0] if history else None
+    found = attempt(problems, partial(data.healths, project, at=commit.id)) if commit else None
+    healths = {one.table: one for one in found or ()}
     rows = []
     for name in sorted(commit.tables if commit else ()):
         snapshot = attempt(problems, partial(data.snapshot, project, name, at=commit.id if commit else at))
         if snapshot is not None:
             growth = tuple(one.tables[name].rows for one in history[:24][::-1] if name in one.tables)
-            rows.append(TableRow(snapshot=snapshot, growth=growth, contract=name in kept))
+            rows.append(TableRow(snapshot=snapshot, growth=growth, contract=name in kept, health=healths.get(name)))
     return Data(
         at=at,
         commit=commit,
@@ -154,14 +166,17 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
     kept = attempt(problems, lambda: contracts.of_project(project)) or {}
     history = data.log(project, snapshot.commit, limit=120)
     changes = [one for one in _changes(history) if table in one.rows]
+    health = attempt(problems, lambda: data.health(project, table, at=snapshot.commit))
     return TablePage(
         at=at,
         snapshot=snapshot,
         sample=tuple(to_builtins(shown.rows[::-1] if shown else ())),
         contract=kept.get(table),
         changes=tuple(changes),
-        verdicts=tuple(attempt(problems, lambda: data.verdicts(project, table, limit=VERDICTS)) or ()),
+        verdicts=health.batches[: -VERDICTS - 1 : -1] if health else (),
         users=_users(project, table, history),
+        health=health,
+        uses=tuple(data.uses(project, table, limit=USES)),
         problems=tuple(problems),
     )
 
