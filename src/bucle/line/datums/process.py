@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bucle.ground.code import CodeReader
-from bucle.ground.core import Digest, Record, decode, digest_of_value, encode, environment, to_builtins
+from bucle.ground.core import Digest, ProjectSection, Record, decode, digest_of_value, encode, environment, to_builtins
 from bucle.ground.project import Project
 from bucle.ground.store import BlobMissing
 from bucle.line import data, pipelines
@@ -108,7 +108,8 @@ def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun]
 def _recipe(project: Project, step: pipelines.Step[..., Any]) -> Digest:
     """What an output depends on besides its datum."""
     code = CodeReader(project.root).read(*step.source)
-    return digest_of_value({"code": code.digest, "environment": environment()})
+    purpose = project.config.section("project", ProjectSection).purpose
+    return digest_of_value({"code": code.digest, "environment": environment(), "purpose": purpose})
 
 
 def _index_before(project: Project, name: str) -> Index | None:
