@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -118,6 +119,12 @@ class Project:
             if kind not in self._kept:
                 self._kept[kind] = make()
             return cast(C, self._kept[kind])
+
+    def acting_as(self, actor: str) -> Project:
+        """The same open project, in which somebody else acts; it is closed with this one."""
+        other = copy(self)
+        other.actor = actor
+        return other
 
     def close(self) -> None:
         """Close what the project keeps and give back the database's connections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -12,7 +13,7 @@ from bucle.ground.core import NotAllowed, NotFound, Record, UserError
 from bucle.ground.governance.tables import GRANTS
 from bucle.ground.project import Project
 
-__all__ = ["Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "may", "revoke"]
+__all__ = ["Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "is_allowed", "may", "revoke"]
 
 Action = Literal["read", "unmask", "push", "write"]
 Effect = Literal["allow", "deny"]
@@ -40,7 +41,8 @@ class Grant(Record, frozen=True):
         principal: who; `*` is everybody, `anonymous` who comes without a token.
         action: `read` rows, `unmask`: see personal values as they are, `push` rows to a stream that feeds a table, or
             `write`: commit to a table, make it, drop it, over a protocol.
-        subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so.
+        subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so. A file of
+            the tree is `file/` and its path.
         effect: `allow` or `deny`.
         at: since when.
         by: who granted it.
@@ -114,9 +116,14 @@ def may(project: Project, principal: str, action: Action, subject: str) -> bool:
     was said, rows may be read, pushed and written, and personal values are masked; where nothing was said of writing,
     who may not push may not write either: it would be a way round.
     """
-    found = [one for one in grants(project) if one.action == action and _is_about(one, principal, subject)]
+    return is_allowed(grants(project), principal, action, subject)
+
+
+def is_allowed(known: Sequence[Grant], principal: str, action: Action, subject: str) -> bool:
+    """As `may`, of grants that were read before: for who asks of many subjects at once."""
+    found = [one for one in known if one.action == action and _is_about(one, principal, subject)]
     if not found:
-        return may(project, principal, "push", subject) if action == "write" else _BY_DEFAULT[action]
+        return is_allowed(known, principal, "push", subject) if action == "write" else _BY_DEFAULT[action]
     narrowest = max(_width(one) for one in found)
     return all(one.effect == "allow" for one in found if _width(one) == narrowest)
 

@@ -1,0 +1,121 @@
+"""Notes: when files of the tree were last changed, and what the clients that put them said of them.
+
+A tree knows contents only. What a client says of a file is noted by path and content, in the step that commits it, and
+found at any commit that has them. Of files that came another way, the history says which commit brought them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from threading import Lock
+
+from sqlalchemy.engine import Connection
+
+from bucle.ground.core import Record, decode, encode
+from bucle.ground.project import Project
+from bucle.line.data import store
+from bucle.line.data.commit import Commit
+from bucle.line.files import FileEntry, entries_at
+
+__all__ = ["FileNote", "changed_at", "put_notes"]
+
+_FURTHEST = 200
+"""So many commits are looked through for the one that brought a file; if it is older, it counts as of the last one."""
+
+_KNOWN = 50_000
+"""So many files are remembered with the commit that brought them."""
+
+
+class FileNote(Record, frozen=True):
+    """What is known of a file besides its bytes.
+
+    Attributes:
+        at: when the path was last given this content.
+        told: what the client that put it said of it, e.g. `content-type`.
+    """
+
+    at: datetime
+    told: dict[str, str]
+
+
+def changed_at(project: Project, commit: Commit, entries: Mapping[str, FileEntry]) -> dict[str, FileNote]:
+    """What is known of files of a commit, in their order.
+
+    Args:
+        entries: as the commit has them.
+    Cost: one query; of files that no client has put, a look at the commits since, once.
+    """
+    with project.database.reading() as connection:
+        rows = list(store.file_notes(connection, entries))
+    found = {
+        row.path: FileNote(at=row.at, told=decode(row.told.encode(), dict[str, str], what="file note"))
+        for row in rows
+        if row.digest == entries[row.path].digest
+    }
+    others = {path: entry for path, entry in entries.items() if path not in found}
+    brought = _brought_at(project, commit, others) if others else {}
+    return {path: found[path] if path in found else FileNote(brought[path], {}) for path in entries}
+
+
+def put_notes(
+    connection: Connection, notes: Iterable[tuple[str, FileEntry, Mapping[str, str]]], *, at: datetime
+) -> None:
+    """Note what was said of files; of one path and content, the last is kept."""
+    rows = {
+        (path, entry.digest): {"path": path, "digest": entry.digest, "at": at, "told": encode(dict(told)).decode()}
+        for path, entry, told in notes
+    }
+    store.put_file_notes(connection, list(rows.values()))
+
+
+def _brought_at(project: Project, head: Commit, entries: Mapping[str, FileEntry]) -> dict[str, datetime]:
+    """When each file came to be as it is, along the first parents."""
+    memory, found, left, commit = project.keep(_Memory, _Memory), dict[str, datetime](), dict(entries), head
+    with project.database.reading() as connection:
+        for _ in range(_FURTHEST):
+            for path in list(left):
+                at = memory.at(commit, path, left[path])
+                if at is not None:
+                    found[path] = at
+                    del left[path]
+            if not left:
+                break
+            parent = store.commit_of(connection, commit.parents[0]) if commit.parents else None
+            if parent is None or parent.files != commit.files:
+                before = entries_at(project, parent.files, left) if parent is not None else {}
+                for path in [path for path, entry in left.items() if before.get(path) != entry]:
+                    found[path] = commit.at
+                    del left[path]
+            if parent is None or not left:
+                break
+            commit = parent
+    found |= dict.fromkeys(left, commit.at)
+    memory.keep(head, entries, found)
+    return found
+
+
+class _Memory:
+    """Which commit brought a file, as it was found going back from a head: whoever comes back to that head is done."""
+
+    def __init__(self) -> None:
+        self._known = OrderedDict[tuple[str, str], tuple[str, datetime]]()
+        self._lock = Lock()
+
+    def at(self, commit: Commit, path: str, entry: FileEntry) -> datetime | None:
+        """When a file was brought, if that is known as seen from this commit."""
+        head, at = self._known.get((path, entry.digest), ("", None))
+        return at if head == commit.id else None
+
+    def keep(self, head: Commit, entries: Mapping[str, FileEntry], found: Mapping[str, datetime]) -> None:
+        """Remember it."""
+        with self._lock:
+            for path, entry in entries.items():
+                self._known[path, entry.digest] = head.id, found[path]
+            while len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._known.clear()
