@@ -1,7 +1,7 @@
 """The door for HTTP: an ASGI application that answers S3's clients and lets pass the rest.
 
-A request that is signed as S3's are belongs to it wherever it goes: many clients take a host and a port only. One that is
-not signed, or bears a token, finds it under `/s3`.
+A request that is signed as S3's are belongs to it wherever it goes: many clients take a host and a port only. One that
+is not signed, or bears a token, finds it under `/s3`.
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ _OBJECT: dict[tuple[str, str], Do] = {
 }
 
 _PARAMETERS = frozenset(
-    ("prefix", "delimiter", "marker", "max-keys", "encoding-type", "continuation-token", "start-after", "fetch-owner")
-    + ("partNumber", "part-number-marker", "max-parts", "key-marker", "upload-id-marker", "max-uploads", "x-id")
-    + tuple(f"response-{name}" for name in objects.TOLD)
+    f"""prefix delimiter marker max-keys encoding-type continuation-token start-after fetch-owner x-id
+    partNumber part-number-marker max-parts key-marker upload-id-marker max-uploads
+    {" ".join(f"response-{name}" for name in objects.TOLD)}""".split()
 )
 """Parameters that do not say what is asked for."""
 
@@ -59,8 +59,9 @@ def find(call: Call) -> Do:
         if call.method != "GET" or kinds:
             raise not_implemented(f"{call.method} of no bucket")
         return buckets.listing
-    if call.bucket != call.project.name and not (call.method == "PUT" and not call.key):
-XX
+    ours = call.project.name
+    if call.bucket != ours and not (call.method == "PUT" and not call.key):
+        raise S3Error(404, "NoSuchBucket", f"There is no bucket {call.bucket[:200]!r}; this project's is {ours!r}.")
     kind = kinds[0] if kinds else ""
     found = (_OBJECT if call.key else _BUCKET).get((call.method, kind))
     if found is None or (call.method == "GET" and "partNumber" in call.query and not kind):

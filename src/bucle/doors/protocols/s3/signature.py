@@ -81,7 +81,7 @@ class _Claim(msgspec.Struct, frozen=True):
     signature: str
     time: str
     payload: str
-    expires_s: int | None
+    expires_s: int | None = None
 
 
 def parse_query(raw: bytes, most: int = 200) -> list[tuple[bytes, bytes]]:
@@ -138,7 +138,13 @@ def _of_header(request: Request) -> _Claim:
     if not payload:
         raise invalid("Missing required header for this request: x-amz-content-sha256.", "InvalidRequest")
     at = request.headers.get("x-amz-date", "")
-    return _claim(parts["Credential"], parts["SignedHeaders"], parts["Signature"], at, payload, None)
+    return _Claim(
+        *_credential(parts["Credential"], "AuthorizationHeaderMalformed"),
+        names=tuple(parts["SignedHeaders"].split(";")),
+        signature=_checked(parts["Signature"]),
+        time=at,
+        payload=payload,
+    )
 
 
 def _of_query(request: Request) -> _Claim:
@@ -149,22 +155,30 @@ def _of_query(request: Request) -> _Claim:
     if not (expires.isdecimal() and len(expires) < 8 and 1 <= int(expires) <= LONGEST_S):
         raise invalid(f"X-Amz-Expires must be from 1 to {LONGEST_S}.", "AuthorizationQueryParametersError")
     payload = given.get("X-Amz-Content-Sha256") or request.headers.get("x-amz-content-sha256") or UNSIGNED
-    names, signature = given.get("X-Amz-SignedHeaders", ""), given.get("X-Amz-Signature", "")
-    return _claim(
-        given.get("X-Amz-Credential", ""), names, signature, given.get("X-Amz-Date", ""), payload, int(expires)
+    return _Claim(
+        *_credential(given.get("X-Amz-Credential", ""), "AuthorizationQueryParametersError"),
+        names=tuple(given.get("X-Amz-SignedHeaders", "").split(";")),
+        signature=_checked(given.get("X-Amz-Signature", "")),
+        time=given.get("X-Amz-Date", ""),
+        payload=payload,
+        expires_s=int(expires),
     )
 
 
-def _claim(credential: str, names: str, signature: str, at: str, payload: str, expires_s: int | None) -> _Claim:
-    where = "AuthorizationHeaderMalformed" if expires_s is None else "AuthorizationQueryParametersError"
-    found = _CREDENTIAL.fullmatch(credential)
+def _credential(text: str, code: str) -> tuple[str, tuple[str, str, str]]:
+    """The access key's id, and the day, region and service that the signature is for."""
+    found = _CREDENTIAL.fullmatch(text)
     if found is None:
-        raise invalid("The credential is no KEY/DATE/REGION/s3/aws4_request.", where)
+        raise invalid("The credential is no KEY/DATE/REGION/s3/aws4_request.", code)
     if found[4] != "s3":
-        raise invalid(f"The credential is for the service {found[4]!r}, not for s3.", where)
+        raise invalid(f"The credential is for the service {found[4]!r}, not for s3.", code)
+    return found[1], (found[2], found[3], found[4])
+
+
+def _checked(signature: str) -> str:
     if not _HEX64.fullmatch(signature):
         raise denied("The signature is no SHA-256 in hexadecimal digits.", "SignatureDoesNotMatch")
-    return _Claim(found[1], (found[2], found[3], found[4]), tuple(names.split(";")), signature, at, payload, expires_s)
+    return signature
 
 
 def _check_time(claim: _Claim, now: float) -> None:

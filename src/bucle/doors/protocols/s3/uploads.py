@@ -1,4 +1,4 @@
-"""Uploads: objects that come in parts. Each part lies in packs from when it is acknowledged; what is noted here is which.
+"""Uploads: objects that come in parts. Each part lies in packs once it is acknowledged; what is noted here is which.
 
     .bucle/s3/ID/upload         what it will be
                  part-00001     a part: its content
