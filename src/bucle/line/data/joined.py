@@ -235,38 +235,39 @@ class _Present:
 
     def change(self, changes: Mapping[str, FileEntry | None]) -> None:
         """Make changes, all of them or none. Raises BadPath: a file would lie below a file."""
-        made = dict[str, FileEntry | None]()
-        for path, entry in changes.items():
-            if entry is not None:
-                made |= self._cleared(path)
-                if self._has_below(path, {**changes, **made}):
-                    if entry.mode == FOLDER:
-                        continue
+        made = dict(changes)
+        put = {path: entry for path, entry in changes.items() if entry is not None}
+        folders = self._folders | {above for path in put for above in _above(path)}
+        for path in put:
+            made |= self._cleared(path, made)
+            if self._has_below(path, made, folders):
+                if put[path].mode != FOLDER:
                     raise _is_folder(path)
-            made[path] = entry
+                del made[path]  # it is there as it is
         self._now |= made
-        self._folders |= {above for path, entry in made.items() if entry is not None for above in _above(path)}
+        self._folders = folders
 
-    def _cleared(self, path: str) -> dict[str, FileEntry | None]:
+    def _cleared(self, path: str, made: Mapping[str, FileEntry | None]) -> dict[str, None]:
         """The empty folders above a path, which are empty no more."""
-        gone = dict[str, FileEntry | None]()
+        gone = dict[str, None]()
         for above in _above(path):
-            entry = self.entry(above)
+            entry = made[above] if above in made else self.entry(above)
             if entry is not None and entry.mode != FOLDER:
                 raise _below_file(path, above)
             if entry is not None:
                 gone[above] = None
         return gone
 
-    def _has_below(self, path: str, changes: Mapping[str, FileEntry | None]) -> bool:
-        if path in self._folders and any(
-            entry is not None and one.startswith(f"{path}/") for one, entry in {**self._now, **changes}.items()
-        ):
-            return True
-        for below, _ in walk(self._project, self._tree, f"{path}/"):
-            if not below.startswith(f"{path}/"):
+    def _has_below(self, path: str, made: Mapping[str, FileEntry | None], folders: set[str]) -> bool:
+        below = f"{path}/"
+        if path in folders:
+            now = {**self._now, **made}
+            if any(entry is not None and one.startswith(below) for one, entry in now.items()):
+                return True
+        for one, _ in walk(self._project, self._tree, below):
+            if not one.startswith(below):
                 return False
-            if changes.get(below, self._now.get(below, _THERE)) is not None:
+            if (made[one] if one in made else self._now.get(one, _THERE)) is not None:
                 return True
         return False
 

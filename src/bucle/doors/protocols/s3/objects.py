@@ -97,6 +97,8 @@ def get(call: Call) -> Answer:
 
 def put(call: Call) -> Answer:
     """Keep an object; it is durable and visible when this answers."""
+    if _is_branch(call):
+        return Answer(200, {"etag": '""'})
     _, path = target_of(call)
     told = told_of(call.headers)
     with files.packs_of(call.project).held():
@@ -163,6 +165,8 @@ def _kept_at(project: Project, entry: files.FileEntry, path: str) -> files.FileE
 
 def delete(call: Call) -> Answer:
     """Remove an object; one that is not there counts as removed."""
+    if _is_branch(call):
+        return Answer(204)
     branch, path = target_of(call)
     _remove(call, branch, [path], f"delete {path}")
     return Answer(204)
@@ -206,6 +210,12 @@ def told_of(headers: Mapping[str, str]) -> dict[str, str]:
     if sum(len(name) + len(value) for name, value in told.items()) > _MOST_TOLD:
         raise invalid("Your metadata headers exceed the maximum allowed metadata size.", "MetadataTooLarge")
     return {name: value for name, value in told.items() if value}
+
+
+def _is_branch(call: Call) -> bool:
+    """Whether a key is a branch's own, as some clients make folders above what they put: it is there, and stays."""
+    name, slash, path = call.key.partition("/")
+    return bool(slash) and not path and any(branch.name == name for branch in data.branches(call.project))
 
 
 def _keep(call: Call, path: str) -> files.FileEntry:
