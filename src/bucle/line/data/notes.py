@@ -17,15 +17,15 @@ from bucle.ground.core import Record, decode, encode
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.commit import Commit
-from bucle.line.files import FileEntry, entries_at
+from bucle.line.files import FileEntry, blobs_between, entries_at
 
 __all__ = ["FileNote", "changed_at", "put_notes"]
 
 _FURTHEST = 200
 """So many commits are looked through for the one that brought a file; if it is older, it counts as of the last one."""
 
-_KNOWN = 50_000
-"""So many files are remembered with the commit that brought them."""
+_HEADS, _KNOWN = 16, 20_000
+"""Of so many heads, so many files each are remembered with the commit that brought them."""
 
 
 class FileNote(Record, frozen=True):
@@ -73,49 +73,53 @@ def put_notes(
 def _brought_at(project: Project, head: Commit, entries: Mapping[str, FileEntry]) -> dict[str, datetime]:
     """When each file came to be as it is, along the first parents."""
     memory, found, left, commit = project.keep(_Memory, _Memory), dict[str, datetime](), dict(entries), head
+    first, last = min(entries), max(entries)
     with project.database.reading() as connection:
         for _ in range(_FURTHEST):
-            for path in list(left):
-                at = memory.at(commit, path, left[path])
-                if at is not None:
-                    found[path] = at
-                    del left[path]
-            if not left:
+            _settle(left, found, memory.brought(commit, left))
+            parent = store.commit_of(connection, commit.parents[0]) if commit.parents and left else None
+            if parent is None:
                 break
-            parent = store.commit_of(connection, commit.parents[0]) if commit.parents else None
-            if parent is None or parent.files != commit.files:
-                before = entries_at(project, parent.files, left) if parent is not None else {}
-                for path in [path for path, entry in left.items() if before.get(path) != entry]:
-                    found[path] = commit.at
-                    del left[path]
-            if parent is None or not left:
-                break
+            if blobs_between(project, parent.files, first, last) != blobs_between(project, commit.files, first, last):
+                before = entries_at(project, parent.files, left)
+                _settle(left, found, {path: commit.at for path, entry in left.items() if before.get(path) != entry})
             commit = parent
     found |= dict.fromkeys(left, commit.at)
     memory.keep(head, entries, found)
     return found
 
 
+def _settle(left: dict[str, FileEntry], found: dict[str, datetime], known: Mapping[str, datetime]) -> None:
+    found.update(known)
+    for path in known:
+        del left[path]
+
+
 class _Memory:
     """Which commit brought a file, as it was found going back from a head: whoever comes back to that head is done."""
 
     def __init__(self) -> None:
-        self._known = OrderedDict[tuple[str, str], tuple[str, datetime]]()
+        self._heads = OrderedDict[str, dict[tuple[str, str], datetime]]()
         self._lock = Lock()
 
-    def at(self, commit: Commit, path: str, entry: FileEntry) -> datetime | None:
-        """When a file was brought, if that is known as seen from this commit."""
-        head, at = self._known.get((path, entry.digest), ("", None))
-        return at if head == commit.id else None
+    def brought(self, commit: Commit, entries: Mapping[str, FileEntry]) -> dict[str, datetime]:
+        """Those of these files of which it is known, as seen from this commit, when they were brought."""
+        known = self._heads.get(commit.id)
+        if known is None:
+            return {}
+        found = ((path, known.get((path, entry.digest))) for path, entry in entries.items())
+        return {path: at for path, at in found if at is not None}
 
     def keep(self, head: Commit, entries: Mapping[str, FileEntry], found: Mapping[str, datetime]) -> None:
         """Remember it."""
         with self._lock:
-            for path, entry in entries.items():
-                self._known[path, entry.digest] = head.id, found[path]
-            while len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
+            known = self._heads.setdefault(head.id, {})
+            known.update({(path, entry.digest): found[path] for path, entry in entries.items()})
+            while len(self._heads) > _HEADS:
+                self._heads.popitem(last=False)
+            if len(known) > _KNOWN:
+                known.clear()
 
     def close(self) -> None:
         """Forget it."""
-        self._known.clear()
+        self._heads.clear()

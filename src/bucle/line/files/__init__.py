@@ -19,7 +19,7 @@ from bucle.line.files.folder import (
 )
 from bucle.line.files.pack import ENDING, check_pack, hexes
 from bucle.line.files.packs import Packs, packs_of, room_for
-from bucle.line.files.page import entries_at, walk
+from bucle.line.files.page import blobs_between, entries_at, walk
 from bucle.line.files.parts import change_kept, find_entries, find_entry, load_below, unshared
 from bucle.line.files.path import check_path
 from bucle.line.files.pin import Pin, fetched, keep_pin, known_pins, look_at_url, pin_of
@@ -62,6 +62,7 @@ __all__ = [
     "Tell",
     "Tree",
     "below",
+    "blobs_between",
     "change_kept",
     "check_pack",
     "check_path",

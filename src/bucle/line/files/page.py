@@ -15,7 +15,7 @@ from bucle.ground.project import Project
 from bucle.line.files.parts import Parts
 from bucle.line.files.tree import FileEntry, Part, Tree, parts_of, read_part
 
-__all__ = ["entries_at", "walk"]
+__all__ = ["blobs_between", "entries_at", "walk"]
 
 _LISTS = 16
 """So many trees' lists of blobs are kept; that of a million paths takes 50 KB."""
@@ -51,6 +51,15 @@ def entries_at(project: Project, tree: str, paths: Iterable[str]) -> Tree:
             if index < len(part.paths) and part.paths[index] == path:
                 found[path] = _entry(part, index)
     return found
+
+
+def blobs_between(project: Project, tree: str, first: str, last: str) -> list[str]:
+    """The blobs of a tree in which the paths from one to another lie; two trees with the same ones agree on all these.
+
+    Errors as for `load_tree`.
+    """
+    parts = _Recent(project, tree)
+    return parts.digests[parts.place_of(first) : parts.place_of(last) + 1]
 
 
 def _entry(part: Part, index: int) -> FileEntry:

@@ -121,7 +121,8 @@ def _refs(call: Call) -> Iterator[str]:
 def _of_commit(call: Call, commit: data.Commit, ref: str, below: str, start: str) -> Iterator[_Item]:
     """The keys of a commit, from one on. A folder's key ends with a slash, so it comes behind its path's place."""
     since = start[len(ref) :] if start.startswith(ref) else "" if start < ref else _END
-    since, known = max(since, below), grants(call.project)
+    since = max(since, below)
+    known = [one for one in grants(call.project) if one.principal in (call.principal, "*")]
     late = [f"{path}/" for path in _folders_before(call, commit, since) if f"{path}/".startswith(below)]
     entries = dict[str, files.FileEntry]()
     walked = files.walk(call.project, commit.files, since)
@@ -134,7 +135,7 @@ def _of_commit(call: Call, commit: data.Commit, ref: str, below: str, start: str
     for path, entry in walked:
         if not path.startswith(below):
             break
-        if is_ours(path) or not is_allowed(known, call.principal, "read", make_ref("file", path)):
+        if is_ours(path) or (known and not is_allowed(known, call.principal, "read", make_ref("file", path))):
             continue
         yield from folders(path)
         if entry.mode == files.FOLDER:
