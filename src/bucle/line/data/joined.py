@@ -238,10 +238,10 @@ class _Present:
         made = dict(changes)
         put = {path: entry for path, entry in changes.items() if entry is not None}
         folders = self._folders | {above for path in put for above in _above(path)}
-        for path in put:
+        for path, entry in put.items():
             made |= self._cleared(path, made)
             if self._has_below(path, made, folders):
-                if put[path].mode != FOLDER:
+                if entry.mode != FOLDER:
                     raise _is_folder(path)
                 del made[path]  # it is there as it is
         self._now |= made
