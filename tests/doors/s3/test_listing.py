@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -63,7 +64,7 @@ def call(project: Project) -> Any:
     st.sampled_from(["", "/", "-"]),
     st.integers(1, 4),
 )
-def test_pages_together_are_the_whole(
+def test_pages_together_are_the_whole(  # noqa: PLR0917  hypothesis gives them so
     project: Project, call: Any, tree: dict[str, int], prefix: str, delimiter: str, size: int
 ) -> None:
     present = data.head_of(project, "main")
@@ -117,7 +118,7 @@ def test_when_an_object_was_last_changed(project: Project, call: Any) -> None:
     data.commit(project, {}, files={"old": b"1"}, message="one")
     first = told()["old"]
     for number in range(3):
-        project.clock.advance(60)  # type: ignore[attr-defined]
+        project.clock.advance(timedelta(minutes=1))  # type: ignore[attr-defined]
         data.commit(project, {}, files={"new": b"%d" % number}, message="more")
         assert told()["old"] == first
     assert told()["new"] > first

@@ -92,6 +92,7 @@ FILE_NOTES = sa.Table(
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("at", Instant, nullable=False),
     sa.Column("told", sa.Text, nullable=False),
+    info={"volatile": True},
 )
 """When a path was last given a content by a client, and what the client said of it, as JSON. What a tree holds does not
 depend on it, so it is no part of the ledger."""

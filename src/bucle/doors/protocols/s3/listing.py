@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -121,39 +121,40 @@ def _refs(call: Call) -> Iterator[str]:
 def _of_commit(call: Call, commit: data.Commit, ref: str, below: str, start: str) -> Iterator[_Item]:
     """The keys of a commit, from one on. A folder's key ends with a slash, so it comes behind its path's place."""
     since = start[len(ref) :] if start.startswith(ref) else "" if start < ref else _END
-    since = max(since, below)
-    known = [one for one in grants(call.project) if one.principal in (call.principal, "*")]
-    late = [f"{path}/" for path in _folders_before(call, commit, since) if f"{path}/".startswith(below)]
-    entries = dict[str, files.FileEntry]()
-    walked = files.walk(call.project, commit.files, since)
-
-    def folders(until: str) -> Iterator[_Item]:
-        while late and late[0] < until:
-            path = heapq.heappop(late)
-            yield _Item(ref + path, commit, entries.get(path, _FOLDER))
-
-    for path, entry in walked:
+    since, may_read = max(since, below), _reader(call)
+    folders = {key: entry for key, entry in _folders_before(call, commit, since) if key.startswith(below)}
+    late = sorted(filter(may_read, folders))
+    for path, entry in files.walk(call.project, commit.files, since):
         if not path.startswith(below):
             break
-        if is_ours(path) or (known and not is_allowed(known, call.principal, "read", make_ref("file", path))):
+        while late and late[0] < path:
+            key = heapq.heappop(late)
+            yield _Item(ref + key, commit, folders[key])
+        if not may_read(path):
             continue
-        yield from folders(path)
         if entry.mode == files.FOLDER:
+            folders[f"{path}/"] = entry
             heapq.heappush(late, f"{path}/")
-            entries[f"{path}/"] = entry
         else:
             yield _Item(ref + path, commit, entry)
-    yield from folders(_END)
+    for key in sorted(late):
+        yield _Item(ref + key, commit, folders[key])
 
 
-_FOLDER = files.FileEntry(digest="", size_bytes=0, mode=files.FOLDER)
+def _reader(call: Call) -> Callable[[str], bool]:
+    """Whether a path may be shown to who asks."""
+    known = [one for one in grants(call.project) if one.principal in (call.principal, "*")]
+    return lambda path: (
+        not is_ours(path) and (not known or is_allowed(known, call.principal, "read", make_ref("file", path)))
+    )
 
 
-def _folders_before(call: Call, commit: data.Commit, since: str) -> list[str]:
+def _folders_before(call: Call, commit: data.Commit, since: str) -> Iterator[tuple[str, files.FileEntry]]:
     """The folders whose paths come before a key, and whose own keys do not."""
     paths = [since[:place] for place, one in enumerate(since) if place and one <= "/"]
-    found = files.entries_at(call.project, commit.files, paths)
-    return sorted(path for path, entry in found.items() if entry.mode == files.FOLDER and f"{path}/" >= since)
+    for path, entry in files.entries_at(call.project, commit.files, paths).items():
+        if entry.mode == files.FOLDER and f"{path}/" >= since:
+            yield f"{path}/", entry
 
 
 def _answer(call: Call, page: _Page, told: list[tuple[str, Any]], *, owner: bool) -> Answer:

@@ -30,7 +30,7 @@ _TIME = "%Y%m%dT%H%M%SZ"
 _SAFE = "-_.~"
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _SPACES = re.compile(r" +")
-_CREDENTIAL = re.compile(r"([^/\s,]{1,128})/(\d{8})/([^/\s,]{1,64})/([^/\s,]{1,32})/aws4_request")
+_CREDENTIAL = re.compile(r"([^/\s,]{1,128})/(\d{8})/([^/\s,]{0,64})/([^/\s,]{1,32})/aws4_request")
 
 Secret = Callable[[str], str]
 """The secret of an access key's id. Raises what it will when nobody has the key."""
