@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from concurrent.futures import Future
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -68,44 +68,33 @@ class Gateway:
         reference, body_is_read = uuid.uuid4().hex[:16].upper(), False
         try:
             headers = _headers(scope)
-            is_long = _is_long(headers)
-            if is_long:
+            if _is_long(headers):
                 answer = await self._answer_long(scope, headers, receive)
             else:
                 body = await _whole(receive)
                 body_is_read = True
-                answer = await self._answer_short(scope, headers, body)
+                pieces = iter((body,) if body else ())
+                answer = await self._away(self._answer, scope, headers, lambda: next(pieces, b""))
         except Exception as error:  # the door's edge: the client gets an answer whatever happens
             answer = _failed(error, scope, reference)
             if not body_is_read:
                 answer.headers["connection"] = "close"
         await self._send(answer, reference, send, receive, bare=scope["method"] == "HEAD")
 
-    async def _answer_short(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> Answer:
-        pieces = iter((body,) if body else ())
-        return await self._away(self._answer, scope, headers, lambda: next(pieces, b""))
-
     async def _answer_long(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> Answer:
-        pipe = Pipe(receive)
-        pump: asyncio.Task[None] | None = None
+        """Answer in a thread that is handed the body as it comes."""
+        pipe, loop, pumps = Pipe(receive), asyncio.get_running_loop(), list[Future[None]]()
 
-        def begin() -> None:
-            nonlocal pump
-            pump = asyncio.get_running_loop().create_task(pipe.pump())
-
-        loop = asyncio.get_running_loop()
-
-        def first() -> bytes:
+        def read() -> bytes:
             # Only now is the body asked for: a client that waits for the word is refused before it sends anything.
-            if pump is None:
-                asyncio.run_coroutine_threadsafe(_call(begin), loop).result()
+            if not pumps:
+                pumps.append(asyncio.run_coroutine_threadsafe(pipe.pump(), loop))
             return pipe.get()
 
         try:
-            run = partial(self._answer, scope, headers, first)
-            return await to_thread.run_sync(run, limiter=self._taking_in)
+            return await to_thread.run_sync(self._answer, scope, headers, read, limiter=self._taking_in)
         finally:
-            if pump is not None:
+            for pump in pumps:
                 pump.cancel()
 
     def _answer(self, scope: Scope, headers: Mapping[str, str], raw: Callable[[], bytes]) -> Answer:
@@ -171,10 +160,6 @@ class Gateway:
                 await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
         finally:
             left.cancel()
-
-
-async def _call(do: Callable[[], None]) -> None:
-    do()
 
 
 async def _left(receive: Receive) -> None:
