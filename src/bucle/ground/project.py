@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import getpass
 import importlib
 import os
 import sys
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -107,7 +107,7 @@ class Project:
             purpose: what for; '' when it is not told.
             reader: the ref of what reads, when it is no person but a step.
         """
-        made = copy.copy(self)
+        made = copy(self)
         made.purpose, made.reader = purpose, reader
         return made
 
@@ -135,6 +135,12 @@ class Project:
             if kind not in self._kept:
                 self._kept[kind] = make()
             return cast(C, self._kept[kind])
+
+    def acting_as(self, actor: str) -> Project:
+        """The same open project, in which somebody else acts; it is closed with this one."""
+        other = copy(self)
+        other.actor = actor
+        return other
 
     def close(self) -> None:
         """Close what the project keeps and give back the database's connections."""

@@ -71,7 +71,7 @@ def test_every_command_that_a_message_names_is_there() -> None:
     source = Path(package.__file__).parent
     named = set()
     for path in [*source.rglob("*.py"), *source.rglob("*.html"), *source.rglob("*.in")]:
-        for noun, verb in re.findall(r"(?<![.\w])bucle (\w+)(?: ([a-z-]+))?", path.read_text()):
+        for noun, verb in re.findall(r"(?<![.\w])bucle (\w+)(?: ([a-z][a-z0-9-]*))?", path.read_text()):
             if noun in NAMES and verb and {one.name for one in verbs_of(noun)} != {""}:
                 named.add(f"{noun} {verb}")
             elif noun == "run" and verb in {"list", "show", "log", "code"}:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from bucle.doors.protocols.iceberg import Catalog
 from bucle.doors.protocols.mlflow import Door
+from bucle.doors.protocols.s3 import Gateway
 from bucle.doors.server.errors import InternalFault, MethodNotAllowed, NoSuchPage
 from bucle.doors.server.guard import Guard
 from bucle.doors.server.openapi import document
@@ -66,6 +67,8 @@ def make_app(project: Project, *, hosts: Sequence[str] = ()) -> Starlette:
         middleware=[
             Middleware(Guard, hosts=tuple(hosts)),
             # In front of gzip and of the pages' routing: what is called a thousand times a second pays for neither.
+            # The gateway comes first: a bucket may be called as anything.
+            Middleware(Gateway, project=project),
             Middleware(Door, project=project),
             Middleware(Catalog, project=project),
             Middleware(GZipMiddleware, minimum_size=800, compresslevel=5),

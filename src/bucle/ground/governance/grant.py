@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -12,7 +13,7 @@ from bucle.ground.core import NotAllowed, NotFound, Record, UserError
 from bucle.ground.governance.tables import GRANTS
 from bucle.ground.project import Project
 
-__all__ = ["Action", "Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "may", "revoke"]
+__all__ = ["Action", "Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "is_allowed", "may", "revoke"]
 
 Action = Literal["read", "unmask", "push", "write"]
 Effect = Literal["allow", "deny"]
@@ -41,7 +42,7 @@ class Grant(Record, frozen=True):
         action: `read` rows, `unmask`: see personal values as they are, `push` rows to a stream that feeds a table, or
             `write`: commit to a table, make it, drop it, over a protocol.
         subject: the ref it is about, e.g. `table/sales.orders`; `table/raw.*` is every one that begins so, `zone/raw`
-            everything that lies in it.
+            everything that lies in it. A file of the tree is `file/` and its path.
         effect: `allow` or `deny`.
         at: since when.
         by: who granted it.
@@ -120,9 +121,16 @@ def may(project: Project, principal: str, action: Action, subject: str, *, withi
     Args:
         within: the ref of what the subject lies in, e.g. `zone/raw`; '' when it lies in nothing.
     """
-    told = [one for one in grants(project) if one.action == action and _is_about(one, principal, (subject, within))]
+    return is_allowed(grants(project), principal, action, subject, within=within)
+
+
+def is_allowed(known: Sequence[Grant], principal: str, action: Action, subject: str, *, within: str = "") -> bool:
+    """As `may`, of grants that were read before: for who asks of many subjects at once."""
+    told = [one for one in known if one.action == action and _is_about(one, principal, (subject, within))]
+    if not told and action == "write":
+        return is_allowed(known, principal, "push", subject, within=within)
     if not told:
-        return may(project, principal, "push", subject, within=within) if action == "write" else _BY_DEFAULT[action]
+        return _BY_DEFAULT[action]
     own = [one for one in told if one.principal != "*"] or told
     counting = [one for one in own if one.subject == subject] or [*_narrowest(own, subject), *_narrowest(own, within)]
     return all(one.effect == "allow" for one in counting)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from bucle.ground.store import METADATA, Instant
 
-__all__ = ["APPROVALS", "GRANTS", "TOKENS"]
+__all__ = ["ACCESS_KEYS", "APPROVALS", "GRANTS", "TOKENS"]
 
 APPROVALS = sa.Table(
     "approvals",
@@ -32,6 +32,15 @@ TOKENS = sa.Table(
     "tokens",
     METADATA,
     sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+)
+
+ACCESS_KEYS = sa.Table(
+    "access_keys",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
     sa.Column("principal", sa.Text, nullable=False),
     sa.Column("at", Instant, nullable=False),
     sa.Column("by", sa.Text, nullable=False),

@@ -1,6 +1,6 @@
 """Keys: of each encrypted table one, wrapped by a key that lies outside of the project."""
 
-from bucle.ground.keys.cipher import Cipher, is_sealed, key_named
+from bucle.ground.keys.cipher import SEAL_BYTES, Cipher, is_sealed, key_named
 from bucle.ground.keys.errors import (
     BadKeyring,
     KeyDestroyed,
@@ -28,6 +28,7 @@ from bucle.ground.keys.ring import (
 from bucle.ground.keys.table_key import TableKey
 
 __all__ = [
+    "SEAL_BYTES",
     "BadKeyring",
     "Cipher",
     "EncryptionSection",

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bucle.ground.keys.errors import SealBroken
 
-__all__ = ["KEY_BYTES", "Cipher", "is_sealed", "key_named", "unwrap", "wrap"]
+__all__ = ["KEY_BYTES", "SEAL_BYTES", "Cipher", "is_sealed", "key_named", "unwrap", "wrap"]
 
 KEY_BYTES = 32
 _MAGIC = b"BUCLESK1"
@@ -35,6 +35,9 @@ _HEADER = len(_MAGIC) + _NAME + _WRAPPED
 _BLOCK = 1 << 20
 _TOLD = 32
 _CONTENT_HEADER = len(_CONTENT) + _NAME + _TOLD
+
+SEAL_BYTES = _CONTENT_HEADER + _TAG
+"""So much longer than a content is what `seal_content` makes of it."""
 
 
 def wrap(by: bytes, key: bytes, about: bytes) -> bytes:

@@ -19,6 +19,7 @@ from bucle.ground.store.objects import FolderObjects, Objects, open_objects
 from bucle.ground.store.place import open_blobs, place_of
 from bucle.ground.store.prepared import Prepared, Tongue
 from bucle.ground.store.retry import retried
+from bucle.ground.store.secret import secret_of
 
 __all__ = [
     "HEAD",
@@ -64,6 +65,7 @@ __all__ = [
     "release",
     "renew",
     "retried",
+    "secret_of",
     "split",
     "this_process",
     "write_atomically",

@@ -35,7 +35,7 @@ METADATA = sa.MetaData(
 )
 """Every room's tables; a room declares its own in its `tables.py`."""
 
-SCHEMA_VERSION = "0018"
+SCHEMA_VERSION = "0019"
 """The newest migration this Bucle knows."""
 
 

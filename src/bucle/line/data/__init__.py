@@ -17,7 +17,7 @@ from bucle.line.data.alter import (
 from bucle.line.data.annotate import Annotation, annotate, annotate_files, annotate_rows
 from bucle.line.data.bisect import Bisection, bisect
 from bucle.line.data.branch import MAIN, Branch
-from bucle.line.data.branches import branches, create_branch, delete_branch, log, resolve
+from bucle.line.data.branches import branches, create_branch, delete_branch, head_of, log, resolve
 from bucle.line.data.catalog import (
     TableChange,
     check_table_free,
@@ -101,10 +101,11 @@ from bucle.line.data.errors import (
     ViewExists,
 )
 from bucle.line.data.expire import Expiry, expire
-from bucle.line.data.filetree import file_path, files, read_file
+from bucle.line.data.filetree import file_path, files, is_own, read_file
 from bucle.line.data.guarded import contract_of, infer_contract, profile
 from bucle.line.data.health import Health, HealthPoint, health, healths
 from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
+from bucle.line.data.joined import change_files
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
 from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
@@ -119,6 +120,7 @@ from bucle.line.data.namespaces import (
     namespaces,
     split_name,
 )
+from bucle.line.data.notes import FileNote, changed_at
 from bucle.line.data.overwrite import overwrite_partitions
 from bucle.line.data.pick import cherry_pick, revert
 from bucle.line.data.pii import ColumnTag, Finding, find_pii, pii_tags, tag_columns
@@ -200,6 +202,7 @@ __all__ = [
     "EmptyCommit",
     "Expiry",
     "FileEntry",
+    "FileNote",
     "Finding",
     "FolderStatus",
     "Health",
@@ -281,7 +284,9 @@ __all__ = [
     "approve_review",
     "bisect",
     "branches",
+    "change_files",
     "change_namespace",
+    "changed_at",
     "check_access",
     "check_made_of",
     "check_table_free",
@@ -319,6 +324,7 @@ __all__ = [
     "file_path",
     "files",
     "find_pii",
+    "head_of",
     "health",
     "healths",
     "hooks",
@@ -327,6 +333,7 @@ __all__ = [
     "in_force",
     "infer_contract",
     "inspect_review",
+    "is_own",
     "join_name",
     "kept_for_a_time",
     "land",

@@ -11,12 +11,19 @@ from bucle.line.data.branches import resolve
 from bucle.line.data.errors import NoSuchFile
 from bucle.line.files import FileEntry, Tree, content_path, fetched, find_entry, load_tree, pieces_of
 
-__all__ = ["file_path", "files", "read_file"]
+__all__ = ["file_path", "files", "is_own", "read_file"]
+
+_OWN = (".contracts", ".datasets", ".iceberg", ".pii")
 
 
 def files(project: Project, at: str = MAIN) -> Tree:
     """Path -> entry of every file at a commit, by path."""
     return load_tree(project, resolve(project, at).files)
+
+
+def is_own(path: str) -> bool:
+    """Whether a path of the tree is one that the lake keeps for itself: contracts, records, views, tags of columns."""
+    return path.partition("/")[0] in _OWN
 
 
 def read_file(project: Project, path: str, at: str = MAIN) -> bytes:

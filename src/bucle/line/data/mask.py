@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +11,7 @@ from blake3 import blake3
 
 from bucle.ground.keys import has_key, is_encrypted
 from bucle.ground.project import Project
+from bucle.ground.store import secret_of
 from bucle.line.contracts import Breach, ContractReport
 from bucle.line.data.pii import ColumnTag, pii_tags
 
@@ -29,22 +28,7 @@ _FIRST = 2
 
 def project_key(project: Project) -> bytes:
     """The key of a project's pseudonyms, made at first use in `.bucle/mask.key`; without it they lead nowhere."""
-    path = project.state / "mask.key"
-    if not path.exists():
-        part = path.with_name(f"mask.key.{secrets.token_hex(4)}")
-        handle = os.open(path.with_name(part.name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # A link, not a replacement: who came first has given the key.
-            os.link(part, path)
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
-    return path.read_bytes()
+    return secret_of(project.state / "mask.key")
 
 
 def mask_type(dtype: pl.DataType, tag: ColumnTag) -> pl.DataType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from bucle.ground.ledger import Transaction
 from bucle.line.data.branch import MAIN, Branch
 from bucle.line.data.commit import Commit
 from bucle.line.data.pointers import Pointers, cut, join
-from bucle.line.data.tables import BRANCHES, COMMITS, EXPIRED, PROTECTIONS, REVIEWS, TABLE_PARTS, TAGS
+from bucle.line.data.tables import BRANCHES, COMMITS, EXPIRED, FILE_NOTES, PROTECTIONS, REVIEWS, TABLE_PARTS, TAGS
 
 __all__ = [
     "ancestors",
@@ -23,6 +23,7 @@ __all__ = [
     "every_commit",
     "expire_commits",
     "expired_at",
+    "file_notes",
     "graph",
     "history",
     "is_ancestor",
@@ -36,6 +37,7 @@ __all__ = [
     "protections_of",
     "put_branch",
     "put_commit",
+    "put_file_notes",
     "the_branch",
     "the_review",
     "the_tag",
@@ -293,3 +295,20 @@ def _tables(connection: Connection, kept: str) -> Pointers:
     if kept.startswith("{"):
         return decode(kept, Pointers, what="commit")
     return join(decode(kept, list[str], what="commit"), lambda digests: _parts(connection, digests))
+
+
+def file_notes(connection: Connection, paths: Iterable[str]) -> Iterator[Row[Any]]:
+    """The rows of what is noted of files at these paths, whatever their content."""
+    wanted = list(paths)
+    for begin in range(0, len(wanted), _PARAMETERS):
+        some = wanted[begin : begin + _PARAMETERS]
+        yield from connection.execute(sa.select(FILE_NOTES).where(FILE_NOTES.c.path.in_(some)))
+
+
+def put_file_notes(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Note something of files, in the place of what was noted of the same path and content."""
+    if rows:
+        keys = {"of_path": FILE_NOTES.c.path, "of_digest": FILE_NOTES.c.digest}
+        gone = sa.delete(FILE_NOTES).where(*(column == sa.bindparam(name) for name, column in keys.items()))
+        connection.execute(gone, [{"of_path": row["path"], "of_digest": row["digest"]} for row in rows])
+        connection.execute(sa.insert(FILE_NOTES), rows)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from bucle.ground.store import METADATA, Instant, Json
 
-__all__ = ["BRANCHES", "COMMITS", "EXPIRED", "PROTECTIONS", "REVIEWS", "TABLE_PARTS", "TAGS"]
+__all__ = ["BRANCHES", "COMMITS", "EXPIRED", "FILE_NOTES", "PROTECTIONS", "REVIEWS", "TABLE_PARTS", "TAGS"]
 
 COMMITS = sa.Table(
     "commits",
@@ -84,3 +84,15 @@ EXPIRED = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
 )
 """Commits whose data was given up; their rows in `commits` stay."""
+
+FILE_NOTES = sa.Table(
+    "file_notes",
+    METADATA,
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("told", sa.Text, nullable=False),
+    info={"volatile": True},
+)
+"""When a path was last given a content by a client, and what the client said of it, as JSON. What a tree holds does not
+depend on it, so it is no part of the ledger."""

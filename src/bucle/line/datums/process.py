@@ -84,9 +84,8 @@ def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun]
     _refuse_encrypted(project, settings, where)
     source = data.resolve(project, settings.branch)
     tree = data.files(project, source.id)
-    datums = datums_in(
-        {path: one for path, one in tree.items() if not path.startswith(prefix)}, settings.over, at=where
-    )
+    inputs = {path: one for path, one in tree.items() if not (path.startswith(prefix) or data.is_own(path))}
+    datums = datums_in(inputs, settings.over, at=where)
     recipe = _recipe(project, step)
     before = _index_before(project, name)
     known = reusable(project, before, datums) if before is not None and before.recipe == recipe else {}

@@ -2,7 +2,7 @@
 
 from bucle.line.files.chunks import LARGE_BYTES, Filler, filling
 from bucle.line.files.compare import FileDiff, diff, patch
-from bucle.line.files.content import content_path, is_kept, keep_files, pieces_of, unpacked
+from bucle.line.files.content import content_path, is_kept, keep_files, pieces_of, read_range, unpacked
 from bucle.line.files.errors import BadFile, BadPath, BadUrl, NoSuchFolder, PackDamaged, PinMoved
 from bucle.line.files.far import FarPacks
 from bucle.line.files.folder import (
@@ -19,6 +19,7 @@ from bucle.line.files.folder import (
 )
 from bucle.line.files.pack import ENDING, check_pack, hexes
 from bucle.line.files.packs import Packs, packs_of, room_for
+from bucle.line.files.page import blobs_between, entries_at, walk
 from bucle.line.files.parts import change_kept, find_entries, find_entry, load_below, unshared
 from bucle.line.files.path import check_path
 from bucle.line.files.pin import Pin, fetched, keep_pin, known_pins, look_at_url, pin_of
@@ -61,11 +62,13 @@ __all__ = [
     "Tell",
     "Tree",
     "below",
+    "blobs_between",
     "change_kept",
     "check_pack",
     "check_path",
     "content_path",
     "diff",
+    "entries_at",
     "fetch_contents",
     "fetch_trees",
     "fetched",
@@ -93,10 +96,12 @@ __all__ = [
     "pin_of",
     "place_in_tree",
     "points_inside",
+    "read_range",
     "room_for",
     "send_contents",
     "send_trees",
     "unpacked",
     "unreadable",
     "unshared",
+    "walk",
 ]

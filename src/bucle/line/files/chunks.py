@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from blake3 import blake3
 from pyfastcdc import FastCDC
@@ -20,7 +21,7 @@ from bucle.line.files.errors import BadFile
 from bucle.line.files.pack import PackWriter
 from bucle.line.files.packs import Packs, room_for
 
-__all__ = ["LARGE_BYTES", "Filler", "filling"]
+__all__ = ["LARGE_BYTES", "Filler", "Source", "filling"]
 
 LARGE_BYTES = 1 << 20
 """A file this long or longer is cut into chunks."""
@@ -37,6 +38,14 @@ _AHEAD = 3
 
 _PACK = 128 << 20
 """A pack that has grown this long is finished, so that a sweep can give back room piece by piece."""
+
+
+class Source(Protocol):
+    """What a content is read from."""
+
+    def readinto(self, view: memoryview, /) -> int | None:
+        """Fill a buffer, or a part of it; 0 only at the end."""
+        ...
 
 
 class Filler:
@@ -133,15 +142,22 @@ class Filler:
         if self._open is not None:
             self._open.discard()
 
-    def _put_large(self, path: str, cipher: Cipher | None) -> tuple[str, int]:
-        """Read and cut here; hash the whole and write in a second thread, in few long calls that hold no lock.
+    def put_stream(self, source: Source, cipher: Cipher | None = None) -> tuple[str, int]:
+        """Keep what is read from a source until it ends, cut into chunks; it is never whole in memory.
 
-        What is hashed is what is written, whatever happens to the file meanwhile.
+        Read and cut here; hash the whole and write in a second thread, in few long calls that hold no lock. What is
+        hashed is what is written, whatever happens to the source meanwhile.
+
+        Args:
+            source: gives the content.
+            cipher: what encrypts it.
+        Returns:
+            Its digest and how many bytes were read.
         """
         whole, chunks, size = cipher.hasher() if cipher else blake3(), list[str](), 0
-        with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as hand:  # noqa: PTH123  as its error is told
-            before, handed = _version(file), deque[Future[None]]()
-            for block, lengths in _cut(file):
+        with ThreadPoolExecutor(1) as hand:
+            handed = deque[Future[None]]()
+            for block, lengths in _cut(source):
                 named = _named(_split(block, lengths), cipher)
                 handed.append(hand.submit(self._put_block, whole, block, self._only_new(named)))
                 if len(handed) == _AHEAD - 1:
@@ -150,13 +166,43 @@ class Filler:
                 size += len(block)
             for one in handed:
                 one.result()
-            if _version(file) != before:
-                raise _changed(path)
         if not chunks:
             return self.put_bytes(b"", cipher), 0
         digest = whole.hexdigest()
         self.put_file(digest, chunks, cipher.name if cipher else "")
         return digest, size
+
+    def put_joined(
+        self, chunks: list[str], contents: Iterable[bytes | memoryview], cipher: Cipher | None = None
+    ) -> tuple[str, int]:
+        """Keep a file that consists of pieces which are kept already, one after another: only their list is written.
+
+        Args:
+            chunks: the digests of the pieces as they lie in packs.
+            contents: their contents, to name the whole by.
+            cipher: what the pieces were encrypted by.
+        Returns:
+            Its digest and how long it is.
+        """
+        whole, size = cipher.hasher() if cipher else blake3(), 0
+        for content in contents:
+            whole.update(content)
+            size += len(content)
+        if not chunks:
+            return self.put_bytes(b"", cipher), 0
+        digest = whole.hexdigest()
+        for chunk in chunks:
+            self.knows(chunk)
+        self.put_file(digest, chunks, cipher.name if cipher else "")
+        return digest, size
+
+    def _put_large(self, path: str, cipher: Cipher | None) -> tuple[str, int]:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  as its error is told
+            before = _version(file)
+            told = self.put_stream(file, cipher)
+            if _version(file) != before:
+                raise _changed(path)
+        return told
 
     def _put_block(self, whole: blake3, block: memoryview, new: dict[str, memoryview]) -> None:
         """Only the second thread has the writer in its hands, until the file has ended."""
@@ -205,7 +251,7 @@ def filling(packs: Packs) -> Iterator[Filler]:
             filler.close()
 
 
-def _cut(file: BinaryIO) -> Iterator[tuple[memoryview, list[int]]]:
+def _cut(file: Source) -> Iterator[tuple[memoryview, list[int]]]:
     """Blocks of a file and the lengths of the chunks in each; a block is written over `_AHEAD` blocks later.
 
     The end of what was read is no cut: what follows the last cut is cut again together with what is read next.
@@ -241,17 +287,17 @@ def _split(block: memoryview, lengths: list[int]) -> Iterator[memoryview]:
         begin += length
 
 
-def _fill(file: BinaryIO, view: memoryview) -> int:
+def _fill(file: Source, view: memoryview) -> int:
     filled = 0
     while filled < len(view):
-        count = file.readinto(view[filled:])  # type: ignore[attr-defined]
+        count = file.readinto(view[filled:])
         if not count:
             break
         filled += count
     return filled
 
 
-def _version(file: BinaryIO) -> tuple[int, int]:
+def _version(file: FileIO) -> tuple[int, int]:
     """What differs after a file was written to."""
     got = os.fstat(file.fileno())
     return got.st_size, got.st_mtime_ns

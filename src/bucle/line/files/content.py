@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bucle.ground.core import short
-from bucle.ground.keys import KeysOff
+from bucle.ground.keys import SEAL_BYTES, KeysOff, cipher_again
 from bucle.ground.project import Project
 from bucle.ground.store import BlobCorrupt, BlobMissing, LocalBlobs, atomically
 from bucle.line.files.chunks import filling
@@ -15,9 +15,12 @@ from bucle.line.files.path import check_path
 from bucle.line.files.seal import Seals, is_encrypted, unsealed
 from bucle.line.files.tree import FileEntry
 
-__all__ = ["content_path", "is_kept", "keep_files", "pieces_of", "unpacked"]
+__all__ = ["content_path", "is_kept", "keep_files", "pieces_of", "read_range", "unpacked"]
 
 _READ = 1 << 20
+
+_MOST_VERIFIED = 1000
+"""So many files are remembered to be what their digest says."""
 
 
 def pieces_of(project: Project, digest: str) -> Iterator[bytes | memoryview]:
@@ -30,6 +33,81 @@ def pieces_of(project: Project, digest: str) -> Iterator[bytes | memoryview]:
         yield from _bytes_of(unpacked(project).path(digest))
     else:
         yield project.blobs.get(digest)
+
+
+def read_range(project: Project, entry: FileEntry, begin: int, end: int) -> Iterator[bytes | memoryview]:
+    """Some bytes of a file's content, piece by piece; of packs only the pieces concerned are read, each verified.
+
+    Args:
+        entry: no pin.
+        begin: the first byte.
+        end: one behind the last, at most the file's length.
+    Raises:
+        BlobMissing, BlobCorrupt, PackDamaged, KeyMissing, KeyDestroyed, SealBroken: as for `pieces_of`.
+    Cost: a file that is a blob is read whole once; later, as long as it was not touched, only what is asked for.
+    """
+    packs, digest = packs_of(project), entry.digest
+    if not packs.has(digest) and not unpacked(project).has(digest) and not project.blobs.has(digest):
+        packs.refresh()
+    if packs.has(digest):
+        yield from _range_of_pieces(project, digest, begin, end)
+    elif entry.size_bytes <= _READ and not unpacked(project).has(digest):
+        yield memoryview(project.blobs.get(digest))[begin:end]
+    else:
+        yield from _range_of_file(project.keep(_Verified, _Verified).path(project, digest), begin, end)
+
+
+def _range_of_pieces(project: Project, digest: str, begin: int, end: int) -> Iterator[bytes | memoryview]:
+    packs = packs_of(project)
+    key = packs.key_of(digest)
+    at = 0
+    for part in packs.parts(digest):
+        length = packs.listed.places[part][2] - (SEAL_BYTES if key else 0)
+        if at < end and at + length > begin:
+            piece = packs.piece(part)
+            content = cipher_again(project, key).open_content(piece) if key else piece
+            yield memoryview(content)[max(0, begin - at) : end - at]
+        at += length
+
+
+def _range_of_file(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        file.seek(begin)
+        while begin < end and (data := file.read(min(_READ, end - begin))):
+            begin += len(data)
+            yield data
+
+
+class _Verified:
+    """Files that were compared with their digest, and have not been touched since."""
+
+    def __init__(self) -> None:
+        self._known = dict[str, tuple[Path, tuple[int, int, int]]]()
+
+    def path(self, project: Project, digest: str) -> Path:
+        """The file of a content that is no content of a pack. Raises BlobMissing, BlobCorrupt."""
+        known = self._known.get(digest)
+        if known is not None and _stamp(known[0]) == known[1]:
+            return known[0]
+        path = unpacked(project).path(digest) if unpacked(project).has(digest) else project.blobs.path(digest)
+        if len(self._known) >= _MOST_VERIFIED:
+            self._known.clear()
+        stamp = _stamp(path)
+        if stamp is not None:
+            self._known[digest] = (path, stamp)
+        return path
+
+    def close(self) -> None:
+        """Forget them."""
+        self._known.clear()
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        got = path.stat()
+    except FileNotFoundError:
+        return None
+    return got.st_ino, got.st_size, got.st_ctime_ns
 
 
 def _bytes_of(path: Path) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ from bucle.line.files.tree import (
     read_part,
 )
 
-__all__ = ["change_kept", "find_entries", "find_entry", "load_below", "unshared"]
+__all__ = ["Parts", "change_kept", "find_entries", "find_entry", "load_below", "unshared"]
 
 
 def find_entry(project: Project, tree: str, path: str) -> FileEntry | None:
@@ -42,7 +42,7 @@ def find_entries(project: Project, tree: str, paths: Iterable[str]) -> Tree:
 
     Cost: the blobs they lie in, and a few to find each.
     """
-    parts, found = _Parts(project, tree), Tree()
+    parts, found = Parts(project, tree), Tree()
     for place, wanted in parts.parted(paths).items():
         entries = parts.entries(place)
         found |= {path: entries[path] for path in wanted if path in entries}
@@ -56,7 +56,7 @@ def load_below(project: Project, tree: str, prefix: str) -> Tree:
     """
     if not prefix:
         return load_tree(project, tree)
-    parts, found = _Parts(project, tree), Tree()
+    parts, found = Parts(project, tree), Tree()
     for place in range(parts.place_of(prefix), len(parts.digests)):
         paths = parts.part(place).paths
         if paths and paths[0] > prefix and not paths[0].startswith(prefix):
@@ -81,7 +81,7 @@ def change_kept(project: Project, tree: str, changes: Mapping[str, FileEntry | N
     """
     if not changes:
         return tree
-    parts = _Parts(project, tree)
+    parts = Parts(project, tree)
     touched, made = parts.parted(changes), list[Digest | Tree]()
     for place, digest in enumerate(parts.digests or [""]):
         if place not in touched:
@@ -102,7 +102,7 @@ def change_kept(project: Project, tree: str, changes: Mapping[str, FileEntry | N
     return keep_parts(project, laid)
 
 
-class _Parts:
+class Parts:
     """The blobs of a tree, read when they are needed.
 
     Args:
@@ -116,11 +116,13 @@ class _Parts:
         self._read = dict[int, Part]()
 
     def part(self, place: int) -> Part:
+        """One blob, by its place."""
         if place not in self._read:
             self._read[place] = read_part(self._project, self.digests[place])
         return self._read[place]
 
     def entries(self, place: int) -> Tree:
+        """What one blob holds."""
         return self.part(place).entries() if self.digests else Tree()
 
     def place_of(self, path: str) -> int:

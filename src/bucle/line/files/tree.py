@@ -100,8 +100,10 @@ def keep_tree(project: Project, tree: Mapping[str, FileEntry]) -> str:
 
 def keep_parts(project: Project, parts: Sequence[Digest | bytes]) -> str:
     """The digest of a tree of these blobs in the order of their paths, some of them kept already; '' of none."""
+    new = [one for one in parts if isinstance(one, bytes)]
     with ThreadPoolExecutor(_PUTS) as pool:
-        digests = list(pool.map(lambda one: project.blobs.put(one) if isinstance(one, bytes) else one, parts))
+        put = iter([project.blobs.put(new[0])] if len(new) == 1 else list(pool.map(project.blobs.put, new)))
+    digests = [next(put) if isinstance(one, bytes) else one for one in parts]
     if len(digests) <= 1:
         return digests[0] if digests else ""
     return project.blobs.put(encode(digests))
