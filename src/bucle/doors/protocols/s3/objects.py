@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from bucle.doors.protocols.s3.errors import S3Error, as_s3, invalid, no_such_key, not_implemented
-from bucle.doors.protocols.s3.wire import Answer, Call, document, etag_of, http_time, is_ours, iso_time, target_of
+from bucle.doors.protocols.s3.wire import Answer, Call, document, etag_of, http_time, iso_time, target_of
 from bucle.doors.protocols.s3.xml import parse, text_of
 from bucle.ground.core import BucleError, make_ref
 from bucle.ground.governance import check
@@ -61,7 +61,7 @@ def _find(project: Project, principal: str, key: str) -> _Found:
         PinMoved: its bytes lie elsewhere, and have changed there.
     """
     ref, _, path = key.partition("/")
-    if not path or is_ours(path):
+    if not path or data.is_own(path):
         raise no_such_key(key)
     check(project, principal, "read", make_ref("file", path))
     commit, plain = data.resolve(project, ref), path.removesuffix("/")
