@@ -51,14 +51,18 @@ class Line(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Lines over common axes."""
+    """Lines over common axes; `left` is where they begin, beside the words of the y axis."""
 
     width: float
     height: float
+    left: float
     x: tuple[tuple[float, str], ...]
     y: Axis
     lines: tuple[Line, ...]
 
+
+_LETTER = 7.5
+"""So wide is a figure, in a chart's own pixels."""
 
 _NOTHING = 1e-300
 """Numbers this small are drawn as 0: steps between them cannot be told apart any more."""
@@ -110,16 +114,16 @@ def chart(
         series: name, tone and points of each line.
     """
     labels = list(dict.fromkeys(point[0] for _, _, points in series for point in points))
-    left, right, bottom = 60.0, width - 36, height - 22
-    places = {
-        label: round(scale(index, (0, max(len(labels) - 1, 1)), (left + 8, right - 8)), 1)
-        for index, label in enumerate(labels)
-    }
     every = [value for _, _, points in series for point in points for value in point[1:] if value is not None]
-    y = axis(every, bottom, 8, ticks=ticks)
-    skip = max(1, math.ceil(len(labels) / 13))
+    y = axis(every, height - 22, 8, ticks=ticks)
+    left = max(46.0, 10 + _LETTER * max(len(f"{tick.value:,.6g}") for tick in y.ticks))
+    ends = (left + 22, width - 44)
+    places = {label: round(scale(index, (0, max(len(labels) - 1, 1)), ends), 1) for index, label in enumerate(labels)}
+    fitting = max(1, int((ends[1] - ends[0]) / (_LETTER * max(map(len, labels), default=0) + 12)))
+    skip = max(1, math.ceil(len(labels) / fitting))
     shown = tuple((places[label], label) for index, label in enumerate(labels) if index % skip == 0)
-    return Chart(width, height, shown, y, tuple(_line(name, tone, points, places, y) for name, tone, points in series))
+    lines = tuple(_line(name, tone, points, places, y) for name, tone, points in series)
+    return Chart(width, height, left, shown, y, lines)
 
 
 INKS = ("#3b8ec4", "#e07b39", "#2a9d78", "#b0679a", "#b8860b", "#7f8794")

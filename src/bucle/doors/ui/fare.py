@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bucle.doors.ui.draw import Chart, Point, chart
 from bucle.line.data import HealthPoint, Verdict
@@ -12,6 +12,9 @@ from bucle.line.data import HealthPoint, Verdict
 __all__ = ["filled", "freshness", "quality", "rows", "size"]
 
 _SIZE = (620.0, 170.0)
+
+_FORMS = ((timedelta(hours=1), "%H:%M:%S"), (timedelta(days=2), "%m-%d %H:%M"), (timedelta(days=300), "%m-%d"))
+"""How an instant is told, by what all of them span."""
 
 
 def rows(points: Sequence[HealthPoint], name: str) -> Chart:
@@ -57,10 +60,12 @@ def _line(points: Sequence[HealthPoint], name: str, value: Callable[[HealthPoint
 
 
 def _labels(instants: Sequence[datetime]) -> list[str]:
-    """The day of each; further ones of a day are numbered, since a chart has one place for a label."""
+    """As much of each as tells them apart; those that are alike are numbered: a chart has one place for a label."""
+    span = max(instants) - min(instants) if instants else timedelta()
+    form = next((form for most, form in _FORMS if span < most), "%Y-%m-%d")
     seen, found = Counter[str](), list[str]()
     for at in instants:
-        day = f"{at:%m-%d}"
-        seen[day] += 1
-        found.append(day if seen[day] == 1 else f"{day} {seen[day]}")
+        told = at.strftime(form)
+        seen[told] += 1
+        found.append(told if seen[told] == 1 else f"{told} ({seen[told]})")
     return found
