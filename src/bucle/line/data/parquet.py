@@ -5,10 +5,11 @@ Source: Apache Iceberg table spec, format version 2, "Parquet" (field ids) and "
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -58,17 +59,18 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path, 
     arrow = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     arrow = arrow.cast(arrow_schema(columns))
     collected = list[Any]()
-    pq.write_table(
-        arrow,
-        target,
-        compression="zstd",
-        row_group_size=ROW_GROUP,
-        use_content_defined_chunking=True,
-        use_dictionary=_repeating(arrow, columns),
-        store_decimal_as_integer=True,
-        metadata_collector=collected,
-        encryption_properties=_encryption(key),
-    )
+    with _sink(target) as sink:
+        pq.write_table(
+            arrow,
+            sink,
+            compression="zstd",
+            row_group_size=ROW_GROUP,
+            use_content_defined_chunking=True,
+            use_dictionary=_repeating(arrow, columns),
+            store_decimal_as_integer=True,
+            metadata_collector=collected,
+            encryption_properties=_encryption(key),
+        )
     return _statistics(collected[0], columns, _nans(frame, columns))
 
 
@@ -93,14 +95,50 @@ def write_positions(location: str, positions: np.ndarray, target: Path, *, key: 
     path = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(positions), np.int32)), pa.array([location]))
     table = pa.table([path.cast(pa.string()), pa.array(positions, pa.int64())], schema=_POSITIONS)
     encoding = {"pos": "DELTA_BINARY_PACKED"}
-    pq.write_table(
-        table,
-        target,
-        compression="zstd",
-        column_encoding=encoding,
-        use_dictionary=["file_path"],
-        encryption_properties=_encryption(key),
-    )
+    with _sink(target) as sink:
+        pq.write_table(
+            table,
+            sink,
+            compression="zstd",
+            column_encoding=encoding,
+            use_dictionary=["file_path"],
+            encryption_properties=_encryption(key),
+        )
+
+
+class _Sink:
+    """A file for Arrow to write, which ends the process where a write fails (a full disk): so none does.
+
+    Attributes:
+        failed: the first failure; what comes after it is thrown away.
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failed: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        if self.failed is None:
+            try:
+                self._file.write(content)
+            except OSError as error:
+                self.failed = error
+        return len(content)
+
+    def flush(self) -> None:
+        """Whoever opened the file does."""
+
+
+@contextmanager
+def _sink(target: Path) -> Iterator[_Sink]:
+    """Raises OSError at the end: the file could not be written."""
+    with target.open("wb", buffering=1 << 20) as file:
+        sink = _Sink(file)
+        yield sink
+        if sink.failed is not None:
+            raise sink.failed
 
 
 def _encryption(key: bytes) -> Any:
