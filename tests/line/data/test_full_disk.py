@@ -61,17 +61,19 @@ from bucle.line.data.schema import Column
 
 rows = pl.DataFrame({"id": np.random.default_rng(1).integers(0, 2**60, int(sys.argv[1]))})
 try:
-    write_parquet(rows, (Column(id=1, name="id", type="long"),), Path("/dev/full"))
+    write_parquet(rows, (Column(id=1, name="id", type="long"),), Path(sys.argv[2]))
 except OSError as error:
     print(error.errno)
 """
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
 @pytest.mark.parametrize("rows", [10, 1_000_000])
 def test_a_write_that_fails_does_not_end_the_process(tmp_path: Path, rows: int) -> None:
     (tmp_path / "direct.py").write_text(DIRECT)
-    command = [sys.executable, str(tmp_path / "direct.py"), str(rows)]
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")  # a writer that removes what it could not write removes the link
+    command = [sys.executable, str(tmp_path / "direct.py"), str(rows), str(full)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, str(errno.ENOSPC)), done.stderr[-500:]
 
