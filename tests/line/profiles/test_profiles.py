@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bucle.ground.core import decode, encode
@@ -138,6 +138,8 @@ def test_two_snapshots_side_by_side() -> None:
     st.lists(st.one_of(st.none(), st.floats(), st.integers(-(2**53), 2**53)), max_size=30),
     st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=30),
 )
+@example([1.7976931345e308], [None])
+@example([1.7e308, -1.7e308, 0.5], [None, "a", "b"])
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_any_rows_have_a_profile_and_a_page(numbers: list[float | None], texts: list[str | None]) -> None:
     size = min(len(numbers), len(texts))

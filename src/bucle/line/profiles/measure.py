@@ -143,7 +143,7 @@ def _column(
         skewness=_rounded(of["skewness"]),
         zeros=of["zeros"],
         negatives=of["negatives"],
-        quantiles=() if is_hidden else tuple(_flat(of["quantiles"])),
+        quantiles=() if is_hidden else _quantiles(of["quantiles"]),
         edges=edges,
         counts=counts,
         top=() if is_hidden else tuple(tops.get(name, ())),
@@ -218,14 +218,21 @@ def _rounded(value: Any) -> float | None:
 
 def _round(value: float) -> float:
     """Ten digits: what sums add up to beyond them depends on how rows lie in memory."""
-    return float(f"{value:.10g}")
+    rounded = float(f"{value:.10g}")
+    return rounded if math.isfinite(rounded) else value  # the largest floats would become infinite
+
+
+def _quantiles(value: Any) -> tuple[float, ...]:
+    """None where the numbers between two values cannot be told: those lie too far apart for a float."""
+    found = tuple(_flat(value))
+    return tuple(map(_round, found)) if all(map(math.isfinite, found)) else ()
 
 
 def _flat(value: Any) -> Iterator[float]:
     for one in value or ():
         for inner in one if isinstance(one, list) else [one]:
             if inner is not None:
-                yield _round(float(inner))
+                yield float(inner)
 
 
 def _cut(text: str) -> str:
