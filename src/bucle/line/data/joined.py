@@ -17,6 +17,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.commit import Commit
 from bucle.line.data.notes import put_notes
+from bucle.line.data.protection import check_way
 from bucle.line.data.publish import Change, Move, build, publish
 from bucle.line.files import FOLDER, BadPath, FileEntry, check_path, entries_at, walk
 
@@ -187,6 +188,7 @@ def _commit(branch: str, batch: Sequence[_Wish]) -> Commit | None:
         return publish(project, move)
     except _Nothing:
         with project.database.writing() as connection:
+            check_way(connection, branch, move.way)
             put_notes(connection, _notes(agreed), at=project.clock.now())
         return head_of(project, branch)
 
@@ -239,6 +241,9 @@ class _Present:
         put = {path: entry for path, entry in changes.items() if entry is not None}
         folders = self._folders | {above for path in put for above in _above(path)}
         for path, entry in put.items():
+            stands = self.entry(path)
+            if stands is not None and (stands.mode == FOLDER) != (entry.mode == FOLDER):
+                raise _is_folder(path) if stands.mode == FOLDER else _is_file(path)
             made |= self._cleared(path, made)
             if self._has_below(path, made, folders):
                 if entry.mode != FOLDER:
@@ -304,6 +309,15 @@ def _below_file(path: str, above: str) -> BadPath:
     return BadPath(
         f"{path!r} would lie below {above!r}, which is a file.",
         why="No checkout could write both.",
+        fix="Choose another path, or remove that file first.",
+        at=path,
+    )
+
+
+def _is_file(path: str) -> BadPath:
+    return BadPath(
+        f"{path!r} is a file.",
+        why="A folder and a file cannot have one name.",
         fix="Choose another path, or remove that file first.",
         at=path,
     )

@@ -9,7 +9,7 @@ from threading import Condition
 
 from starlette.types import Receive
 
-from bucle.doors.protocols.s3.checks import Checks
+from bucle.doors.protocols.s3.checks import SHA256, Checks
 from bucle.doors.protocols.s3.chunked import SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER, Chunked, Plain
 from bucle.doors.protocols.s3.errors import S3Error, invalid
 from bucle.doors.protocols.s3.signature import UNSIGNED, Signed
@@ -18,6 +18,9 @@ __all__ = ["SMALL", "Body", "Pipe", "body_of"]
 
 SMALL = 1 << 20
 """A body of this length or less is taken in whole before a thread is asked for."""
+
+IDLE_S = 60.0
+"""A client that sends nothing for so long is not waited for: its request keeps sweeps and others waiting."""
 
 _WAITING = 4 << 20
 """So many bytes of a long body wait for the thread at most."""
@@ -113,6 +116,8 @@ def body_of(raw: Callable[[], bytes], headers: Mapping[str, str], signed: Signed
     """
     payload = signed.payload if signed else headers.get("x-amz-content-sha256", UNSIGNED)
     if not payload.startswith("STREAMING-"):
+        if payload != UNSIGNED and not SHA256.fullmatch(payload):
+            raise invalid("x-amz-content-sha256 must be UNSIGNED-PAYLOAD or a SHA-256 in hexadecimal.")
         return Body(raw, Plain(), Checks(headers, payload), _number(headers, "content-length"), most)
     if payload not in (SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER) or (signed is None and payload != UNSIGNED_TRAILER):
         raise invalid(f"A body cannot be signed as {payload[:60]!r}.", "InvalidRequest")
@@ -146,7 +151,12 @@ class Pipe:
                     self._room.clear()
                     if self._size > _WAITING:
                         await self._room.wait()
-                message = await self._receive()
+                try:
+                    message = await asyncio.wait_for(self._receive(), IDLE_S)
+                except TimeoutError:
+                    said = f"Nothing of the body came for {IDLE_S:g} seconds."
+                    self._problem = S3Error(400, "RequestTimeout", said)
+                    return
                 if message["type"] == "http.disconnect":
                     self._problem = invalid("The client went away before its request was whole.", "IncompleteBody")
                     return

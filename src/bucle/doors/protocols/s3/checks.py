@@ -7,17 +7,17 @@ import binascii
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from bucle.doors.protocols.s3.crc import CRC32C, CRC64NVME, Crc
 from bucle.doors.protocols.s3.errors import invalid
 
-__all__ = ["Checks"]
+__all__ = ["NO_SUM", "PREFIX", "SHA256", "Checks"]
 
-_PREFIX = "x-amz-checksum-"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_NO_SUM = {"x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-checksum-type"}
+PREFIX = "x-amz-checksum-"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+NO_SUM = {"x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-checksum-type"}
 
 
 class _Sum(Protocol):
@@ -66,15 +66,15 @@ class Checks:
         self._late = dict[str, _Sum]()
         if "content-md5" in headers:
             self._sums["content-md5"] = hashlib.md5(usedforsecurity=False), _bytes_of(headers["content-md5"], 16)
-        if _SHA256.fullmatch(payload):
+        if SHA256.fullmatch(payload):
             self._sums["x-amz-content-sha256"] = hashlib.sha256(), bytes.fromhex(payload)
         for name, value in headers.items():
-            if name.startswith(_PREFIX) and name not in _NO_SUM:
-                made = _sum_of(name.removeprefix(_PREFIX))
+            if name.startswith(PREFIX) and name not in NO_SUM:
+                made = _sum_of(name.removeprefix(PREFIX))
                 self._sums[name] = made, _bytes_of(value, len(made.digest()))
         for name in headers.get("x-amz-trailer", "").lower().split(","):
-            if name.strip().startswith(_PREFIX):
-                self._late[name.strip()] = _sum_of(name.strip().removeprefix(_PREFIX))
+            if name.strip().startswith(PREFIX):
+                self._late[name.strip()] = _sum_of(name.strip().removeprefix(PREFIX))
 
     def update(self, data: bytes | memoryview) -> None:
         """More of the body."""
@@ -82,6 +82,12 @@ class Checks:
             made.update(data)
         for late in self._late.values():
             late.update(data)
+
+    def passing(self, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """The same pieces, looked at as they pass."""
+        for piece in pieces:
+            self.update(piece)
+            yield piece
 
     def compare(self, trailers: Mapping[str, str]) -> None:
         """Refuse a body that is not what the client says it sent. Raises S3Error."""
@@ -93,7 +99,7 @@ class Checks:
             if made.digest() != told:
                 code = "XAmzContentSHA256Mismatch" if name == "x-amz-content-sha256" else "BadDigest"
                 raise invalid(f"The body is not what {name} says: it was changed or cut on its way.", code)
-            if name.startswith(_PREFIX):
+            if name.startswith(PREFIX):
                 self.checksum[name] = base64.b64encode(told).decode()
 
 

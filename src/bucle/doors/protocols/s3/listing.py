@@ -195,7 +195,8 @@ def _notes(call: Call, objects: list[_Item]) -> list[str]:
 
 def _behind(common: str) -> str:
     """What comes behind everything that begins so."""
-    return common[:-1] + chr(ord(common[-1]) + 1)
+    kept = common.rstrip(_END)
+    return kept[:-1] + chr(ord(kept[-1]) + 1) if kept else _END * 2
 
 
 def _most(call: Call) -> int:

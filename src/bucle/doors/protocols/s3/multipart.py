@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import chain, pairwise
 
 from bucle.doors.protocols.s3 import objects
-from bucle.doors.protocols.s3.errors import S3Error, invalid
+from bucle.doors.protocols.s3.checks import NO_SUM, PREFIX, Checks
+from bucle.doors.protocols.s3.errors import S3Error, invalid, not_implemented
 from bucle.doors.protocols.s3.uploads import Upload, Uploads
 from bucle.doors.protocols.s3.wire import Answer, Call, document, etag_of, iso_time, target_of
 from bucle.doors.protocols.s3.xml import parse, text_of
@@ -21,7 +23,7 @@ _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
 
 def create(call: Call) -> Answer:
     """Begin an upload."""
-    target_of(call)
+    _target(call)
     told = objects.told_of(call.headers)
     at = iso_time(call.project.clock.now())
     name = Uploads(call.project).begin(Upload(call.key, call.principal, told, at))
@@ -118,10 +120,18 @@ def listing(call: Call) -> Answer:
 
 def _found(call: Call) -> tuple[Uploads, str, str]:
     """The uploads, the id of the one that is meant, and the path where it will be; for who may write there."""
-    _, path = target_of(call)
+    path = _target(call)
     uploads, name = Uploads(call.project), call.query["uploadId"]
     uploads.find(name, call.key, call.principal)
     return uploads, name, path
+
+
+def _target(call: Call) -> str:
+    """The path of the object that is to be; errors as for `target_of`."""
+    _, path = target_of(call)
+    if path.endswith("/"):
+        raise invalid("A key that ends with a slash is a folder, and has no bytes.")
+    return path
 
 
 def _wanted(call: Call, there: dict[int, files.FileEntry]) -> list[files.FileEntry]:
@@ -148,15 +158,26 @@ def _joined(call: Call, wanted: list[files.FileEntry], path: str) -> files.FileE
     for number, one in enumerate(wanted, 1):
         if not packs.has(one.digest):
             raise _no_part(number)
-    contents = chain.from_iterable(files.read_range(call.project, one, 0, one.size_bytes) for one in wanted)
+    read = chain.from_iterable(files.read_range(call.project, one, 0, one.size_bytes) for one in wanted)
+    checks = Checks(_sums_of_all(call.headers), "")
+    contents = checks.passing(read)
     with files.filling(packs) as filler:
         if any(packs.key_of(one.digest) != (cipher.name if cipher else "") for one in wanted):
             entry = files.FileEntry(*filler.put_stream(objects.Pieces(contents), cipher))
         else:
             pieces = [piece for one in wanted if one.size_bytes for piece in packs.parts(one.digest)]
             entry = files.FileEntry(*filler.put_joined(pieces, contents, cipher))
+        checks.compare({})
         filler.settle()
     return entry
+
+
+def _sums_of_all(headers: Mapping[str, str]) -> dict[str, str]:
+    """The checksums that a client says of the whole object; of those made of the parts' it cannot be compared."""
+    told = {name: value for name, value in headers.items() if name.startswith(PREFIX) and name not in NO_SUM}
+    if told and headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+        raise not_implemented("A checksum made of those of the parts")
+    return told
 
 
 def _copied(call: Call) -> objects.Pieces:

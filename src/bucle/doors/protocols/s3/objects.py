@@ -116,6 +116,8 @@ def copy(call: Call) -> Answer:
     """Put an object that is there already somewhere else: no byte is copied, unless another key is to encrypt it."""
     _, path = target_of(call)
     source = source_of(call)
+    if path.endswith("/") != (source.entry.mode == files.FOLDER):
+        raise invalid("A key that ends with a slash is a folder, and only folders are copied there.")
     told = source.told
     if call.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE":
         told = told_of(call.headers)
@@ -150,7 +152,7 @@ def _kept_at(project: Project, entry: files.FileEntry, path: str) -> files.FileE
 
     The packs are held.
     """
-    packs, cipher = files.packs_of(project), files.Seals(project).of(path)
+    packs, cipher = files.packs_of(project), files.Seals(project).of(path.removesuffix("/"))
     files.is_kept(project, entry.digest)
     if packs.key_of(entry.digest) == (cipher.name if cipher else ""):
         if packs.has(entry.digest):
@@ -168,28 +170,30 @@ def delete(call: Call) -> Answer:
     if _is_branch(call):
         return Answer(204)
     branch, path = target_of(call)
-    _remove(call, branch, [path], f"delete {path}")
+    _remove(call, branch, [path], f"delete {path}", call.headers.get("if-match", ""))
     return Answer(204)
 
 
 def delete_many(call: Call) -> Answer:
     """Remove objects, those of a branch in one commit; say of each what became of it."""
     root = parse(call.body.whole(2 << 20))
-    keys = [text_of(one, "Key") for one in root.findall("Object")]
+    asked = [(text_of(one, "Key"), text_of(one, "ETag").strip()) for one in root.findall("Object")]
+    keys = [key for key, _ in asked]
     if root.tag != "Delete" or not 1 <= len(keys) <= _MOST_DELETED:
         raise invalid(f"From 1 to {_MOST_DELETED} objects are removed at once.", "MalformedXML")
     told, failed = list[tuple[str, list[tuple[str, str]]]](), dict[str, S3Error]()
-    wanted = dict[str, dict[str, str]]()
-    for key in keys:
+    # What is removed only as it is known is removed by itself, so that a refusal is of it alone.
+    wanted = dict[tuple[str, str, str], dict[str, str]]()
+    for key, tag in asked:
         try:
             branch, path = target_of(msgspec.structs.replace(call, key=key))
-            wanted.setdefault(branch, {})[key] = path
+            wanted.setdefault((branch, tag, key if tag else ""), {})[key] = path
         except (BucleError, S3Error) as error:
             failed[key] = as_s3(error)
-    for branch, paths in wanted.items():
+    for (branch, tag, _), paths in wanted.items():
         try:
-            _remove(call, branch, list(paths.values()), f"delete {len(paths)} objects")
-        except BucleError as error:
+            _remove(call, branch, list(paths.values()), f"delete {len(paths)} objects", tag)
+        except (BucleError, S3Error) as error:
             failed |= dict.fromkeys(paths, as_s3(error))
     is_quiet = text_of(root, "Quiet").lower() == "true"
     for key in keys:
@@ -258,14 +262,26 @@ def commit(call: Call, entry: files.FileEntry, told: Mapping[str, str]) -> None:
     )
 
 
-def _remove(call: Call, branch: str, paths: list[str], message: str) -> None:
-    """Remove what is there; a folder's key, with its slash, is another than a file's."""
-    commit = data.head_of(call.project, branch)
-    plain = {path.removesuffix("/"): path.endswith("/") for path in paths}
+def _remove(call: Call, branch: str, paths: list[str], message: str, wanted: str) -> None:
+    """Remove what is there; a folder's key, with its slash, is another than a file's.
+
+    Args:
+        wanted: the entity tags it must have; '' for any.
+    """
+    commit, named = data.head_of(call.project, branch), set(paths)
+    plain = {path.removesuffix("/") for path in paths}
     there = files.entries_at(call.project, commit.files if commit else "", plain)
-    gone = [path for path, entry in there.items() if (entry.mode == files.FOLDER) == plain[path]]
+    gone = [path for path, entry in there.items() if (f"{path}/" if entry.mode == files.FOLDER else path) in named]
+
+    def check_present(present: Mapping[str, files.FileEntry | None]) -> None:
+        if any(entry is None or not _is_listed(wanted, entry) for entry in present.values()):
+            _raise_unmet()
+
     if gone:
-        data.change_files(call.project, dict.fromkeys(gone), branch=branch, message=message)
+        check = check_present if wanted else None
+        data.change_files(call.project, dict.fromkeys(gone), branch=branch, message=message, check=check)
+    elif wanted:
+        _raise_unmet()
 
 
 def _headers(call: Call, found: _Found) -> dict[str, str]:

@@ -41,7 +41,14 @@ _PARAMETERS = frozenset(
 )
 """Parameters that do not say what is asked for."""
 
-_REFUSED = ("x-amz-server-side-encryption", "x-amz-object-lock", "x-amz-tagging", "x-amz-copy-source-server-side")
+_REFUSED = (
+    "x-amz-server-side-encryption",
+    "x-amz-object-lock",
+    "x-amz-tagging",
+    "x-amz-copy-source-server-side",
+    "x-amz-write-offset-bytes",
+    "x-amz-if-match-",
+)
 """Headers that ask for what would not be done; whoever sends one must not believe it was."""
 
 

@@ -71,13 +71,17 @@ class Uploads:
         """One by its id. Raises S3Error: there is none, or it is of another object or principal."""
         found = self._read(name, "upload", Upload) if _ID.fullmatch(name) else None
         if found is None or (found.key, found.principal) != (key, principal):
-            raise S3Error(404, "NoSuchUpload", "The upload does not exist: it was completed, aborted, or abandoned.")
+            raise _gone()
         return found
 
     def keep_part(self, name: str, number: int, entry: FileEntry) -> None:
         """Note a part; another of that number is replaced. Parts of long ago are kept from sweeps."""
         told = self._folder / name / "upload"
-        if told.stat().st_mtime < time.time() - _FRESH_S:
+        try:
+            is_old = told.stat().st_mtime < time.time() - _FRESH_S
+        except FileNotFoundError as error:
+            raise _gone() from error
+        if is_old:
             packs = packs_of(self._project)
             for one in self.parts(name).values():
                 packs.freshen(packs.needed_for(one.digest))
@@ -87,13 +91,16 @@ class Uploads:
     def parts(self, name: str) -> dict[int, FileEntry]:
         """The parts that came, by number."""
         found = sorted((self._folder / name).glob("part-?????"))
-        return {int(file.name[-5:]): decode(file.read_bytes(), FileEntry, what="part") for file in found}
+        try:
+            return {int(file.name[-5:]): decode(file.read_bytes(), FileEntry, what="part") for file in found}
+        except FileNotFoundError as error:  # completed or aborted at this moment
+            raise _gone() from error
 
     def end(self, name: str, made: FileEntry) -> None:
         """Note what it became: who did not hear so, and asks again, is told."""
         write_atomically(self._folder / name / "done", encode(made))
         for file in (self._folder / name).glob("part-?????"):
-            file.unlink()
+            file.unlink(missing_ok=True)
 
     def ended(self, name: str) -> FileEntry | None:
         """What it became; None as long as it is under way."""
@@ -124,3 +131,7 @@ class Uploads:
             return decode((self._folder / name / file).read_bytes(), kind, what="upload")
         except FileNotFoundError:
             return None
+
+
+def _gone() -> S3Error:
+    return S3Error(404, "NoSuchUpload", "The upload does not exist: it was completed, aborted, or abandoned.")

@@ -82,10 +82,12 @@ def target_of(call: Call) -> tuple[str, str]:
     ref, slash, path = call.key.partition("/")
     if not slash or not path:
         raise invalid("A key is a branch, a slash and a path, as main/images/1.png.")
-    files.check_path(path.removesuffix("/"))
+    plain = path.removesuffix("/")
+    files.check_path(plain)
     if data.is_own(path):
         raise denied(f"{path.partition('/')[0]}/ is kept by Bucle itself, and not written through here.")
-    check(call.project, call.principal, "write", make_ref("file", path))
+    for named in {plain, path}:  # a folder's key is the path, and what lies in it
+        check(call.project, call.principal, "write", make_ref("file", named))
     _check_branch(call.project, ref)
     return ref, path
 

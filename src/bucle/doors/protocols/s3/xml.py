@@ -39,10 +39,11 @@ def parse(data: bytes) -> ElementTree.Element:
     Raises:
         S3Error: it is no XML, or has a document type: entities in it could grow without end.
     """
-    if len(data) > _LONGEST or b"<!" in data:
-        raise _malformed()
     try:
-        root = ElementTree.fromstring(data)  # noqa: S314  without a document type there are no entities
+        text = data.decode("utf-8")  # in any other encoding a document type would not be seen
+        if len(data) > _LONGEST or "<!" in text:
+            raise _malformed()
+        root = ElementTree.fromstring(text)  # noqa: S314  without a document type there are no entities
     except (ElementTree.ParseError, ValueError) as error:
         raise _malformed() from error
     for one in root.iter():
