@@ -27,6 +27,11 @@ class Axis(NamedTuple):
     end: float
     ticks: tuple[Tick, ...]
 
+    @property
+    def digits(self) -> int:
+        """How many decimals tell the ticks apart."""
+        return max(len(f"{tick.value:.6g}".partition("e")[0].partition(".")[2]) for tick in self.ticks)
+
     def at(self, value: float) -> float:
         """The pixel of a value, kept within the axis."""
         return round(scale(min(max(value, self.low), self.high), (self.low, self.high), (self.start, self.end)), 1)
