@@ -75,16 +75,21 @@ def test_of_writers_with_the_same_keys_one_wins_each(any_project: Project, verif
 
 
 def test_reading_and_verifying_while_others_write_finds_no_fault(any_project: Project, verify: Verify) -> None:
-    writers = [writer(any_project, f"w{number}", 40) for number in range(2)]
-    looks = 0
-    while any(process.poll() is None for process in writers):
-        report = verify(any_project)
-        assert report.faults == ()
-        looks += 1
-    for process in writers:
-        process.communicate(timeout=60)
-    assert looks > 1
-    assert verify(any_project).size == 80
+    writers = [writer(any_project, f"w{number}", 10_000) for number in range(2)]
+    try:
+        for process in writers:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+        reports = [verify(any_project) for _ in range(4)]
+        assert [process.poll() for process in writers] == [None, None]
+    finally:
+        for process in writers:
+            process.kill()
+            process.communicate()
+    assert [report.faults for report in reports] == [()] * 4
+    sizes = [report.size for report in reports]
+    assert sizes == sorted(sizes)
+    assert 2 <= sizes[0] < sizes[-1] <= verify(any_project).size
 
 
 def kill_writers(project: Project, verify: Verify, kills: int, seed: int) -> None:
