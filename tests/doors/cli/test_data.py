@@ -175,7 +175,7 @@ def test_files_go_to_a_remote_and_come_from_it(bucle: Bucle, shop: Path, tmp_pat
     assert bucle("data", "import-url", str(images / "1.png"), "pinned.png", *at).status == 0
     assert bucle("data", "import-url", "--update", "pinned.png", *at).status == 0
     assert bucle("data", "import-url", "pinned.png", *at).status == 2
-    assert bucle("data", "storage", *at, "--json").record["commits"] == 2
+    assert bucle("data", "storage", *at, "--json").record[-1]["versions"] == 2
     exported = bucle("data", "dvc", "export", str(tmp_path / "out"), *at, "--json").record
     assert exported["outputs"] == ["images", "pinned.png"]
     assert bucle("data", "dvc", "import", str(tmp_path / "out"), "--path", "back", *at, "--json").record["files"] == 4

@@ -100,7 +100,7 @@ def test_every_way_to_write_and_read_and_nothing_of_it_on_the_disk(
     data.merge(project, "side", message="both")
     assert data.read_file(project, "secret/small") == MARK * 9
     assert data.verify_files(project) == []
-    assert data.storage(project).files
+    assert data.storage(project)[-1].files
     data.sweep(project, older_than=timedelta(seconds=-5))
     data.checkout(project, tmp_path / "again", "secret", link=True)
     assert (tmp_path / "again" / "small").read_bytes() == MARK * 9

@@ -369,20 +369,6 @@ def _sweep(options: Namespace, terminal: Terminal) -> None:
         terminal.show(data.sweep(project, older_than=timedelta(hours=options.older_than_hours)))
 
 
-def _usage(options: Namespace, terminal: Terminal) -> None:
-    """What versions take beside full copies."""
-    from bucle.line import data
-
-    with terminal.project() as project:
-        found = data.usage(project)
-    rows = [
-        {"what": one.name or one.kind, "versions": one.versions, "as_copies_mb": round(one.copies_bytes / 1e6, 2),
-         "stored_mb": round(one.stored_bytes / 1e6, 2), "ratio": round(one.ratio, 1)}
-        for one in found
-    ]  # fmt: skip
-    terminal.show(found, ("what", "versions", "as_copies_mb", "stored_mb", "ratio"), told=rows)
-
-
 def _verify(options: Namespace, terminal: Terminal) -> int:
     from bucle.line import data
 
@@ -420,8 +406,6 @@ VERBS: tuple[Verb, ...] = (
          "bucle data checkout contracts"),
     Verb("sweep", "remove what crashes left behind, and what expired commits alone needed", _sweep, _sweep_arguments,
          "bucle data sweep"),
-    Verb("usage", "what all versions take on the disk, beside a full copy of each", _usage, nothing,
-         "bucle data usage"),
     PII,
     EXPORT,
     Verb("verify", "read every file of every commit again; exit status 7 when one was changed", _verify, nothing,

@@ -175,10 +175,18 @@ class _Progress:
 
 
 def _storage(options: Namespace, terminal: Terminal) -> None:
+    """What versions take beside full copies."""
     from bucle.line import data
 
     with terminal.project() as project:
-        terminal.show(data.storage(project))
+        found = data.storage(project)
+    rows = [
+        {"what": one.name or one.kind, "versions": one.versions, "files": one.files,
+         "as_copies_mb": round(one.copies_bytes / 1e6, 2), "kept_mb": round(one.kept_bytes / 1e6, 2),
+         "ratio": round(one.ratio, 1)}
+        for one in found
+    ]  # fmt: skip
+    terminal.show(found, ("what", "versions", "files", "as_copies_mb", "kept_mb", "ratio"), told=rows)
 
 
 FILE_VERBS: tuple[Verb, ...] = (
@@ -190,6 +198,6 @@ FILE_VERBS: tuple[Verb, ...] = (
          _import_url_arguments, "bucle data import-url /data/large.bin large.bin"),
     Verb("dvc", "import a DVC project, export the tree as one, list a project's stages", _dvc, _dvc_arguments,
          "bucle data dvc import ../old"),
-    Verb("storage", "what the files of all commits take, and would take as copies", _storage, nothing,
+    Verb("storage", "what all versions of tables and files take, and would take as copies", _storage, nothing,
          "bucle data storage"),
 )  # fmt: skip

@@ -142,7 +142,6 @@ from bucle.line.data.storage import Storage, storage
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.upsert import upsert
-from bucle.line.data.usage import Usage, usage
 from bucle.line.data.verdicts import Verdict, verdicts
 from bucle.line.data.verify import verify_files
 from bucle.line.data.views import (
@@ -268,7 +267,6 @@ __all__ = [
     "TagExists",
     "TypeMismatch",
     "TypeNotKept",
-    "Usage",
     "Use",
     "Verdict",
     "View",
@@ -392,7 +390,6 @@ __all__ = [
     "unprotect",
     "update_url",
     "upsert",
-    "usage",
     "uses",
     "verdicts",
     "verify_files",
