@@ -6,7 +6,9 @@ import getpass
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from pathlib import Path
 from threading import Lock
@@ -17,10 +19,16 @@ from bucle.ground.core import Clock, Config, NotFound, ProjectSection, StoreSect
 from bucle.ground.ledger import Anchor, Ledger
 from bucle.ground.store import Database, open_blobs, place_of
 
-__all__ = ["STATE", "ModuleFailed", "Project", "find_root", "load_modules"]
+__all__ = ["PURPOSE", "READER", "STATE", "ModuleFailed", "Project", "find_root", "load_modules"]
 
 STATE = ".bucle"
 """The folder inside a project that Bucle writes to."""
+
+PURPOSE, READER = "BUCLE_PURPOSE", "BUCLE_READER"
+"""The variables that tell a process what its projects read tables for, and by the ref of what."""
+
+_READING: ContextVar[tuple[str, str] | None] = ContextVar("_READING", default=None)
+"""Purpose and reader of what is being carried out in this context; it comes before the variables."""
 
 
 class _Closeable(Protocol):
@@ -49,8 +57,8 @@ class Project:
         anchor: the log's roots, outside the database.
         ledger: events and lineage.
         actor: who acts, for the ledger.
-        purpose: what its tables are read for, as `BUCLE_PURPOSE` says; '' is a training that does not tell, None is
-            nobody who trains.
+        purpose: what its tables are read for, as the training around it or `BUCLE_PURPOSE` says; '' is a training that
+            does not tell, None is nobody who trains.
         reader: the ref of what reads, e.g. `step/5f1c…`.
     """
 
@@ -66,8 +74,7 @@ class Project:
         self.blobs = open_blobs(place_of(self.state, config.section("store", StoreSection)))
         self.anchor = Anchor(self.state / "ledger.anchor")
         self.ledger = Ledger(self.database, clock, self.anchor)
-        self.purpose = os.environ.get("BUCLE_PURPOSE")
-        self.reader = ""
+        self.purpose, self.reader = _READING.get() or (os.environ.get(PURPOSE), os.environ.get(READER, ""))
         self._kept: dict[type[_Closeable], _Closeable] = {}
         self._lock = Lock()
 
@@ -110,6 +117,16 @@ class Project:
         made = copy(self)
         made.purpose, made.reader = purpose, reader
         return made
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Within it, every project that is opened reads for what this one does: nobody gets round it by opening one."""
+        token = None if self.purpose is None else _READING.set((self.purpose, self.reader))
+        try:
+            yield
+        finally:
+            if token is not None:
+                _READING.reset(token)
 
     def modules(self) -> list[ModuleType]:
         """The project's own Python modules, imported from its folder.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from alembic.script import ScriptDirectory
 import bucle
 from bucle.ground.core import UserError
 from bucle.ground.project import Project
-from bucle.ground.store import METADATA, SCHEMA_VERSION, Database, DatabaseFailed, DatabaseTooNew
+from bucle.ground.store import METADATA, SCHEMA_VERSION, BadValue, Database, DatabaseFailed, DatabaseTooNew
 from bucle.ground.store.lease import LEASES
 
 
@@ -136,6 +137,14 @@ def test_a_database_that_does_not_answer_is_one_error_with_a_fix() -> None:
         database.migrate()
     assert "secret" not in str(failed.value)
     assert "127.0.0.1" in failed.value.what
+
+
+def test_a_value_that_no_database_keeps_is_the_askers_fault(database: Database) -> None:
+    import_every_table()
+    events = METADATA.tables["events"]
+    asked = sa.select(events.c.seq).where(events.c.actor == "a\x00b")
+    with contextlib.suppress(BadValue), database.reading() as connection:
+        assert connection.execute(asked).all() == []  # SQLite looks for it, PostgreSQL cannot
 
 
 def test_a_file_that_is_no_database_is_one_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from bucle.ground.core import BadName
 from bucle.ground.ledger import AlreadyDone, Event, verify_log
 from bucle.ground.project import Project
-from bucle.line import registry
+from bucle.line import data, registry
 from bucle.line.registry import STAGES, TRANSITIONS
 
 ModelMaker = Callable[[float], bytes]
@@ -33,9 +34,9 @@ def flights(any_project: Project, model_onnx: ModelMaker) -> Project:
 
 def test_versions_are_numbered_and_say_where_they_came_from(any_project: Project, model_onnx: ModelMaker) -> None:
     package = registry.pack(any_project, model_onnx(1.0), files={"profile.json": b"{}"})
-    first = registry.register(
-        any_project, "flights", package, run="r1", execution="e1", commit="c1", metrics={"auc": 0.7}, reason="monthly"
-    )
+    commit = data.commit(any_project, {"flights": pl.DataFrame({"delay": [1.5]})}, message="rows").id
+    origin = {"run": "r1", "execution": "e1", "commit": "main"}
+    first = registry.register(any_project, "flights", package, **origin, metrics={"auc": 0.7}, reason="monthly")
     second = registry.register(any_project, "flights", registry.pack(any_project, model_onnx(2.0)).digest)
     assert (first.version, second.version) == (1, 2)
     assert (first.stage, first.author, first.metrics) == ("registered", "ana", {"auc": 0.7})
@@ -46,10 +47,16 @@ def test_versions_are_numbered_and_say_where_they_came_from(any_project: Project
     assert above >= {
         ("run/r1", "produced"),
         ("execution/e1", "produced"),
-        ("commit/c1", "trained_on"),
+        (f"commit/{commit}", "trained_on"),
         (f"package/{package.digest}", "packaged"),
         (f"blob/{package.files['model.onnx']}", "contains"),
     }
+
+
+def test_a_version_of_a_commit_that_is_not_there_is_refused(flights: Project, model_onnx: ModelMaker) -> None:
+    with pytest.raises(data.NoSuchCommit, match="nowhere"):
+        registry.register(flights, "flights", registry.pack(flights, model_onnx(3.0)), commit="nowhere")
+    assert registry.version(flights, "flights").version == 2
 
 
 def test_the_same_package_is_one_version(flights: Project, model_onnx: ModelMaker) -> None:

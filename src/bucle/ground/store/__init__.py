@@ -6,6 +6,7 @@ from bucle.ground.store.compare import OPERATORS, comparison, like, pattern_star
 from bucle.ground.store.database import METADATA, SCHEMA_VERSION, Database, Instant, Json
 from bucle.ground.store.errors import (
     BadUpload,
+    BadValue,
     BlobCorrupt,
     BlobMissing,
     BucketFailed,
@@ -27,6 +28,7 @@ __all__ = [
     "OPERATORS",
     "SCHEMA_VERSION",
     "BadUpload",
+    "BadValue",
     "BlobCorrupt",
     "BlobMissing",
     "BlobPlace",

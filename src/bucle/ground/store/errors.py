@@ -2,7 +2,16 @@
 
 from bucle.ground.core import NotFound, StateError, StoreError, UserError
 
-__all__ = ["BadUpload", "BlobCorrupt", "BlobMissing", "BucketFailed", "DatabaseFailed", "DatabaseTooNew", "DiskFull"]
+__all__ = [
+    "BadUpload",
+    "BadValue",
+    "BlobCorrupt",
+    "BlobMissing",
+    "BucketFailed",
+    "DatabaseFailed",
+    "DatabaseTooNew",
+    "DiskFull",
+]
 
 
 class DatabaseFailed(StoreError):
@@ -45,3 +54,9 @@ class BadUpload(UserError):
     """An upload in parts is not what it was said to be."""
 
     code = "BU0208"
+
+
+class BadValue(UserError):
+    """A value that no column of the database can hold was given, or asked for."""
+
+    code = "BU0209"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from bucle.ground.store.errors import DatabaseFailed
+from bucle.ground.store.errors import BadValue, DatabaseFailed
 
 __all__ = ["translated"]
 
@@ -21,12 +21,19 @@ def translated(url: str) -> Iterator[None]:
     Args:
         url: of the database, for the message.
     Raises:
+        BadValue: the database can hold no such value, e.g. text with a NUL in PostgreSQL.
         DatabaseFailed: the database does not answer or refused a statement.
     """
     try:
         yield
     except sa.exc.IntegrityError:
         raise
+    except sa.exc.DataError as error:
+        raise BadValue(
+            f"The database holds no such value: {str(error.orig).splitlines()[0]}.",
+            why="It was asked to keep or to find it. The change was not made.",
+            fix="Text has no NUL and no half of a surrogate pair; numbers have 64 bits.",
+        ) from error
     except sa.exc.DBAPIError as error:
         raise _failed(url, error.orig) from error
     except Exception as error:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from bucle.ground.core import ProjectSection, Record, make_ref, split_ref
+from bucle.ground.core import NotFound, ProjectSection, Record, UserError, make_ref, split_ref
 from bucle.ground.ledger import AlreadyDone, Edge, Event
 from bucle.ground.project import Project
 from bucle.line.data import store
+from bucle.line.data.branch import MAIN
+from bucle.line.data.branches import head_of, resolve
+from bucle.line.data.commit import Commit
 from bucle.line.data.dataset import in_force
-from bucle.line.data.errors import PurposeRefused
+from bucle.line.data.errors import CommitExpired, PurposeRefused
 
 __all__ = ["Use", "ask", "check_made_of", "uses"]
 
@@ -87,7 +90,7 @@ def check_made_of(project: Project, refs: Iterable[str]) -> None:
     """Whether all that some refs were made of may be used for what it was: records may have changed since it was read.
 
     Followed back are models, runs and executions. A commit that one of them names without a table it was seen to read
-    stands for all tables of it.
+    stands for all tables of it, and so does a view. What is named, but not here, stands for what `main` has.
 
     Args:
         refs: e.g. `model/flights@3`, or what a version is about to come from.
@@ -96,17 +99,17 @@ def check_made_of(project: Project, refs: Iterable[str]) -> None:
         BadDataset: a record cannot be understood.
     Cost: the edges that lead there; a look at the record of each table.
     """
-    makers, read = _traced(project, refs)
-    seen = set[str]()
-    for table, commit, purpose in _read_by(project, makers, read):
-        seen.add(commit)
-        _check(project, (table, commit), purpose, "")
+    makers, named = _traced(project, refs)
     own = project.config.section("project", ProjectSection).purpose
-    unsaid = [ref.removeprefix("commit/") for ref in sorted(read) if ref.startswith("commit/")]
-    for commit in unsaid:
-        if commit not in seen:
-            for table in _tables(project, commit):
-                _check(project, (table, commit), own, "")
+    places = [_place(project, ref) for ref in named]
+    wanted = {(table, commit.id): own for table, commit in places if commit and table in commit.tables}
+    wanted |= _read_by(project, makers)
+    known = {commit for _, commit in wanted}
+    for table, commit in places:
+        if commit and table not in commit.tables and commit.id not in known:
+            wanted |= {(one, commit.id): own for one in commit.tables}
+    for place, purpose in sorted(wanted.items()):
+        _check(project, place, purpose, "")
 
 
 def uses(project: Project, table: str | None = None, *, limit: int | None = None) -> list[Use]:
@@ -150,37 +153,41 @@ def _traced(project: Project, refs: Iterable[str]) -> tuple[set[str], set[str]]:
     return makers, found
 
 
-def _read_by(project: Project, makers: set[str], named: set[str]) -> Iterator[tuple[str, str, str]]:
-    """Table, commit and purpose of everything that executions' steps read, and of the tables that runs name."""
+def _read_by(project: Project, makers: set[str]) -> dict[tuple[str, str], str]:
+    """Table and commit that steps of executions, and these themselves, were seen to read -> what for."""
     ran = {ref for ref in makers if ref.startswith("execution/")}
     steps = {edge.target for edge in _edges(project, ran, upstream=False) if edge.kind == "ran"}
-    known = set[str]()
+    found = dict[tuple[str, str], str]()
     for edge in _edges(project, {*steps, *ran}, upstream=True):
         if edge.kind == "read":
-            known.add(edge.source)
             event = project.ledger.find(_key(edge.target, edge.source) or "")
-            yield *_place(edge.source), str(event.data["purpose"]) if event else ""
-    own = project.config.section("project", ProjectSection).purpose
-    for ref in sorted(named - known):
-        if ref.startswith("table/") and "@" in ref:
-            yield *_place(ref), own
+            _, table, commit = split_ref(edge.source)
+            found[table, commit or ""] = str(event.data["purpose"]) if event else ""
+    return found
+
+
+def _place(project: Project, ref: str) -> tuple[str, Commit | None]:
+    """The table and the commit that a ref names; '' when it names no table."""
+    noun, _, named = ref.partition("/")
+    table, _, at = named.partition("@") if noun == "table" else ("", "", named)
+    return table, _commit(project, at or MAIN)
+
+
+def _commit(project: Project, at: str) -> Commit | None:
+    """The commit that somebody named, also when its data was given up; the head of `main` when there is no such."""
+    try:
+        return resolve(project, at)
+    except CommitExpired:
+        with project.database.reading() as connection:
+            return store.commit_of(connection, at) or head_of(project, MAIN)
+    except (NotFound, UserError):
+        return head_of(project, MAIN)
 
 
 def _edges(project: Project, refs: Iterable[str], *, upstream: bool) -> Iterator[Edge]:
     listed = sorted(refs)
     for at in range(0, len(listed), _ASKED):
         yield from project.ledger.edges_of(listed[at : at + _ASKED], upstream=upstream)
-
-
-def _place(ref: str) -> tuple[str, str]:
-    _, table, commit = split_ref(ref)
-    return table, commit or ""
-
-
-def _tables(project: Project, commit: str) -> list[str]:
-    with project.database.reading() as connection:
-        found = store.commit_of(connection, commit)
-    return sorted(found.tables) if found else []
 
 
 def _key(reader: str, ref: str) -> str | None:

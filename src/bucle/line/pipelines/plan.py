@@ -82,7 +82,7 @@ class Planner:
             execution=self._execution,
             step=step.name,
             position=position,
-            key=key_of(digest, inputs, params, self._environment, self._purpose(step)),
+            key=key_of(digest, inputs, params, self._environment, self._project.purpose or ""),
             status="running",
             attempt=0,
             started_at=now,
@@ -100,10 +100,6 @@ class Planner:
             origin=id_,
         )
         return Plan(step, run, code)
-
-    def _purpose(self, step: Step[Any, Any]) -> str:
-        """What for, of a step that can read tables."""
-        return self._project.purpose or "" if step.interface.projects else ""
 
     def _code_of(self, step: Step[Any, Any]) -> tuple[Code, Digest]:
         with self._lock:
@@ -146,7 +142,8 @@ def key_of(
     """The key of a step: equal keys mean equal outputs. The seed is among the parameters.
 
     Args:
-        purpose: what tables are read for: what was read for one is not given to another. '' is no part of the key.
+        purpose: what tables are read for: what was read for one is not given to another, and any step may open the
+            project. '' is no part of the key.
     """
     parts = {"code": code, "inputs": dict(inputs), "params": dict(params), "environment": environment_digest}
     return digest_of_value({**parts, "purpose": purpose} if purpose else parts)

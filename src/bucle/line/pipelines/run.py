@@ -176,7 +176,8 @@ def _carry_out(
     journal = Journal(project, kept.lease)
     token = CONDUCTOR.set(conductor)
     try:
-        value = pipeline.function(**_arguments(project, pipeline, execution.params))
+        with project.training():
+            value = pipeline.function(**_arguments(project, pipeline, execution.params))
         result = _plain_result(project, execution.id, value)
     except LeaseLost:
         raise

@@ -22,7 +22,7 @@ import numpy.random  # loaded late by numpy itself: 17 ms that no child should s
 
 from bucle.ground.code import CodeChanged
 from bucle.ground.core import BucleError, SimulatedClock
-from bucle.ground.project import Project
+from bucle.ground.project import PURPOSE, READER, Project
 from bucle.ground.store import Blobs, open_blobs
 from bucle.line.pipelines.artifact import keep_leaf, read_leaf
 from bucle.line.pipelines.execution import Failure
@@ -94,7 +94,8 @@ def _settle(task: Task, scratch: Path) -> None:
     os.environ.clear()
     os.environ.update(task.environ)
     if task.purpose is not None:
-        os.environ["BUCLE_PURPOSE"] = task.purpose  # for a project that the step opens itself
+        # Also for a project that the step, or a program it starts, opens itself.
+        os.environ.update({PURPOSE: task.purpose, READER: task.reader})
     os.chdir(scratch / WORK)
     random.seed(task.seed)
     np.random.seed(task.seed % 2**32)
@@ -115,8 +116,6 @@ def _compute(task: Task, scratch: Path) -> dict[str, str]:
         if interface.projects:
             project = Project.open(task.root, clock=SimulatedClock(task.now), database=task.database, actor=task.actor)
             stack.callback(project.close)
-            if task.purpose is not None:
-                project = project.reading(task.purpose, reader=task.reader)
             arguments.update(dict.fromkeys(interface.projects, project))
         value = function.function(**arguments)
         parts = disassemble(interface.result, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -51,18 +52,20 @@ def register(
 
     Args:
         package: the package or its digest.
-        run, execution, commit: ids of what it came from, without `run/` and the like.
+        run, execution: ids of what it came from, without `run/` and the like.
+        commit: of the data it came from: its id, or anything else that stands for it, e.g. `main`.
         author: the project's actor unless given.
     Returns:
         The new version; the one there is when `key` was used before or the model has this very package.
     Raises:
         BadName: the model's name does not fit in a ref.
         NoSuchPackage: the package is not in this project.
+        NoSuchCommit, AmbiguousCommit, CommitExpired: no commit answers to `commit`.
         PurposeRefused: what it was made of may not be used for what it was.
     """
     check_name(model, "model")
     content = package_content(package if isinstance(package, Package) else load_package(project, package))
-    given = {"run": run, "execution": execution, "commit": commit, "description": description}
+    given = {"run": run, "execution": execution, "commit": _commit(project, commit), "description": description}
     row = _row(project, model, author or project.actor, given, metrics or {})
     return _insert(project, _Entry(row, content, once=True, make=True), reason=reason, key=key)
 
@@ -315,14 +318,23 @@ def _note_origin(tx: Transaction, ref: str, row: Row, content: Content) -> None:
     tx.data["metrics"] = decode(row["metrics"], dict[str, float | None])
 
 
+def _commit(project: Project, at: str) -> str:
+    """The whole id of the commit that somebody named; '' when nobody did."""
+    return _data().resolve(project, check_text(at, "commit", LONGEST_SOURCE)).id if at else ""
+
+
 def _check_origin(project: Project, row: Row) -> None:
     """Whether what a version comes from may be used for it. Raises: data.PurposeRefused."""
     refs = [make_ref(noun, row[name]) for name, noun, _ in _ORIGINS if row[name]]
     if refs:
-        # Polars takes a while to load; who only reads the registry never needs it.
-        from bucle.line import data  # noqa: PLC0415
+        _data().check_made_of(project, refs)
 
-        data.check_made_of(project, refs)
+
+def _data() -> ModuleType:
+    # Polars takes a while to load; who only reads the registry never needs it.
+    from bucle.line import data  # noqa: PLC0415
+
+    return data
 
 
 def _next(project: Project, model: str) -> int:
