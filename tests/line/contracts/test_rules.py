@@ -48,6 +48,32 @@ def test_a_rule_finds_what_breaks_it(rule: ColumnRule, values: list[object], fou
     assert {what: count for (_, what), count in broken(frame, of(rule), at=NOW).items()} == found
 
 
+WORDS = st.one_of(
+    st.none(), st.sampled_from(["ab-1", "ab-2", "xy", "a longer word than a dozen bytes", ""]), st.text(max_size=3)
+)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=12), st.lists(st.tuples(st.integers(0, 10_999), WORDS), max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_of_many_rows_each_word_is_asked_once_and_the_answer_is_the_same(
+    words: list[str | None], rare: list[tuple[int, str | None]]
+) -> None:
+    values = (words * (11_000 // len(words) + 1))[:11_000]
+    for place, word in rare:
+        values[place] = word
+    allowed = ("ab-1", "xy", "", "a longer word than a dozen bytes")
+    rules = (
+        ColumnRule(name="x", allowed=allowed, pattern="[a-z]*(-[0-9])?", min_length=1, max_length=4),
+        ColumnRule(name="y", allowed=allowed, tolerance=0.1),
+        ColumnRule(name="z", pattern=".*", where="x = 'xy'"),
+    )
+    found = broken(pl.DataFrame(dict.fromkeys("xyz", values), schema=dict.fromkeys("xyz", pl.String)), of(*rules))
+    wrong = sum(one is not None and one not in allowed for one in values)
+    assert found.get(("x", "allowed"), 0) == wrong
+    assert found.get(("y", "allowed"), 0) == (wrong if wrong > 1_100 else 0)
+    assert found.get(("x", "min_length"), 0) == sum(one == "" for one in values)
+
+
 def test_a_rule_that_only_warns_lets_the_batch_pass() -> None:
     rules = (ColumnRule(name="x", maximum=1, severity="warn"), ColumnRule(name="gone", severity="warn"))
     report = contracts.check(pl.DataFrame({"x": [2]}), of(*rules))
@@ -135,6 +161,7 @@ FRAME = pl.DataFrame(
         ("a NOT BETWEEN 2 AND 3", [True, False, None]),
         ("s LIKE 'a_'", [True, False, None]),
         ("s ILIKE 'IT%'", [False, True, None]),
+        ("s == 'ab'", [True, False, None]),
         ("s = 'it''s'", [False, True, None]),
         ("-a + 2 * (a - 1) % 2 >= -1", [True, False, None]),
         ("COALESCE(x, 9) + ABS(-1)", [1.5, 10.0, 3.0]),

@@ -16,6 +16,7 @@ from bucle.line.contracts.keys import ROW, missing_references, repeated_keys
 from bucle.line.contracts.probe import Finding, Probe, probes
 from bucle.line.contracts.report import Breach, ContractReport
 from bucle.line.contracts.type import accepts, type_of
+from bucle.line.contracts.values import few_values
 
 __all__ = ["SHOWN", "check", "check_schema", "rules_in"]
 
@@ -74,9 +75,13 @@ def check(
     schema = frame.collect_schema()
     told = list(_schema_faults(schema, contract, environment))
     unsound = {one.breach.column for one in told if one.breach.rule in ("type", "required")}
+    rules = rules_in(contract, environment)
     found = list(
-        probes(contract, schema, rules=rules_in(contract, environment), at=at, previous=previous, training=training)
-    )
+        probes(
+            contract, schema, rules=rules, at=at, previous=previous, training=training,
+            few=few_values(frame, rules),
+        )
+    )  # fmt: skip
     sound = [one for one in found if not unsound.intersection(one.columns)]
     height, values = _measured(frame, sound, contract)
     broken = [

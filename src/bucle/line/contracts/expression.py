@@ -29,7 +29,7 @@ Expr = pl.Expr
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|(?P<text>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")+")
-    |(?P<word>[^\W\d]\w*)|(?P<sign><=|>=|<>|!=|\|\||[-+*/%()<>=,]))""",
+    |(?P<word>[^\W\d]\w*)|(?P<sign><=|>=|<>|!=|==|\|\||[-+*/%()<>=,]))""",
     re.VERBOSE,
 )
 _WORDS = frozenset({
@@ -116,6 +116,7 @@ AGGREGATES: dict[str, _Function] = {
 _EVERY = {**FUNCTIONS, **AGGREGATES}
 _COMPARE: dict[str, Callable[[Expr, Expr], Expr]] = {
     "=": lambda a, b: a == b,
+    "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
     "<>": lambda a, b: a != b,
     "<": lambda a, b: a < b,

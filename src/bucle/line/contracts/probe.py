@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import reduce
 from typing import Any
 
 import polars as pl
@@ -13,11 +12,9 @@ import polars as pl
 from bucle.line.contracts.contract import Check, ColumnRule, Comparator, Contract, Measure, Relation, Severity
 from bucle.line.contracts.distribution import Distribution, count_values, distance, distribution_of, is_ordered
 from bucle.line.contracts.expression import compile_expression
+from bucle.line.contracts.values import rules_of_values
 
 __all__ = ["Finding", "Probe", "key_groups", "probes"]
-
-FEW_WORDS = 12
-"""A text is compared with so many words one by one: for five words that took a third of `is_in`, which hashes each."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +67,18 @@ def probes(
     at: datetime | None = None,
     previous: Mapping[str, Distribution] | None = None,
     training: Mapping[str, Distribution] | None = None,
+    few: Mapping[str, pl.Series] | None = None,
 ) -> Iterator[Probe]:
     """Every rule of a contract that can be looked at in a frame of these columns.
 
+    Args:
+        few: column -> its different values, where they are few.
     Raises:
         BadExpression: a condition is not understood.
     """
     for rule in rules:
         if rule.name in schema:
-            yield from _of_column(rule, schema, at)
+            yield from _of_column(rule, schema, at, few=(few or {}).get(rule.name))
             yield from _of_distribution(rule, schema[rule.name], "drift", rule.drift, previous)
             yield from _of_distribution(rule, schema[rule.name], "skew", rule.skew, training)
     conditions = {rule.name: rule for rule in rules}
@@ -99,7 +99,9 @@ def key_groups(contract: Contract) -> list[tuple[str, ...]]:
     return [*((rule.name,) for rule in contract.columns if rule.unique), *contract.unique]
 
 
-def _of_column(rule: ColumnRule, schema: Mapping[str, pl.DataType], at: datetime | None) -> Iterator[Probe]:
+def _of_column(
+    rule: ColumnRule, schema: Mapping[str, pl.DataType], at: datetime | None, *, few: pl.Series | None
+) -> Iterator[Probe]:
     dtype = schema[rule.name]
     value = _value(rule.name, dtype)
     where = compile_expression(rule.where, schema) if rule.where else None
@@ -110,15 +112,7 @@ def _of_column(rule: ColumnRule, schema: Mapping[str, pl.DataType], at: datetime
 
     yield from _missing(rule, value, rows, is_float=dtype.is_float())
     yield from _limits(rule, dtype, rows)
-    if rule.allowed:
-        yield rows("allowed", f"one of {_listed(rule.allowed)}", ~_known(rule, dtype))
-    if rule.pattern:
-        matches = pl.col(rule.name).cast(pl.String).str.contains(f"^(?:{rule.pattern})$")
-        yield rows("pattern", f"matches {rule.pattern}", ~matches)
-    if rule.min_length is not None:
-        yield rows("min_length", f"a length of at least {rule.min_length}", _length(rule.name, dtype) < rule.min_length)
-    if rule.max_length is not None:
-        yield rows("max_length", f"a length of at most {rule.max_length}", _length(rule.name, dtype) > rule.max_length)
+    yield from _values(rule, dtype, rows, few=few)
     met = value if where is None else value.filter(where)
     yield from _of_batch(rule, met, dtype, at)
 
@@ -142,6 +136,19 @@ def _limits(rule: ColumnRule, dtype: pl.DataType, rows: Callable[..., Probe]) ->
             any_bad = extreme < limit if what == "minimum" else extreme > limit
             probe = replace(probe, measure=any_bad, judge=_if_any)
         yield probe
+
+
+def _values(
+    rule: ColumnRule, dtype: pl.DataType, rows: Callable[..., Probe], *, few: pl.Series | None
+) -> Iterator[Probe]:
+    """Rules about values; where no row may break them, the different values say whether any does."""
+    once = {}
+    if few is not None and not rule.where:
+        once = {what: bad.any() for what, _, bad in rules_of_values(rule, pl.lit(few), dtype)}
+    for what, expected, bad in rules_of_values(rule, pl.col(rule.name), dtype):
+        probe = rows(what, expected, bad)
+        is_strict = not rule.tolerances.get(what, rule.tolerance)
+        yield replace(probe, measure=once[what], judge=_if_any) if is_strict and once else probe
 
 
 def _missing(rule: ColumnRule, value: pl.Expr, rows: Callable[..., Probe], *, is_float: bool) -> Iterator[Probe]:
@@ -314,23 +321,6 @@ def _value(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name).fill_nan(None) if dtype.is_float() else pl.col(name)
 
 
-def _known(rule: ColumnRule, dtype: pl.DataType) -> pl.Expr:
-    as_text = dtype.is_temporal() or isinstance(dtype, pl.Categorical | pl.Enum)
-    column = pl.col(rule.name).cast(pl.String) if as_text else _value(rule.name, dtype)
-    if dtype == pl.String and len(rule.allowed) <= FEW_WORDS and all(isinstance(one, str) for one in rule.allowed):
-        return reduce(lambda a, b: a | b, [column == one for one in rule.allowed])
-    return column.is_in(list(rule.allowed))
-
-
-def _length(name: str, dtype: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if isinstance(dtype, pl.List):
-        return column.list.len()
-    if isinstance(dtype, pl.Binary):
-        return column.bin.size("b")
-    return column.cast(pl.String).str.len_chars()
-
-
 def _limit(value: int | float | str | date, dtype: pl.DataType) -> pl.Expr:
     if not isinstance(value, str) or not dtype.is_temporal():
         return pl.lit(value)
@@ -339,11 +329,6 @@ def _limit(value: int | float | str | date, dtype: pl.DataType) -> pl.Expr:
         zone = dtype.time_zone
         return text.str.to_datetime(time_unit="us", time_zone=zone) if zone else text.str.to_datetime()
     return text.str.to_time() if isinstance(dtype, pl.Time) else text.str.to_date()
-
-
-def _listed(values: Iterable[Any]) -> str:
-    told = list(map(str, values))
-    return ", ".join(told[:12]) + (", …" if len(told) > 12 else "")
 
 
 def _told(limit: float | None) -> str:
