@@ -128,18 +128,16 @@ def cipher_of(project: Project, key: str) -> Cipher:
         )
     if row.destroyed_at is not None:
         raise _destroyed(row)
-    return _opened(project, row)
+    cipher = _opened(project, row)
+    project.keep(_Opened, _Opened).recent[key] = time.monotonic(), cipher
+    return cipher
 
 
 def cipher_again(project: Project, key: str) -> Cipher:
-    """As `cipher_of`, for those who ask for the same key thousands of times: a key that another process destroys may
-    still open what is read within a second. Errors as for `cipher_of`."""
-    opened, now = project.keep(_Opened, _Opened), time.monotonic()
-    at, cipher = opened.recent.get(key, (0.0, None))
-    if cipher is None or now - at > _RECENT_S:
-        cipher = cipher_of(project, key)
-        opened.recent[key] = now, cipher
-    return cipher
+    """As `cipher_of`, for those who ask for the same key again and again: a key that another process destroys may still
+    open what is read within a second. Errors as for `cipher_of`."""
+    at, cipher = project.keep(_Opened, _Opened).recent.get(key, (0.0, None))
+    return cipher if cipher is not None and time.monotonic() - at < _RECENT_S else cipher_of(project, key)
 
 
 def unseal(project: Project, sealed: bytes, about: str) -> bytes:

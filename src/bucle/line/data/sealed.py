@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from bucle.ground.keys import Cipher, KeysOff, cipher_for, cipher_of, is_encrypted, key_named
+from bucle.ground.keys import Cipher, KeysOff, cipher_again, cipher_for, cipher_of, is_encrypted, key_named
 from bucle.ground.project import Project
 from bucle.line.data.manifest import DataFile
 
@@ -28,7 +28,7 @@ _SPILL = "POLARS_OOC_DISK_BUDGET_MB"
 
 
 class Ciphers:
-    """The keys of many files: each table's key is asked for once."""
+    """The keys of many files: each table's key is asked for once, and not again when their list was just opened."""
 
     def __init__(self, project: Project) -> None:
         forbid_spills()
@@ -39,7 +39,7 @@ class Ciphers:
         """The key of an encrypted file. Raises KeyDestroyed, KeyMissing, SealBroken."""
         name = key_named(file.key, is_key=True)
         if name not in self._known:
-            self._known[name] = cipher_of(self._project, name)
+            self._known[name] = cipher_again(self._project, name)
         return self._known[name].file_key(file.key, file.path)
 
     def decryption(self, file: DataFile) -> pl.ParquetDecryptionProperties | None:
