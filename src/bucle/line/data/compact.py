@@ -13,7 +13,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.commit import Commit
 from bucle.line.data.lake import Shelf
 from bucle.line.data.manifest import DataFile
-from bucle.line.data.scanned import read_frame
+from bucle.line.data.scanned import read_frame, rows_in
 from bucle.line.data.sealed import cipher_for_table
 from bucle.line.data.step import Step, move_on, need_table
 
@@ -125,7 +125,7 @@ def _written(project: Project, shelf: Shelf, table: Table, one: Bin, sort_by: Se
         data=tuple(file for file in table.data if file.path in paths),
         deletes=tuple(file for file in table.deletes if file.path in deletes),
     )
-    rows = read_frame(project, part, bounded=()).collect()
+    rows = rows_in(read_frame(project, part, bounded=()), part)
     rows = rows.sort(sort_by, maintain_order=True) if sort_by else rows
     cipher = cipher_for_table(project, table.name, table.head.key)
     return list(written(shelf, table.folder, rows, table.columns, table, cipher=cipher))

@@ -20,7 +20,7 @@ from bucle.line.data.manifest import DataFile, Manifest
 from bucle.line.data.schema import Column
 from bucle.line.data.sealed import Ciphers
 
-__all__ = ["bounds_of", "read_frame"]
+__all__ = ["bounds_of", "read_frame", "rows_in"]
 
 _BOUNDED = {
     "int": "<i4",
@@ -77,6 +77,15 @@ def read_frame(
         return _decrypted(project, manifest, bounded, options)
     statistics = _statistics(manifest, bounded)
     return _scan(project, manifest, statistics, options)
+
+
+def rows_in(rows: pl.LazyFrame, manifest: Manifest) -> pl.DataFrame:
+    """What was asked of a manifest's rows, in memory.
+
+    Encrypted files are a scan each: the streaming engine takes more than twice what the other takes to read fifty.
+    """
+    is_many = len(manifest.data) > 1 and any(file.key for file in manifest.data)
+    return rows.collect(engine="in-memory" if is_many else "auto")
 
 
 def _statistics(manifest: Manifest, bounded: Sequence[str] | None) -> pl.DataFrame | None:

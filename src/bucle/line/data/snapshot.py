@@ -14,7 +14,7 @@ from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.errors import LakeDamaged, NoSuchColumn, NoSuchTable
 from bucle.line.data.lake import Manifest, load_manifest
 from bucle.line.data.purpose import ask
-from bucle.line.data.scanned import read_frame
+from bucle.line.data.scanned import read_frame, rows_in
 from bucle.line.data.schema import Column, type_name
 
 __all__ = ["Plan", "Snapshot", "frame_of_files", "lazy", "plan", "scan", "snapshot", "state_of", "tables"]
@@ -137,7 +137,7 @@ def scan(
     rows = rows if where is None else rows.filter(where)
     rows = rows if columns is None else rows.select(columns)
     try:
-        return rows.collect()
+        return rows_in(rows, manifest)
     except (pl.exceptions.ComputeError, OSError) as error:
         raise _damaged(table, at, error) from error
 

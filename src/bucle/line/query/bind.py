@@ -185,7 +185,7 @@ def _make_view(
         bound.files.extend(planned.files)
     else:
         rows = f"rows of {view}".replace('"', "")
-        engine.register(rows, data.lazy(project, table, at=commit).collect().to_arrow())
+        engine.register(rows, data.scan(project, table, at=commit).to_arrow())
         source = f"SELECT * FROM {quoted(rows)}"  # noqa: S608  a quoted name of our own making
     masked = tuple(column.name for column in planned.columns if column.name in tags)
     if masked:
