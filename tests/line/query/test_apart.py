@@ -101,7 +101,7 @@ def test_a_question_that_eats_memory_is_refused_and_the_next_is_answered(shop: P
 
 def test_an_answer_that_is_too_long_to_hold_is_refused(shop: Project) -> None:
     with pytest.raises(query.QueryTooLarge, match="64 MB"):
-        ask(shop, "SELECT repeat('x', 70000000) AS r", Limits(memory_mb=512))
+        ask(shop, "SELECT repeat('x', 70000000) AS r", Limits(memory_mb=1024))
 
 
 def test_a_process_that_was_killed_is_replaced(shop: Project) -> None:
