@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bucle import loop
+from bucle.ground import keys
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import contracts, data
@@ -89,6 +90,27 @@ def test_only_so_much_is_looked_through(project: Project) -> None:
     found = data.health(project, "t")
     assert (len(found.points), found.looked_through, found.rows) == (60, 70, 70)
     assert [one.rows for one in found.points] == list(range(11, 71))
+
+
+def test_a_table_made_anew_after_its_key_was_destroyed_is_told(
+    root: Path, tmp_path: Path, clock: SimulatedClock
+) -> None:
+    (root / "bucle.toml").write_text(
+        f'[project]\nname = "x"\n[data.encryption]\ntables = ["secret*"]\nkeyring = "{tmp_path}/ring/keyring"\n'
+    )
+    opened = Project.open(root, clock=clock, actor="ana")
+    keys.make_keyring(opened)
+    data.commit(opened, {"secrets": rows(0, 1), "open": rows(0)}, message="first")
+    data.destroy_key(opened, "secrets", reason="asked to forget")
+    told = {one.table: one for one in data.healths(opened)}
+    assert (told["secrets"].rows, told["secrets"].filled, told["open"].problem) == (2, {}, "")
+    assert "was destroyed" in told["secrets"].problem
+    data.drop_table(opened, "secrets", message="gone")
+    data.commit(opened, {"secrets": rows(3)}, message="made anew")
+    found = data.health(opened, "secrets")
+    assert (found.rows, found.problem, found.filled["k"]) == (1, "", 1.0)
+    assert [(one.rows, one.filled) for one in found.points] == [(2, None), (1, 1.0)]
+    opened.close()
 
 
 def test_upkeep_removes_what_is_too_old_once_a_day(project: Project, clock: SimulatedClock) -> None:

@@ -122,7 +122,8 @@ def _zones(options: Namespace, terminal: Terminal) -> None:
     with terminal.project() as project:
         known = data.zones(project)
         names = data.tables(project) if data.log(project, limit=1) else []
-        lies = {name: data.in_force(project, name).zone for name in names}
+        held = data.each_in_force(project, names)
+    lies = {name: one.zone for name, one in held.items() if isinstance(one, data.InForce)}
     found = [
         {"zone": name, "owner": zone.owner, "retention": zone.retention or "for ever",
          "tables": [table for table, where in lies.items() if where == name]}
@@ -130,6 +131,9 @@ def _zones(options: Namespace, terminal: Terminal) -> None:
     ]  # fmt: skip
     rows = [{**one, "tables": ", ".join(one["tables"][:8])} for one in found]
     terminal.show(found, ("zone", "owner", "retention", "tables"), told=rows)
+    for one in held.values():
+        if isinstance(one, data.BadDataset):
+            terminal.warn(one)
     if found:
         terminal.next(f"bucle access deny anonymous read zone/{found[0]['zone']}")
 
@@ -145,7 +149,8 @@ def _health(options: Namespace, terminal: Terminal) -> None:
     with terminal.project() as project:
         if options.table is None:
             found = data.healths(project, at=options.at) if data.log(project, limit=1) else []
-            terminal.show(found, _FIGURES, told=[_told_health(one) for one in found])
+            figures = (*_FIGURES, "problem") if any(one.problem for one in found) else _FIGURES
+            terminal.show(found, figures, told=[_told_health(one) for one in found])
             return
         one = data.health(project, options.table, at=options.at)
     terminal.show(one, told=_told_health(one))
@@ -164,7 +169,8 @@ def _told_health(one: Health) -> dict[str, Any]:
     shares = one.filled.values()
     filled = sum(shares) / len(one.filled) if one.filled else None
     told = (one.table, one.rows, one.size_bytes, _percent(one.score), _percent(one.kept), _percent(filled))
-    return dict(zip(_FIGURES, (*told, one.newest, one.changed_at), strict=True))
+    rows = dict(zip(_FIGURES, (*told, one.newest, one.changed_at), strict=True))
+    return {**rows, "problem": one.problem} if one.problem else rows
 
 
 def _percent(share: float | None) -> str:
@@ -199,6 +205,8 @@ def _tell_retention(done: Retention, terminal: Terminal) -> None:
         for one in done.tables
     ]  # fmt: skip
     terminal.tell_table(rows, title="tables whose rows are kept for a time")
+    if done.problem:
+        terminal.say(f"No file was removed: {done.problem}")
     held = [
         {"commit": one.commit[:12], "tables": ", ".join(one.tables), "held by": ", ".join(one.by)} for one in done.held
     ]

@@ -7,7 +7,7 @@ knows nothing of is held to the record that stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ __all__ = [
     "dataset_of",
     "described_by",
     "dump_dataset",
+    "each_in_force",
     "in_force",
     "joined",
     "kept_for_a_time",
@@ -151,20 +152,30 @@ def in_force(project: Project, table: str, *, at: str = MAIN) -> InForce:
     )
 
 
-def kept_for_a_time(project: Project) -> dict[str, InForce]:
-    """Table of `main` -> what holds of it, of those whose rows are kept for a time.
+def each_in_force(project: Project, tables: Iterable[str], *, at: str = MAIN) -> dict[str, InForce | BadDataset]:
+    """Table -> what holds of it now, or why nobody can tell: one record that is written wrong is nothing to the others.
 
-    Raises:
-        BadDataset: a record cannot be understood.
+    Cost: of each table, as `in_force`.
     """
+    found = dict[str, InForce | BadDataset]()
+    for name in tables:
+        try:
+            found[name] = in_force(project, name, at=at)
+        except BadDataset as error:
+            found[name] = error
+    return found
+
+
+def kept_for_a_time(project: Project) -> dict[str, InForce | BadDataset]:
+    """Table of `main` -> what holds of it, of those whose rows are kept for a time, or may be: nobody can tell it."""
     head = head_of(project, MAIN)
     if head is None:
         return {}
     described = {described_by(path) for path in load_below(project, head.files, FOLDER)}
     is_zoned = any(zone.retention for zone in zones(project).values())
     names = [name for name in head.tables if is_zoned or described & {name, name.removesuffix(QUARANTINE)}]
-    found = {name: in_force(project, name) for name in names}
-    return {name: held for name, held in found.items() if held.keeps is not None}
+    found = each_in_force(project, names).items()
+    return {name: held for name, held in found if isinstance(held, BadDataset) or held.keeps is not None}
 
 
 def changed(record: Dataset, changes: Mapping[str, Any]) -> Dataset:

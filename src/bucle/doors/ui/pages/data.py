@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any
 
@@ -143,8 +144,13 @@ def data_page(project: Project, *, at: At = "main") -> Data:
         tags=tuple(data.tags(project)),
         reviews=len(data.reviews(project)),
         refused=tuple(project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)),
-        problems=tuple(problems),
+        problems=(*problems, *_unwell([row.health for row in rows])),
     )
+
+
+def _unwell(healths: Iterable[Health | None]) -> list[dict[str, str]]:
+    """What could not be read of tables, as parts of a page that cannot be read are told."""
+    return [{"code": "", "what": f"{one.table}: {one.problem}"} for one in healths if one and one.problem]
 
 
 def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
@@ -177,7 +183,7 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
         users=_users(project, table, history),
         health=health,
         uses=tuple(data.uses(project, table, limit=USES)),
-        problems=tuple(problems),
+        problems=(*problems, *_unwell([health])),
     )
 
 
