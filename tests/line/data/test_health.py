@@ -129,7 +129,7 @@ def test_upkeep_removes_what_is_too_old_once_a_day(project: Project, clock: Simu
 
 def test_the_upkeep_goes_on_after_what_went_wrong(root: Path, clock: SimulatedClock) -> None:
     opened = Project.open(root, clock=clock, actor="ana")
-    data.commit(opened, {"t": rows(0)}, files={".datasets/t.yaml": b"nonsense: 1"}, message="by hand")
+    data.commit(opened, {"t": rows(0)}, message="by hand")
     stop = threading.Event()
     thread = threading.Thread(target=loop.keep_up, args=(opened, stop))
     thread.start()

@@ -213,7 +213,7 @@ def parse_dataset(text: str, table: str) -> Dataset:
     try:
         raw = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _bad(table, f"it is no YAML: {str(error).splitlines()[0]}") from error
+        raise _bad(table, f"it is no YAML: {_said(error)}") from error
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise _bad(table, "it is no mapping of names to values")
     return _checked({"table": table, **raw}, table)
@@ -226,8 +226,9 @@ def dataset_file(table: str) -> str:
 
 def described_by(path: str) -> str | None:
     """The table that a path of the file tree keeps the record of; None for other paths."""
-    is_record = path.startswith(FOLDER) and path.endswith(_ENDING)
-    return path.removeprefix(FOLDER).removesuffix(_ENDING) if is_record else None
+    if not (path.startswith(FOLDER) and path.endswith(_ENDING)) or "/" in path[len(FOLDER) :]:
+        return None
+    return path[len(FOLDER) : -len(_ENDING)]
 
 
 def _beside(project: Project, table: str, at: str) -> Dataset | None:
@@ -243,12 +244,18 @@ def _read(project: Project, table: str, commit: Commit) -> Dataset | None:
 
 
 def dataset_of(project: Project, entry: FileEntry, table: str) -> Dataset:
-    """The record of a table that a file of the tree holds. Raises BadDataset."""
+    """The record of a table that a file of the tree holds. Raises BadDataset, which names the file."""
     try:
-        text = b"".join(pieces_of(project, entry.digest)).decode()
+        return parse_dataset(b"".join(pieces_of(project, entry.digest)).decode(), table)
     except UnicodeDecodeError as error:
-        raise _bad(table, "it is not UTF-8 text") from error
-    return parse_dataset(text, table)
+        raise _in_file(_bad(table, "it is not UTF-8 text")) from error
+    except BadDataset as error:
+        raise _in_file(error) from error
+
+
+def _in_file(error: BadDataset) -> BadDataset:
+    path = f"{FOLDER}{error.at}{_ENDING}"
+    return BadDataset(f"{path}: {error.what}", why=error.why, fix=error.fix, at=path)
 
 
 def _checked(raw: dict[str, Any], table: str) -> Dataset:
@@ -269,6 +276,12 @@ def _checked(raw: dict[str, Any], table: str) -> Dataset:
     if found.retention and duration_of(found.retention) is None:
         raise _bad(table, f"{found.retention!r} is no duration", "Number and unit: s, m, h, d or w, e.g. 730d.")
     return found
+
+
+def _said(error: Exception) -> str:
+    """What a YAML reader says, and in which line."""
+    mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {what}" if mark and what else str(error).splitlines()[0]
 
 
 def _bad(table: str, what: str, fix: str = "") -> BadDataset:
