@@ -18,6 +18,7 @@ from bucle.ground.governance.grant import (
     grant,
     grants,
     is_allowed,
+    is_open,
     may,
     revoke,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "grant",
     "grants",
     "is_allowed",
+    "is_open",
     "make_access_key",
     "make_token",
     "may",

@@ -13,7 +13,19 @@ from bucle.ground.core import NotAllowed, NotFound, Record, UserError
 from bucle.ground.governance.tables import GRANTS
 from bucle.ground.project import Project
 
-__all__ = ["Action", "Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "is_allowed", "may", "revoke"]
+__all__ = [
+    "Action",
+    "Denied",
+    "Grant",
+    "NoSuchGrant",
+    "check",
+    "grant",
+    "grants",
+    "is_allowed",
+    "is_open",
+    "may",
+    "revoke",
+]
 
 Action = Literal["read", "unmask", "push", "write"]
 Effect = Literal["allow", "deny"]
@@ -134,6 +146,13 @@ def is_allowed(known: Sequence[Grant], principal: str, action: Action, subject: 
     own = [one for one in told if one.principal != "*"] or told
     counting = [one for one in own if one.subject == subject] or [*_narrowest(own, subject), *_narrowest(own, within)]
     return all(one.effect == "allow" for one in counting)
+
+
+def is_open(project: Project, action: Action, subject: str, *, within: str = "") -> bool:
+    """Whether everybody may do this: asked of what is shown to nobody knows whom. Arguments as for `may`."""
+    known = grants(project)
+    named = {"*", *(one.principal for one in known)}
+    return all(is_allowed(known, principal, action, subject, within=within) for principal in named)
 
 
 def check(project: Project, principal: str, action: Action, subject: str, *, within: str = "") -> None:

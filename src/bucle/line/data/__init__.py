@@ -143,7 +143,7 @@ from bucle.line.data.storage import Storage, storage
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.upsert import upsert
-from bucle.line.data.verdicts import Verdict, verdicts
+from bucle.line.data.verdicts import Verdict, told_to_all, verdicts
 from bucle.line.data.verify import verify_files
 from bucle.line.data.views import (
     create_view,
@@ -389,6 +389,7 @@ __all__ = [
     "tables",
     "tag_columns",
     "tags",
+    "told_to_all",
     "unprotect",
     "update_url",
     "upsert",

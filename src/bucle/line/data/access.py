@@ -7,8 +7,9 @@ from bucle.ground.core import make_ref
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.dataset import in_force, zones
+from bucle.line.data.errors import BadDataset
 
-__all__ = ["check_access", "may_access"]
+__all__ = ["check_access", "is_readable_by_all", "may_access"]
 
 
 def check_access(project: Project, principal: str, action: governance.Action, table: str, *, at: str = MAIN) -> None:
@@ -26,6 +27,14 @@ def check_access(project: Project, principal: str, action: governance.Action, ta
 def may_access(project: Project, principal: str, action: governance.Action, table: str, *, at: str = MAIN) -> bool:
     """Whether a principal may do this with a table; arguments and errors as for `check_access`."""
     return governance.may(project, principal, action, make_ref("table", table), within=_zone(project, table, at))
+
+
+def is_readable_by_all(project: Project, table: str, *, at: str = MAIN) -> bool:
+    """Whether nobody is kept from a table's rows; also not when where it lies cannot be known."""
+    try:
+        return governance.is_open(project, "read", make_ref("table", table), within=_zone(project, table, at))
+    except BadDataset:
+        return False
 
 
 def _zone(project: Project, table: str, at: str) -> str:

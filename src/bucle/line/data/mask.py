@@ -13,9 +13,10 @@ from bucle.ground.keys import has_key, is_encrypted
 from bucle.ground.project import Project
 from bucle.ground.store import secret_of
 from bucle.line.contracts import Breach, ContractReport
+from bucle.line.data.access import is_readable_by_all
 from bucle.line.data.pii import ColumnTag, pii_tags
 
-__all__ = ["mask_frame", "mask_report", "mask_series", "mask_type", "project_key"]
+__all__ = ["mask_breach", "mask_frame", "mask_report", "mask_series", "mask_type", "project_key"]
 
 REDACTED = "***"
 _PSEUDONYM_DIGITS = 24
@@ -62,18 +63,29 @@ def mask_frame(project: Project, rows: pl.DataFrame, tags: Mapping[str, ColumnTa
 
 
 def mask_report(project: Project, report: ContractReport, branch: str) -> ContractReport:
-    """A report without personal values: it stands in the log and on pages, whoever reads them."""
+    """A report without values that are personal, encrypted, or not for everybody: it stands in the log and on pages,
+    whoever reads them.
+    """
     told = (*report.breaches, *report.warnings, *report.set_aside)
     known = {table: pii_tags(project, table, at=branch) for table in {one.table for one in told}}
     secret = {table for table in known if is_encrypted(project, table) or has_key(project, table)}
-    masked = {
-        name: tuple(
-            _bare(breach) if breach.table in secret else _without(breach, known[breach.table])
-            for breach in getattr(report, name)
-        )
-        for name in ("breaches", "warnings", "set_aside")
-    }
-    return msgspec.structs.replace(report, **masked)
+    denied = {table for table in known if not is_readable_by_all(project, table, at=branch)}
+
+    def masked(breach: Breach) -> Breach:
+        if breach.table in secret:
+            return _bare(breach)
+        without = _without(breach, known[breach.table])
+        return mask_breach(without) if breach.table in denied else without
+
+    parts = {name: tuple(map(masked, getattr(report, name))) for name in ("breaches", "warnings", "set_aside")}
+    return msgspec.structs.replace(report, **parts)
+
+
+def mask_breach(breach: Breach) -> Breach:
+    """A breach in a table that not everybody may read: what it says of the column, or counts, and no value."""
+    says_values = bool(breach.rows) or breach.rule not in _WITHOUT_VALUES
+    found = "values that not everybody may see, which are not told here" if says_values else breach.found
+    return msgspec.structs.replace(breach, rows=(), found=found)
 
 
 def _bare(breach: Breach) -> Breach:

@@ -129,6 +129,7 @@ def data_page(project: Project, *, at: At = "main") -> Data:
     commit = history[0] if history else None
     found = attempt(problems, partial(data.healths, project, at=commit.id)) if commit else None
     healths = {one.table: one for one in found or ()}
+    refused = project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)
     rows = []
     for name in sorted(commit.tables if commit else ()):
         snapshot = attempt(problems, partial(data.snapshot, project, name, at=commit.id if commit else at))
@@ -143,7 +144,7 @@ def data_page(project: Project, *, at: At = "main") -> Data:
         branches=tuple(data.branches(project)),
         tags=tuple(data.tags(project)),
         reviews=len(data.reviews(project)),
-        refused=tuple(project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)),
+        refused=tuple(data.told_to_all(project, refused)),
         problems=(*problems, *_unwell([row.health for row in rows])),
     )
 
