@@ -198,6 +198,7 @@ def _profile(options: Namespace, terminal: Terminal) -> None:
     from bucle.line import data, profiles
 
     with terminal.project() as project:
+        data.check_access(project, project.actor, "read", options.table, at=options.at)
         made = data.profile(project, options.table, at=options.at, show_personal=options.show_personal)
         shown: profiles.TableProfile | profiles.Comparison = made
         if options.against:

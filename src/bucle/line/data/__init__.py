@@ -109,7 +109,7 @@ from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
 from bucle.line.data.joined import change_files
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
-from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
+from bucle.line.data.mask import mask_frame, mask_report, mask_rows, mask_series, mask_type, masks_for, project_key
 from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
     DEFAULT,
@@ -343,8 +343,10 @@ __all__ = [
     "make_table",
     "mask_frame",
     "mask_report",
+    "mask_rows",
     "mask_series",
     "mask_type",
+    "masks_for",
     "may_access",
     "merge",
     "merge_review",

@@ -13,10 +13,19 @@ from bucle.ground.keys import has_key, is_encrypted
 from bucle.ground.project import Project
 from bucle.ground.store import secret_of
 from bucle.line.contracts import Breach, ContractReport
-from bucle.line.data.access import is_readable_by_all
+from bucle.line.data.access import check_access, is_readable_by_all, may_access
 from bucle.line.data.pii import ColumnTag, pii_tags
 
-__all__ = ["mask_breach", "mask_frame", "mask_report", "mask_series", "mask_type", "project_key"]
+__all__ = [
+    "mask_breach",
+    "mask_frame",
+    "mask_report",
+    "mask_rows",
+    "mask_series",
+    "mask_type",
+    "masks_for",
+    "project_key",
+]
 
 REDACTED = "***"
 _PSEUDONYM_DIGITS = 24
@@ -25,6 +34,24 @@ _WITHOUT_VALUES = frozenset({"type", "required", "extra_columns", "nullable", "m
 """Rules of which a report speaks of the column, or counts. Of others, such as a mean or the newest instant, it may say
 a value although it shows no row."""
 _FIRST = 2
+
+
+def masks_for(project: Project, table: str, *, at: str, principal: str = "") -> dict[str, ColumnTag]:
+    """The tags by which a table's rows are masked for a principal; none for those who may see them as they are.
+
+    Every door that shows or hands out rows asks here.
+
+    Args:
+        at: where the rows are read.
+        principal: who asks; whoever opened the project unless given.
+    Raises:
+        Denied: the principal may not read the table.
+        BadDataset: where the table lies cannot be known.
+    """
+    who = principal or project.actor
+    check_access(project, who, "read", table, at=at)
+    tags = pii_tags(project, table, at=at)
+    return {} if tags and may_access(project, who, "unmask", table, at=at) else tags
 
 
 def project_key(project: Project) -> bytes:
@@ -60,6 +87,23 @@ def mask_frame(project: Project, rows: pl.DataFrame, tags: Mapping[str, ColumnTa
         return rows
     key = project_key(project)
     return rows.with_columns(mask_series(rows[name], tags[name], key) for name in named)
+
+
+def mask_rows(project: Project, rows: pl.LazyFrame, tags: Mapping[str, ColumnTag]) -> pl.LazyFrame:
+    """As `mask_frame`, of rows that are not read yet."""
+    schema = rows.collect_schema() if tags else {}
+    named = {name: tags[name] for name in schema if name in tags}
+    if not named:
+        return rows
+    after = {name: mask_type(dtype, named[name]) if name in named else dtype for name, dtype in schema.items()}
+    # What is asked of masked rows is not to be asked of the values below.
+    return rows.map_batches(
+        lambda part: mask_frame(project, part, named),
+        schema=pl.Schema(after),
+        streamable=True,
+        predicate_pushdown=False,
+        projection_pushdown=False,
+    )
 
 
 def mask_report(project: Project, report: ContractReport, branch: str) -> ContractReport:
