@@ -51,6 +51,11 @@ def nested(datum: Datum) -> dict[str, bytes]:
 
 
 @step
+def unnamed(datum: Datum) -> dict[str, bytes]:
+    return {{"": b"x"}}
+
+
+@step
 def number(datum: Datum) -> int:
     return 1
 """
@@ -173,6 +178,7 @@ def test_a_file_names_its_datum(lake: Lake) -> None:
     [
         ("same", '"in/*"', datums.DatumClash),
         ("outside", '"in/*"', datums.DatumClash),
+        ("unnamed", '"in/*"', StepFailed),
         ("number", '"in/*"', datums.BadDatums),
         ("missing", '"in/*"', datums.BadDatums),
         ("upper", '"in/("', datums.BadDatums),
