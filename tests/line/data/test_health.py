@@ -127,6 +127,27 @@ def test_upkeep_removes_what_is_too_old_once_a_day(project: Project, clock: Simu
     assert loop.upkeep(project) is not None
 
 
+class Once(threading.Event):
+    """Stops at the first rest."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.set()
+        return True
+
+
+def test_the_upkeep_says_what_it_could_not_do_and_does_the_rest(
+    project: Project, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    data.commit(project, {"undated": rows(0, 40), "visits": rows(0, 40)}, message="first")
+    data.describe(project, "undated", retention="30d")
+    data.describe(project, "visits", retention="30d", event_at="at")
+    clock.advance(35 * DAY)
+    loop.keep_up(project, Once())
+    assert data.scan(project, "visits").height == 1
+    (said,) = caplog.messages
+    assert said.startswith("rows of undated that are too old: no column says when")
+
+
 def test_the_upkeep_goes_on_after_what_went_wrong(root: Path, clock: SimulatedClock) -> None:
     opened = Project.open(root, clock=clock, actor="ana")
     data.commit(opened, {"t": rows(0)}, message="by hand")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bucle.doors.cli.arguments import add_limit, count
+from bucle.doors.cli.arguments import add_limit, hours
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
 
@@ -181,7 +180,7 @@ def _retain_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--also-used", action="store_true", help="also commits that runs or models were made from")
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
     parser.add_argument(
-        "--older-than-hours", type=count, default=24, metavar="N", help="younger files stay for now (default: 24)"
+        "--older-than-hours", type=hours, default="24", metavar="N", help="younger files stay for now (default: 24)"
     )
 
 
@@ -191,7 +190,7 @@ def _retain(options: Namespace, terminal: Terminal) -> None:
     with terminal.project() as project:
         done = data.retain(
             project, also_used=options.also_used, dry_run=options.dry_run,
-            older_than=timedelta(hours=options.older_than_hours),
+            older_than=options.older_than_hours,
         )  # fmt: skip
     terminal.show(done, told={"commits given up": len(done.commits), "files removed": done.files})
     _tell_retention(done, terminal)

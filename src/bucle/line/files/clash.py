@@ -25,7 +25,8 @@ def without_clash(project: Project, tree: str, changes: Changes) -> Changes:
     Cost: a look at each path that is put, and at the folders above.
     """
     put = {path for path, entry in changes.items() if entry is not None}
-    folders = {above for path in put for above in folders_above(path)}
+    inner = {path.rpartition("/")[0] for path in put} - {""}
+    folders = inner | {above for folder in inner for above in folders_above(folder)}
     there, made = entries_at(project, tree, folders - changes.keys()), dict(changes)
     for above in sorted(folders):
         stands = changes[above] if above in changes else there.get(above)

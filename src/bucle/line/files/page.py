@@ -54,14 +54,20 @@ def entries_at(project: Project, tree: str, paths: Iterable[str]) -> Tree:
 
 
 def paths_below(project: Project, tree: str, folders: Iterable[str]) -> Iterator[tuple[str, Iterator[str]]]:
-    """Each folder with the paths of a tree that lie in it, also for names that are no folder there.
+    """Each of the names that is, or may be, a folder of a tree, with the paths that lie in it.
 
     Cost: a few blobs to find each, which are shared; then each path as it is come to.
     """
     parts = _Recent(project, tree)
-    if parts.digests:
-        for place, starts in parts.parted(f"{folder}/" for folder in folders).items():
-            yield from ((start[:-1], _from(parts, place, start)) for start in starts)
+    if not parts.digests:
+        return
+    for place, starts in parts.parted([f"{folder}/" for folder in folders]).items():
+        paths = parts.part(place).paths
+        for start in starts:
+            index = bisect_left(paths, start)
+            # The first path in a folder may begin the next blob.
+            if index == len(paths) or paths[index].startswith(start):
+                yield start[:-1], _from(parts, place, start)
 
 
 def _from(parts: Parts, place: int, start: str) -> Iterator[str]:
