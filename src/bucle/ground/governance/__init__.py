@@ -18,7 +18,6 @@ from bucle.ground.governance.grant import (
     grant,
     grants,
     is_allowed,
-    is_open,
     may,
     revoke,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "grant",
     "grants",
     "is_allowed",
-    "is_open",
     "make_access_key",
     "make_token",
     "may",

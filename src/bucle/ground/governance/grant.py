@@ -22,7 +22,6 @@ __all__ = [
     "grant",
     "grants",
     "is_allowed",
-    "is_open",
     "may",
     "revoke",
 ]
@@ -136,23 +135,28 @@ def may(project: Project, principal: str, action: Action, subject: str, *, withi
     return is_allowed(grants(project), principal, action, subject, within=within)
 
 
-def is_allowed(known: Sequence[Grant], principal: str, action: Action, subject: str, *, within: str = "") -> bool:
-    """As `may`, of grants that were read before: for who asks of many subjects at once."""
+def is_allowed(
+    known: Sequence[Grant],
+    principal: str,
+    action: Action,
+    subject: str,
+    *,
+    within: str = "",
+    default: bool | None = None,
+) -> bool:
+    """As `may`, of grants that were read before: for who asks of many subjects at once.
+
+    Args:
+        default: what holds where nothing was said; as for `may` unless given.
+    """
     told = [one for one in known if one.action == action and _is_about(one, principal, (subject, within))]
     if not told and action == "write":
-        return is_allowed(known, principal, "push", subject, within=within)
+        return is_allowed(known, principal, "push", subject, within=within, default=default)
     if not told:
-        return _BY_DEFAULT[action]
+        return _BY_DEFAULT[action] if default is None else default
     own = [one for one in told if one.principal != "*"] or told
     counting = [one for one in own if one.subject == subject] or [*_narrowest(own, subject), *_narrowest(own, within)]
     return all(one.effect == "allow" for one in counting)
-
-
-def is_open(project: Project, action: Action, subject: str, *, within: str = "") -> bool:
-    """Whether everybody may do this: asked of what is shown to nobody knows whom. Arguments as for `may`."""
-    known = grants(project)
-    named = {"*", *(one.principal for one in known)}
-    return all(is_allowed(known, principal, action, subject, within=within) for principal in named)
 
 
 def check(project: Project, principal: str, action: Action, subject: str, *, within: str = "") -> None:
