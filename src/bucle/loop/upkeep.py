@@ -40,17 +40,30 @@ def upkeep(project: Project) -> data.Retention | None:
 
 
 def keep_up(project: Project, stop: threading.Event) -> None:
-    """Do the upkeep until told to stop; what goes wrong is said once and tried again."""
+    """Do the upkeep until told to stop; what goes wrong is said once and tried again.
+
+    What is wrong with one table only is said as well, and looked at again the next day.
+    """
     said = ""
     while not stop.is_set():
         try:
-            upkeep(project)
+            done = upkeep(project)
             said = ""
+            for told in _problems(done):
+                _log.warning("%s", told)
         except Exception as error:  # a worker's loop: whatever it is, the next look may go better
             if str(error) != said:
                 _log.warning("rows that are too old could not be removed: %s", error)
             said = str(error)
         stop.wait(_LOOK_S)
+
+
+def _problems(done: data.Retention | None) -> list[str]:
+    """What could not be done, although the rest was."""
+    if done is None:
+        return []
+    found = [f"rows of {one.table} that are too old: {one.problem}" for one in done.tables if one.problem]
+    return [*found, *([f"files that no commit needs: {done.problem}"] if done.problem else [])]
 
 
 def _is_due(project: Project) -> bool:

@@ -69,3 +69,10 @@ def test_what_is_too_old_is_told_and_then_removed(bucle: Bucle, clinic: Path) ->
     assert (said.record["tables"][0]["rows"], len(said.record["commits"])) == (1, 3)
     assert bucle("data", "show", "raw.visits", "--json").record["snapshot"]["rows"] == 1
     assert "raw.visits" in bucle("data", "retain").out
+
+
+@pytest.mark.parametrize("number", ["9999999", "99999999999999999999"])
+def test_a_wait_longer_than_time_is_old_leaves_everything(bucle: Bucle, clinic: Path, number: str) -> None:
+    for command in (("sweep", "--older-than-hours"), ("expire", "--older-than-days"), ("retain", "--older-than-hours")):
+        said = bucle("data", command[0], command[1], number, "--json")
+        assert (said.status, said.record.get("files", 0)) == (0, 0), said.err

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import polars as pl
 import pytest
@@ -16,6 +19,9 @@ from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.data import Dataset
 from bucle.line.data.dataset import joined
+from bucle.line.files import keep_files
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
 
 ROWS = pl.DataFrame({"k": [1, 2, 3], "mail": ["a@x.org", "b@x.org", None]})
 
@@ -87,13 +93,76 @@ def test_a_record_that_cannot_be_is_refused(project: Project, changes: dict, mes
     assert data.resolve(project).id == head
 
 
+def an_older_version() -> AbstractContextManager[object]:
+    """One that did not look at what stands in the tree."""
+    return patch("bucle.line.data.tree._check")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("owner: [\n", "line 2"), ("nonsense: 1", "no 'nonsense'"), ("retention: long", "no duration"), ("\xff", "UTF-8")],
+    ids=["yaml", "field", "value", "bytes"],
+)
+def test_a_record_that_cannot_be_understood_is_never_committed(
+    project: Project, tmp_path: Path, text: str, said: str
+) -> None:
+    data.commit(project, {"orders": ROWS}, message="rows")
+    head, content = data.resolve(project).id, text.encode("latin-1")
+    with pytest.raises(data.BadDataset, match=said) as told:
+        data.commit(project, {}, files={".datasets/orders.yaml": content}, message="by hand")
+    assert told.value.what.startswith(".datasets/orders.yaml: ")
+    assert told.value.fix
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "orders.yaml").write_bytes(content)
+    with pytest.raises(data.BadDataset, match=said):
+        data.add_files(project, tmp_path / "records", ".datasets")
+    (entry,) = keep_files(project, {"x": content}).values()
+    with pytest.raises(data.BadDataset, match=said):
+        data.change_files(project, {".datasets/orders.yaml": entry}, message="through the gateway")
+    data.create_branch(project, "dev")
+    with an_older_version():
+        data.commit(project, {}, files={".datasets/orders.yaml": content}, branch="dev", message="by hand")
+    with pytest.raises(data.BadDataset, match=said):
+        data.merge(project, "dev", message="as it is")
+    assert data.resolve(project).id == head
+    now = data.commit(project, {"more": ROWS}, message="apart")
+    with pytest.raises(data.BadDataset, match=said):
+        data.merge(project, "dev", message="of three")
+    assert data.resolve(project).id == now.id
+    data.commit(
+        project, {}, files={".datasets/notes/of.yaml": content, ".datasets/README": content}, message="no record"
+    )
+
+
+def test_one_record_written_wrong_is_nothing_to_other_tables(project: Project, clock: SimulatedClock) -> None:
+    at = pl.Series([START, START + timedelta(days=40)], dtype=pl.Datetime("us", "UTC"))
+    rows = pl.DataFrame({"at": at})
+    with an_older_version():
+        wrong = {".datasets/wrong.yaml": b"nonsense: 1"}
+        data.commit(project, {"a": rows, "wrong": rows, "z": rows}, files=wrong, message="by hand")
+    for name in "az":
+        data.describe(project, name, retention="30d", event_at="at")
+    clock.advance(timedelta(days=45))
+    told = {one.table: one for one in data.retain(project).tables}
+    assert "nonsense" in told["wrong"].problem
+    assert [data.scan(project, name).height for name in ("a", "wrong", "z")] == [1, 2, 1]
+    assert [one.problem != "" for one in data.healths(project)] == [False, True, False]
+    assert data.health(project, "z").problem == ""
+    held = data.each_in_force(project, ["wrong", "z"])
+    assert isinstance(held["wrong"], data.BadDataset)
+    assert held["z"].retention == "30d"
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "owner: {", "&a [*a]", "purposes: billing", "nonsense: 1", "table: other"])
 def test_a_record_written_wrong_allows_nothing(project: Project, text: str) -> None:
-    data.commit(project, {"orders": ROWS}, files={".datasets/orders.yaml": text.encode()}, message="by hand")
+    with an_older_version():
+        data.commit(project, {"orders": ROWS}, files={".datasets/orders.yaml": text.encode()}, message="by hand")
     with pytest.raises(data.BadDataset):
         data.scan(project.reading("billing"), "orders")
     assert data.scan(project, "orders").height == 3
-    assert data.healths(project) == []
+    (told,) = data.healths(project)
+    assert told.rows == 3
+    assert "The record of table 'orders' cannot be used" in told.problem
     with pytest.raises(data.BadDataset):
         data.describe(project, "orders", owner="ana")
     whole = {name: value for name, value in to_builtins(Dataset(table="orders")).items() if name != "table"}

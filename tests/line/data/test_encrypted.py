@@ -161,6 +161,17 @@ def test_a_destroyed_key_erases_every_state_of_the_table(any_project: Project) -
     same(project, rows(10, 12))
 
 
+def test_commits_are_compared_also_when_a_key_was_destroyed(project: Project) -> None:
+    first = data.commit(project, {"secrets": rows(0, 5), "open": rows(0, 5)}, message="a")
+    data.destroy_key(project, "secrets", reason="asked to forget")
+    data.drop_table(project, "secrets", message="gone")
+    last = data.commit(project, {"secrets": rows(0, 3), "open": rows(5, 6)}, message="made anew")
+    told = {one.table: one for one in data.diff(project, first.id, last.id)}
+    assert (told["open"].rows_before, told["open"].rows_after, told["open"].files_added) == (5, 6, 1)
+    secret = told["secrets"]
+    assert (secret.change, secret.rows_before, secret.rows_after, secret.files_removed) == ("changed", 5, 3, 0)
+
+
 def test_rotation_and_reencryption(project: Project) -> None:
     data.commit(project, {"secrets": rows(0, 5)}, message="a")
     data.delete(project, "secrets", "id = 1", message="b")

@@ -569,3 +569,23 @@ def test_versions_take_what_differs(project: Project, tmp_path: Path) -> None:
     assert (found.versions, found.files) == (4, 8)
     assert found.copies_bytes == 4 * ((12 << 20) + 1)
     assert found.ratio > 1.5
+
+
+@pytest.mark.parametrize(("first", "then"), [("x", "x/y"), ("x/y", "x"), ("x/y/z", "x"), ("a/x", "a/x/y/z")])
+def test_a_file_is_never_also_a_folder(project: Project, tmp_path: Path, first: str, then: str) -> None:
+    with pytest.raises(data.BadPath):
+        data.commit(project, {}, files={first: b"1", then: b"2"}, message="both")
+    data.create_branch(project, "dev")
+    data.commit(project, {}, files={first: b"1"}, message="one")
+    data.commit(project, {}, files={then: b"2"}, branch="dev", message="the other")
+    with pytest.raises(data.BadPath):
+        data.commit(project, {}, files={then: b"2"}, message="on top")
+    with pytest.raises(data.BadPath):
+        data.merge(project, "dev", message="both")
+    local = tmp_path / "local" / then
+    local.parent.mkdir(parents=True)
+    local.write_bytes(b"2")
+    data.add_files(project, tmp_path / "local", "")  # the folder as it is: the other goes
+    assert list(data.files(project)) == [then]
+    data.commit(project, {}, files={then: None, first: b"3"}, message="they change places")
+    assert list(data.files(project)) == [first]

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bucle import loop
+from bucle.ground import keys
 from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import contracts, data
@@ -91,6 +92,27 @@ def test_only_so_much_is_looked_through(project: Project) -> None:
     assert [one.rows for one in found.points] == list(range(11, 71))
 
 
+def test_a_table_made_anew_after_its_key_was_destroyed_is_told(
+    root: Path, tmp_path: Path, clock: SimulatedClock
+) -> None:
+    (root / "bucle.toml").write_text(
+        f'[project]\nname = "x"\n[data.encryption]\ntables = ["secret*"]\nkeyring = "{tmp_path}/ring/keyring"\n'
+    )
+    opened = Project.open(root, clock=clock, actor="ana")
+    keys.make_keyring(opened)
+    data.commit(opened, {"secrets": rows(0, 1), "open": rows(0)}, message="first")
+    data.destroy_key(opened, "secrets", reason="asked to forget")
+    told = {one.table: one for one in data.healths(opened)}
+    assert (told["secrets"].rows, told["secrets"].filled, told["open"].problem) == (2, {}, "")
+    assert "was destroyed" in told["secrets"].problem
+    data.drop_table(opened, "secrets", message="gone")
+    data.commit(opened, {"secrets": rows(3)}, message="made anew")
+    found = data.health(opened, "secrets")
+    assert (found.rows, found.problem, found.filled["k"]) == (1, "", 1.0)
+    assert [(one.rows, one.filled) for one in found.points] == [(2, None), (1, 1.0)]
+    opened.close()
+
+
 def test_upkeep_removes_what_is_too_old_once_a_day(project: Project, clock: SimulatedClock) -> None:
     assert loop.upkeep(project) is None
     data.commit(project, {"visits": rows(0, 40)}, message="first")
@@ -105,9 +127,30 @@ def test_upkeep_removes_what_is_too_old_once_a_day(project: Project, clock: Simu
     assert loop.upkeep(project) is not None
 
 
+class Once(threading.Event):
+    """Stops at the first rest."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.set()
+        return True
+
+
+def test_the_upkeep_says_what_it_could_not_do_and_does_the_rest(
+    project: Project, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    data.commit(project, {"undated": rows(0, 40), "visits": rows(0, 40)}, message="first")
+    data.describe(project, "undated", retention="30d")
+    data.describe(project, "visits", retention="30d", event_at="at")
+    clock.advance(35 * DAY)
+    loop.keep_up(project, Once())
+    assert data.scan(project, "visits").height == 1
+    (said,) = caplog.messages
+    assert said.startswith("rows of undated that are too old: no column says when")
+
+
 def test_the_upkeep_goes_on_after_what_went_wrong(root: Path, clock: SimulatedClock) -> None:
     opened = Project.open(root, clock=clock, actor="ana")
-    data.commit(opened, {"t": rows(0)}, files={".datasets/t.yaml": b"nonsense: 1"}, message="by hand")
+    data.commit(opened, {"t": rows(0)}, message="by hand")
     stop = threading.Event()
     thread = threading.Thread(target=loop.keep_up, args=(opened, stop))
     thread.start()

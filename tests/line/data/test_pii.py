@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 from datetime import date
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -12,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bucle.ground import governance
+from bucle.ground.core import SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import contracts, data
 from bucle.line.data import ColumnTag
@@ -161,3 +165,43 @@ def test_of_ten_last_digits_one_makes_a_card(digits: str) -> None:
 def test_accounts_are_checked() -> None:
     assert is_iban("GB82WEST12345698765432")
     assert not is_iban("GB82WEST12345698765433")
+
+
+DENIALS = [("anonymous", "table/people"), ("*", "table/peo*"), ("luz", "zone/private"), ("anonymous", "zone/private")]
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+@pytest.mark.parametrize("is_later", [False, True], ids=["before", "later"])
+@pytest.mark.parametrize(("who", "subject"), DENIALS, ids=["table", "many", "one", "zone"])
+def test_no_value_is_told_of_what_not_everybody_may_read(
+    root: Path, clock: SimulatedClock, *, who: str, subject: str, is_later: bool, quarantine: bool
+) -> None:
+    (root / "bucle.toml").write_text('[project]\nname = "test"\n[data.zones.private]\ntables = "people"\n')
+    project = Project.open(root, clock=clock, actor="ana")
+    contract = contracts.Contract(
+        table="people",
+        quarantine=quarantine,
+        columns=(contracts.ColumnRule(name="salary", maximum=10), contracts.ColumnRule(name="n", nullable=True)),
+    )
+    rows = pl.DataFrame({"n": [1, 2], "salary": [81234, 1]})
+    governance.grant(project, "ana", "read", "table/people")
+    if not is_later:
+        governance.grant(project, who, "read", subject, effect="deny")
+    said = ""
+    try:
+        data.land(project, {"people": rows}, contracts={"people": contract}, message="bad")
+    except contracts.ContractViolated as error:
+        said = f"{error} {error.report!r}"
+    assert ("81234" in said) == is_later
+    with contextlib.suppress(contracts.ContractViolated):
+        data.land(project, {"open": rows}, contracts={"open": msgspec.structs.replace(contract, table="open")},
+                  message="of a table for everybody")  # fmt: skip
+    if is_later:
+        governance.grant(project, who, "read", subject, effect="deny")
+    events = data.told_to_all(project, project.ledger.events())
+    shown = [*events, *data.verdicts(project)]
+    assert not any("81234" in repr(one) for one in shown if "'people'" in repr(one) and "open" not in repr(one))
+    assert "rules" in repr(data.verdicts(project, "people"))
+    if not quarantine:
+        assert "81234" in repr(data.verdicts(project, "open"))
+    project.close()

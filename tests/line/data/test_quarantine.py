@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from bucle.ground import governance
 from bucle.ground.ledger import verify_log
 from bucle.ground.project import Project
-from bucle.line import contracts, data
+from bucle.line import contracts, data, query
 from bucle.line.contracts import ColumnRule, Comparator, Contract, Reference
 
 CONTRACT = Contract(
@@ -181,3 +182,34 @@ def test_few_verdicts_are_found_behind_many_commits_without_one(project: Project
     (found,) = data.verdicts(project, "weather", limit=1)
     assert found.passed
     assert data.verdicts(project, "other", limit=1) == []
+
+
+def test_rows_set_aside_are_seen_by_those_who_may_see_their_table(any_project: Project) -> None:
+    project, aside = any_project, f"people{contracts.QUARANTINE}"
+    rules = tuple(contracts.ColumnRule(name=name) for name in ("n", "mail"))
+    contract = contracts.Contract(
+        table="people", quarantine=True, max_quarantine_share=0.5,
+        columns=(contracts.ColumnRule(name="pay", maximum=10), *rules),
+    )  # fmt: skip
+    rows = pl.DataFrame({"n": [1, 2, 3], "mail": ["a@x.org", "b@x.org", "c@x.org"], "pay": [1, 2, 81234]})
+    data.land(project, {"people": rows}, contracts={"people": contract}, message="one is set aside")
+    data.tag_columns(project, "people", {"mail": data.ColumnTag("email", "redact")})
+    assert [row["mail"] for row in query.preview(project, aside).rows] == ["***"]
+    assert query.sql(project, f"SELECT mail FROM {aside}").rows() == [{"mail": "***"}]
+    governance.grant(project, "eva", "unmask", "table/people")
+    assert [row["mail"] for row in query.preview(project, aside, principal="eva").rows] == ["c@x.org"]
+    governance.grant(project, "*", "read", "table/people", effect="deny")
+    governance.grant(project, "eva", "read", "table/people")
+    for table in ("people", aside):
+        assert not data.may_access(project, "luz", "read", table)
+        assert data.may_access(project, "eva", "read", table)
+        with pytest.raises(governance.Denied):
+            query.preview(project, table, principal="luz")
+        with pytest.raises(governance.Denied):
+            query.sql(project, f"SELECT n FROM {table}", principal="luz")
+    governance.grant(project, "eva", "read", f"table/{aside}", effect="deny")
+    with pytest.raises(governance.Denied, match="__quarantine"):
+        data.check_access(project, "eva", "read", aside)
+    assert data.may_access(project, "eva", "read", "people")
+    governance.grant(project, "luz", "read", f"table/{aside}")
+    assert not data.may_access(project, "luz", "read", aside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bucle import loop
+from bucle.ground import keys
 from bucle.ground.core import ConfigError, SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import data
@@ -168,3 +171,99 @@ def test_no_row_in_time_goes_and_no_kept_commit_has_one_that_is_not(
         except (data.CommitExpired, data.NoSuchTable):
             continue
         assert all(day >= limit - 8 for day in found)
+
+
+@pytest.fixture
+def sealed(root: Path, tmp_path: Path, project: Project, clock: SimulatedClock) -> Iterator[Project]:
+    """Three tables whose rows are kept for a time; `secrets` is encrypted."""
+    project.close()
+    (root / "bucle.toml").write_text(
+        f'[project]\nname = "x"\n[data.encryption]\ntables = ["secrets"]\nkeyring = "{tmp_path}/ring/keyring"\n'
+        '[data.zones.all]\ntables = "*"\nretention = "30d"\n'
+    )
+    opened = Project.open(root, clock=clock, actor="ana")
+    keys.make_keyring(opened)
+    data.commit(opened, {"a": rows(0, 40), "secrets": rows(0, 40), "visits": rows(0, 40)}, message="first")
+    for name in ("a", "secrets", "visits"):
+        data.describe(opened, name, event_at="at")
+    clock.advance(timedelta(days=45))
+    yield opened
+    opened.close()
+
+
+def test_a_destroyed_key_leaves_no_rows_and_the_other_tables_go_on(sealed: Project, clock: SimulatedClock) -> None:
+    old = data.log(sealed)[-1].id
+    data.destroy_key(sealed, "secrets", reason="asked to forget")
+    told = {one.table: one for one in data.retain(sealed, dry_run=True).tables}
+    assert {name: (one.rows, one.problem) for name, one in told.items()} == {
+        "a": (1, ""), "secrets": (0, ""), "visits": (1, "")
+    }  # fmt: skip
+    done = data.retain(sealed, older_than=NOW)
+    assert (days_of(sealed, "a"), days_of(sealed)) == ([40], [40])
+    assert old in done.commits
+    assert all(not one.problem for one in (*done.tables, done))
+    clock.advance(timedelta(days=60))
+    assert [one.problem for one in loop.upkeep(sealed).tables] == ["", "", ""]
+    data.drop_table(sealed, "secrets", message="gone")
+    data.commit(sealed, {"secrets": rows(0)}, message="made anew")
+    assert {one.table: one.rows for one in data.retain(sealed).tables}["secrets"] == 1
+
+
+def test_rows_from_before_a_table_was_encrypted_and_its_key_destroyed_are_found(
+    root: Path, tmp_path: Path, project: Project, clock: SimulatedClock
+) -> None:
+    plain = data.commit(project, {"secrets": rows(0)}, message="not encrypted yet")
+    data.describe(project, "secrets", retention="30d", event_at="at")
+    project.close()
+    (root / "bucle.toml").write_text(
+        f'[project]\nname = "x"\n[data.encryption]\ntables = ["secrets"]\nkeyring = "{tmp_path}/ring/keyring"\n'
+    )
+    opened = Project.open(root, clock=clock, actor="ana")
+    keys.make_keyring(opened)
+    data.encrypt(opened, "secrets")
+    data.destroy_key(opened, "secrets", reason="asked to forget")
+    clock.advance(timedelta(days=60))
+    assert plain.id in data.retain(opened).commits
+    opened.close()
+
+
+def test_a_missing_key_is_told_of_its_table_and_the_others_go_on(sealed: Project, tmp_path: Path) -> None:
+    data.commit(sealed, {"secrets": rows(41)}, message="only of the encrypted table")
+    ring = tmp_path / "ring" / "keyring"
+    ring.rename(tmp_path / "elsewhere")
+    sealed.close()
+    opened = Project.open(sealed.root, clock=sealed.clock, actor="ana")
+    done = data.retain(opened, older_than=NOW)
+    told = {one.table: one for one in done.tables}
+    assert (days_of(opened, "a"), days_of(opened)) == ([40], [40])
+    assert "key" in told["secrets"].problem
+    assert (told["a"].problem, told["visits"].problem) == ("", "")
+    assert "key" in done.problem  # which files are needed cannot be told
+    event = opened.ledger.events(kinds=["data.retained"])[-1]
+    assert list(event.data["problems"]) == ["secrets"]
+    (tmp_path / "elsewhere").rename(ring)
+    opened.close()
+    again = Project.open(sealed.root, clock=sealed.clock, actor="ana")
+    assert all(not one.problem for one in data.retain(again).tables)
+    assert days_of(again, "secrets") == [40, 41]
+    again.close()
+
+
+@pytest.mark.parametrize("days", [999_999, 4_000_000, 999_999_999])
+def test_what_is_kept_longer_than_time_is_old_is_never_too_old(
+    root: Path, project: Project, clock: SimulatedClock, days: int
+) -> None:
+    data.commit(project, {"visits": rows(0)}, message="first")
+    data.describe(project, "visits", retention=f"{days}d", event_at="at")
+    (told,) = data.retain(project).tables
+    assert (told.rows, told.problem) == (0, "")
+    data.describe(project, "visits", retention="999999999w")
+    assert data.retain(project).tables[0].rows == 0
+    data.describe(project, "visits", retention="30d")
+    project.close()
+    (root / "bucle.toml").write_text(f'[project]\nname = "x"\n[data]\nkeep_history = "{days}d"\n')
+    opened = Project.open(root, clock=clock, actor="ana")
+    clock.advance(timedelta(days=60))
+    done = data.retain(opened)
+    assert (done.tables[0].rows, done.commits) == (1, ())
+    opened.close()

@@ -45,6 +45,17 @@ def outside(datum: Datum) -> dict[str, bytes]:
 
 
 @step
+def nested(datum: Datum) -> dict[str, bytes]:
+    name = datum.name.rpartition("/")[2]
+    return {{"x" if name == "a" else "x/y": b""}}
+
+
+@step
+def unnamed(datum: Datum) -> dict[str, bytes]:
+    return {{"": b"x"}}
+
+
+@step
 def number(datum: Datum) -> int:
     return 1
 """
@@ -167,6 +178,7 @@ def test_a_file_names_its_datum(lake: Lake) -> None:
     [
         ("same", '"in/*"', datums.DatumClash),
         ("outside", '"in/*"', datums.DatumClash),
+        ("unnamed", '"in/*"', StepFailed),
         ("number", '"in/*"', datums.BadDatums),
         ("missing", '"in/*"', datums.BadDatums),
         ("upper", '"in/("', datums.BadDatums),
@@ -230,3 +242,17 @@ def test_whatever_came_before_the_outputs_are_those_of_a_first_run(
             expected |= {} if text is None else {f"in_{name}": text.upper() + "!"}
         lake.run()
         assert lake.out() == expected
+
+
+def test_outputs_below_a_file_are_refused(lake: Lake) -> None:
+    lake.put(a="1", b="2")
+    lake.call(CODE, step="nested")
+    head = data.resolve(lake.project).id
+    with pytest.raises(datums.DatumClash, match="'out/x'"):
+        lake.run()
+    assert data.resolve(lake.project).id == head
+    lake.call(CODE)
+    data.commit(lake.project, {}, files={"out": b"a file"}, message="in the way")
+    with pytest.raises(datums.DatumClash, match="'out'"):
+        lake.run()
+    assert not lake.side.exists()  # nothing was computed in vain

@@ -154,6 +154,7 @@ def test_arrays_come_back_bit_for_bit(blobs: LocalBlobs, tmp_path: Path, array: 
         (tuple[bytes, int], (b"1",)),
         (Parts, {"train": FRAME}),
         (Path, Path("/no/such/file")),
+        (dict[str, bytes], {"": b"1"}),
     ],
 )
 def test_what_would_not_come_back_is_refused(blobs: LocalBlobs, tmp_path: Path, annotation: Any, value: Any) -> None:

@@ -141,3 +141,12 @@ def test_what_cannot_be_a_view_is_refused(lake: Project, text: str, error: type[
     with pytest.raises(error):
         query.define_view(lake, "odd", text)
     assert data.views(lake) == ["origins"]
+
+
+@pytest.mark.parametrize("text", ['"sales.orders"', '"eu.sales.orders"', '"a.b.c.orders"', '"sales.orders@main"'])
+def test_a_name_with_dots_in_quotes_is_the_table_of_that_name(lake: Project, text: str) -> None:
+    more = pl.DataFrame({"id": [1, 2]})
+    data.commit(lake, {"eu.sales.orders": more, "a.b.c.orders": more}, message="deeper")
+    assert rows(lake, f"SELECT count(*) FROM {text}") == [(2,)]
+    query.define_view(lake, "quoted", f"SELECT id FROM {text}")
+    assert rows(lake, "SELECT * FROM quoted ORDER BY 1") == [(1,), (2,)]

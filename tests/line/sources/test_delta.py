@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from bucle.ground import governance
 from bucle.ground.project import Project
 from bucle.line import data, sources
 from bucle.line.sources import Source
@@ -84,3 +86,30 @@ def test_an_export_is_a_file(project: Project, tmp_path: Path, to: str) -> None:
     sources.export(project, "t", target, to=to)  # type: ignore[arg-type]
     assert_frame_equal(pl.read_parquet(target) if to == "parquet" else pl.read_csv(target), ROWS)
     assert len(list(target.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("to", ["parquet", "csv", "delta"])
+def test_an_export_has_what_who_asks_may_see(project: Project, tmp_path: Path, to: Any) -> None:
+    people = pl.DataFrame({"id": [1, 2, 3], "mail": ["a@x.org", None, "c@x.org"], "pay": [81234, 5, 0]})
+    data.commit(project, {"t": people}, message="1")
+    data.tag_columns(project, "t", {"mail": data.ColumnTag("email", "redact"), "pay": data.ColumnTag("other", "hash")})
+
+    def read(path: Path) -> pl.DataFrame:
+        if to == "delta":
+            return pl.read_delta(str(path)).sort("id")
+        return pl.read_parquet(path) if to == "parquet" else pl.read_csv(path)
+
+    sources.export(project, "t", tmp_path / "masked", to=to)
+    found = read(tmp_path / "masked")
+    assert found["mail"].to_list() == ["***", None, "***"]
+    assert found["pay"].n_unique() == 3
+    assert not {"81234", 81234} & set(found["pay"].to_list())
+    governance.grant(project, "ana", "unmask", "table/t")
+    sources.export(project, "t", tmp_path / "open", to=to)
+    assert_frame_equal(read(tmp_path / "open"), people)
+    governance.grant(project, "ana", "read", "table/t", effect="deny")
+    with pytest.raises(governance.Denied):
+        sources.export(project, "t", tmp_path / "denied", to=to)
+    with pytest.raises(governance.Denied):
+        sources.export(project, "t", tmp_path / "denied", to=to, principal="ana")
+    assert not (tmp_path / "denied").exists()

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Container, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["add_limit", "add_params", "add_reason", "count", "instant", "pair", "port", "share", "shares", "values"]
+__all__ = [
+    "add_limit",
+    "add_params",
+    "add_reason",
+    "count",
+    "days",
+    "hours",
+    "instant",
+    "pair",
+    "port",
+    "share",
+    "shares",
+    "values",
+]
 
 
 def instant(text: str) -> datetime:
@@ -50,6 +63,23 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
     return int(text)
+
+
+def hours(text: str) -> timedelta:
+    """A whole number of hours, 1 or more; of more than a duration can be, the longest there is."""
+    return _lasting(count(text), timedelta(hours=1))
+
+
+def days(text: str) -> timedelta:
+    """A whole number of days, as `hours`."""
+    return _lasting(count(text), timedelta(days=1))
+
+
+def _lasting(number: int, unit: timedelta) -> timedelta:
+    try:
+        return number * unit
+    except OverflowError:
+        return timedelta.max
 
 
 def port(text: str) -> int:

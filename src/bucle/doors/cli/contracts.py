@@ -43,6 +43,8 @@ def _check(options: Namespace, terminal: Terminal) -> int:
     with terminal.project() as project:
         contract = contracts.load(contracts.path_of(project, options.table))
         is_file = bool(options.files)
+        if not is_file:
+            data.check_access(project, project.actor, "read", options.table, at=options.at)
         rows = read_rows(options.files) if is_file else data.scan(project, options.table, at=options.at)
         report = contracts.check(
             rows,
@@ -109,6 +111,7 @@ def _infer(options: Namespace, terminal: Terminal) -> None:
                 fix=f"To write over it: bucle data infer {options.table} --force",
                 at=str(path),
             )
+        data.check_access(project, project.actor, "read", options.table, at=options.at)
         contract = data.infer_contract(project, options.table, at=options.at, slack=options.slack, drift=options.drift)
         path.parent.mkdir(exist_ok=True)
         contracts.save(contract, path)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bucle.doors.cli.arguments import add_limit, count, instant
+from bucle.doors.cli.arguments import add_limit, count, hours, instant
 from bucle.doors.cli.contracts import CONTRACT_VERBS, told_breach
 from bucle.doors.cli.data_query import EXPORT, PII, QUERY
 from bucle.doors.cli.datafiles import FILE_VERBS
@@ -198,6 +197,7 @@ def _profile(options: Namespace, terminal: Terminal) -> None:
     from bucle.line import data, profiles
 
     with terminal.project() as project:
+        data.check_access(project, project.actor, "read", options.table, at=options.at)
         made = data.profile(project, options.table, at=options.at, show_personal=options.show_personal)
         shown: profiles.TableProfile | profiles.Comparison = made
         if options.against:
@@ -358,7 +358,7 @@ def _path(options: Namespace) -> str:
 
 def _sweep_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--older-than-hours", type=count, default=24, metavar="N", help="what is younger stays (default: 24)"
+        "--older-than-hours", type=hours, default="24", metavar="N", help="what is younger stays (default: 24)"
     )
 
 
@@ -366,7 +366,7 @@ def _sweep(options: Namespace, terminal: Terminal) -> None:
     from bucle.line import data
 
     with terminal.project() as project:
-        terminal.show(data.sweep(project, older_than=timedelta(hours=options.older_than_hours)))
+        terminal.show(data.sweep(project, older_than=options.older_than_hours))
 
 
 def _verify(options: Namespace, terminal: Terminal) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bucle.doors.cli.arguments import add_limit, count
+from bucle.doors.cli.arguments import add_limit, hours
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
 
@@ -122,7 +121,8 @@ def _zones(options: Namespace, terminal: Terminal) -> None:
     with terminal.project() as project:
         known = data.zones(project)
         names = data.tables(project) if data.log(project, limit=1) else []
-        lies = {name: data.in_force(project, name).zone for name in names}
+        held = data.each_in_force(project, names)
+    lies = {name: one.zone for name, one in held.items() if isinstance(one, data.InForce)}
     found = [
         {"zone": name, "owner": zone.owner, "retention": zone.retention or "for ever",
          "tables": [table for table, where in lies.items() if where == name]}
@@ -130,6 +130,9 @@ def _zones(options: Namespace, terminal: Terminal) -> None:
     ]  # fmt: skip
     rows = [{**one, "tables": ", ".join(one["tables"][:8])} for one in found]
     terminal.show(found, ("zone", "owner", "retention", "tables"), told=rows)
+    for one in held.values():
+        if isinstance(one, data.BadDataset):
+            terminal.warn(one)
     if found:
         terminal.next(f"bucle access deny anonymous read zone/{found[0]['zone']}")
 
@@ -145,7 +148,8 @@ def _health(options: Namespace, terminal: Terminal) -> None:
     with terminal.project() as project:
         if options.table is None:
             found = data.healths(project, at=options.at) if data.log(project, limit=1) else []
-            terminal.show(found, _FIGURES, told=[_told_health(one) for one in found])
+            figures = (*_FIGURES, "problem") if any(one.problem for one in found) else _FIGURES
+            terminal.show(found, figures, told=[_told_health(one) for one in found])
             return
         one = data.health(project, options.table, at=options.at)
     terminal.show(one, told=_told_health(one))
@@ -164,7 +168,8 @@ def _told_health(one: Health) -> dict[str, Any]:
     shares = one.filled.values()
     filled = sum(shares) / len(one.filled) if one.filled else None
     told = (one.table, one.rows, one.size_bytes, _percent(one.score), _percent(one.kept), _percent(filled))
-    return dict(zip(_FIGURES, (*told, one.newest, one.changed_at), strict=True))
+    rows = dict(zip(_FIGURES, (*told, one.newest, one.changed_at), strict=True))
+    return {**rows, "problem": one.problem} if one.problem else rows
 
 
 def _percent(share: float | None) -> str:
@@ -175,7 +180,7 @@ def _retain_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--also-used", action="store_true", help="also commits that runs or models were made from")
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
     parser.add_argument(
-        "--older-than-hours", type=count, default=24, metavar="N", help="younger files stay for now (default: 24)"
+        "--older-than-hours", type=hours, default="24", metavar="N", help="younger files stay for now (default: 24)"
     )
 
 
@@ -185,7 +190,7 @@ def _retain(options: Namespace, terminal: Terminal) -> None:
     with terminal.project() as project:
         done = data.retain(
             project, also_used=options.also_used, dry_run=options.dry_run,
-            older_than=timedelta(hours=options.older_than_hours),
+            older_than=options.older_than_hours,
         )  # fmt: skip
     terminal.show(done, told={"commits given up": len(done.commits), "files removed": done.files})
     _tell_retention(done, terminal)
@@ -199,6 +204,8 @@ def _tell_retention(done: Retention, terminal: Terminal) -> None:
         for one in done.tables
     ]  # fmt: skip
     terminal.tell_table(rows, title="tables whose rows are kept for a time")
+    if done.problem:
+        terminal.say(f"No file was removed: {done.problem}")
     held = [
         {"commit": one.commit[:12], "tables": ", ".join(one.tables), "held by": ", ".join(one.by)} for one in done.held
     ]

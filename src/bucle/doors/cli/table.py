@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from bucle.doors.cli.arguments import count
+from bucle.doors.cli.arguments import count, days
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
 
@@ -149,7 +148,7 @@ def _alter(options: Namespace, terminal: Terminal) -> None:
 
 
 def _expire_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--older-than-days", type=count, default=90, metavar="N", help="younger stay (default: 90)")
+    parser.add_argument("--older-than-days", type=days, default="90", metavar="N", help="younger stay (default: 90)")
     parser.add_argument("--keep", type=count, default=10, metavar="N", help="of each branch stay (default: 10)")
     parser.add_argument("--also-used", action="store_true", help="also those that runs or models were made from")
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be given up")
@@ -160,7 +159,7 @@ def _expire(options: Namespace, terminal: Terminal) -> None:
 
     with terminal.project() as project:
         done = data.expire(
-            project, older_than=timedelta(days=options.older_than_days), keep=options.keep,
+            project, older_than=options.older_than_days, keep=options.keep,
             also_used=options.also_used, dry_run=options.dry_run,
         )  # fmt: skip
     told: dict[str, Any] = {"commits": len(done.commits), "kept for what was made from them": len(done.used)}

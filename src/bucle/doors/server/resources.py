@@ -66,9 +66,10 @@ def events(
     project: Project, *, kind: str = "", subject: str = "", after: int = -1, limit: Limit = 100, newest: bool = False
 ) -> list[Event]:
     """Events of the ledger; `kind=data.*` means all of a room; go on with `after` the last `seq`."""
-    return project.ledger.events(
+    found = project.ledger.events(
         kinds=[kind] if kind else [], subject=subject or None, after=after, limit=limit, newest_first=newest
     )
+    return data.told_to_all(project, found)
 
 
 def event(project: Project, *, seq: Offset) -> Event:
@@ -81,7 +82,7 @@ def event(project: Project, *, seq: Offset) -> Event:
             at="seq",
             fix="They are numbered from 0.",
         )
-    return found[0]
+    return data.told_to_all(project, found)[0]
 
 
 def edges(project: Project, *, of: str, upstream: bool = True, depth: Limit = 3) -> list[Edge]:

@@ -17,7 +17,7 @@ from bucle.ground.ledger.ledger import event_of_row
 from bucle.ground.ledger.tables import EVENTS
 from bucle.ground.project import Project
 from bucle.ground.store import Prepared, Tongue
-from bucle.line import tracking
+from bucle.line import data, tracking
 from bucle.line.tracking.tables import EXPERIMENTS, NAMES, RUN_METRICS, RUN_PARAMS, RUN_TAGS, RUNS
 
 __all__ = [
@@ -88,7 +88,8 @@ def events_page(
     count = sa.select(sa.func.count()).select_from(EVENTS).where(*wanted)
     with project.database.reading() as connection:
         found = [event_of_row(row) for row in connection.execute(query)]
-        return found, int(connection.execute(count).scalar_one())
+        total = int(connection.execute(count).scalar_one())
+    return data.told_to_all(project, found), total
 
 
 def loop_events(project: Project, model: str) -> tuple[list[Event], dict[str, Event]]:

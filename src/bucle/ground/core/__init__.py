@@ -13,7 +13,7 @@ from bucle.ground.core.config import (
     parse_config,
 )
 from bucle.ground.core.digest import Digest, digest_of, digest_of_file, digest_of_value, short
-from bucle.ground.core.duration import duration_of
+from bucle.ground.core.duration import duration_of, instant_before
 from bucle.ground.core.environment import Environment, environment
 from bucle.ground.core.errors import (
     BucleError,
@@ -82,6 +82,7 @@ __all__ = [
     "encode",
     "environment",
     "from_micros",
+    "instant_before",
     "load_config",
     "make_ref",
     "parse_config",

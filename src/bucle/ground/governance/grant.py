@@ -13,7 +13,18 @@ from bucle.ground.core import NotAllowed, NotFound, Record, UserError
 from bucle.ground.governance.tables import GRANTS
 from bucle.ground.project import Project
 
-__all__ = ["Action", "Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "is_allowed", "may", "revoke"]
+__all__ = [
+    "Action",
+    "Denied",
+    "Grant",
+    "NoSuchGrant",
+    "check",
+    "grant",
+    "grants",
+    "is_allowed",
+    "may",
+    "revoke",
+]
 
 Action = Literal["read", "unmask", "push", "write"]
 Effect = Literal["allow", "deny"]
@@ -124,13 +135,25 @@ def may(project: Project, principal: str, action: Action, subject: str, *, withi
     return is_allowed(grants(project), principal, action, subject, within=within)
 
 
-def is_allowed(known: Sequence[Grant], principal: str, action: Action, subject: str, *, within: str = "") -> bool:
-    """As `may`, of grants that were read before: for who asks of many subjects at once."""
+def is_allowed(
+    known: Sequence[Grant],
+    principal: str,
+    action: Action,
+    subject: str,
+    *,
+    within: str = "",
+    default: bool | None = None,
+) -> bool:
+    """As `may`, of grants that were read before: for who asks of many subjects at once.
+
+    Args:
+        default: what holds where nothing was said; as for `may` unless given.
+    """
     told = [one for one in known if one.action == action and _is_about(one, principal, (subject, within))]
     if not told and action == "write":
-        return is_allowed(known, principal, "push", subject, within=within)
+        return is_allowed(known, principal, "push", subject, within=within, default=default)
     if not told:
-        return _BY_DEFAULT[action]
+        return _BY_DEFAULT[action] if default is None else default
     own = [one for one in told if one.principal != "*"] or told
     counting = [one for one in own if one.subject == subject] or [*_narrowest(own, subject), *_narrowest(own, within)]
     return all(one.effect == "allow" for one in counting)

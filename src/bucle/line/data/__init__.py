@@ -38,6 +38,7 @@ from bucle.line.data.dataset import (
     InForce,
     dataset,
     dump_dataset,
+    each_in_force,
     in_force,
     kept_for_a_time,
     parse_dataset,
@@ -108,7 +109,7 @@ from bucle.line.data.hook import DataSection, Hook, Proposal, hooks
 from bucle.line.data.joined import change_files
 from bucle.line.data.lake import DataFile, Manifest, load_manifest
 from bucle.line.data.land import land
-from bucle.line.data.mask import mask_frame, mask_report, mask_series, mask_type, project_key
+from bucle.line.data.mask import mask_frame, mask_report, mask_rows, mask_series, mask_type, masks_for, project_key
 from bucle.line.data.merge import merge
 from bucle.line.data.namespaces import (
     DEFAULT,
@@ -142,7 +143,7 @@ from bucle.line.data.storage import Storage, storage
 from bucle.line.data.sweep import Sweep, sweep
 from bucle.line.data.tag import Tag, create_tag, delete_tag, tags
 from bucle.line.data.upsert import upsert
-from bucle.line.data.verdicts import Verdict, verdicts
+from bucle.line.data.verdicts import Verdict, told_to_all, verdicts
 from bucle.line.data.verify import verify_files
 from bucle.line.data.views import (
     create_view,
@@ -315,6 +316,7 @@ __all__ = [
     "drop_table",
     "drop_view",
     "dump_dataset",
+    "each_in_force",
     "encrypt",
     "expire",
     "export_dvc",
@@ -341,8 +343,10 @@ __all__ = [
     "make_table",
     "mask_frame",
     "mask_report",
+    "mask_rows",
     "mask_series",
     "mask_type",
+    "masks_for",
     "may_access",
     "merge",
     "merge_review",
@@ -387,6 +391,7 @@ __all__ = [
     "tables",
     "tag_columns",
     "tags",
+    "told_to_all",
     "unprotect",
     "update_url",
     "upsert",

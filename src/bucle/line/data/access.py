@@ -1,14 +1,21 @@
-"""Access: who may do what with a table, as was said of it and of the zone it lies in."""
+"""Access: who may do what with a table, as was said of it and of the zone it lies in.
+
+Rows that were set aside of a table are held to what was said of it, and to what was said of the quarantine besides.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from bucle.ground import governance
 from bucle.ground.core import make_ref
 from bucle.ground.project import Project
+from bucle.line.contracts import QUARANTINE
 from bucle.line.data.branch import MAIN
 from bucle.line.data.dataset import in_force, zones
+from bucle.line.data.errors import BadDataset
 
-__all__ = ["check_access", "may_access"]
+__all__ = ["check_access", "is_readable_by_all", "may_access"]
 
 
 def check_access(project: Project, principal: str, action: governance.Action, table: str, *, at: str = MAIN) -> None:
@@ -20,12 +27,34 @@ def check_access(project: Project, principal: str, action: governance.Action, ta
         Denied: it may not.
         BadDataset: where the table lies cannot be known.
     """
-    governance.check(project, principal, action, make_ref("table", table), within=_zone(project, table, at))
+    zone, whole = _zone(project, table, at), table.removesuffix(QUARANTINE)
+    governance.check(project, principal, action, make_ref("table", whole), within=zone)
+    if not _is_let(governance.grants(project), principal, action, table, zone):
+        governance.check(project, principal, action, make_ref("table", table), within=zone)
 
 
 def may_access(project: Project, principal: str, action: governance.Action, table: str, *, at: str = MAIN) -> bool:
     """Whether a principal may do this with a table; arguments and errors as for `check_access`."""
-    return governance.may(project, principal, action, make_ref("table", table), within=_zone(project, table, at))
+    return _is_let(governance.grants(project), principal, action, table, _zone(project, table, at))
+
+
+def is_readable_by_all(project: Project, table: str, *, at: str = MAIN) -> bool:
+    """Whether nobody is kept from a table's rows; also not when where it lies cannot be known."""
+    try:
+        zone, known = _zone(project, table, at), governance.grants(project)
+    except BadDataset:
+        return False
+    return all(_is_let(known, principal, "read", table, zone) for principal in {"*", *(one.principal for one in known)})
+
+
+def _is_let(
+    known: Sequence[governance.Grant], principal: str, action: governance.Action, table: str, zone: str
+) -> bool:
+    whole = table.removesuffix(QUARANTINE)
+    return governance.is_allowed(known, principal, action, make_ref("table", whole), within=zone) and (
+        table == whole
+        or governance.is_allowed(known, principal, action, make_ref("table", table), within=zone, default=True)
+    )
 
 
 def _zone(project: Project, table: str, at: str) -> str:

@@ -58,7 +58,8 @@ def add_files(
         NoSuchFolder, NoSuchBranch: one of them is not there.
         BadFile: it holds a symbolic link (with `exact`: one that points out of it), a device, or what cannot be read;
             then nothing is kept.
-        BadPath: a name has a backslash or is no UTF-8.
+        BadPath: a name has a backslash or is no UTF-8, or a file would lie below a file.
+        BadDataset: a file is a table's record and cannot be understood.
         EmptyCommit: there are no files, and the branch has no commit.
         DiskFull: there is no room.
     Cost: one status a file, and one read of every file that is new or changed since the folder was last looked at.

@@ -36,7 +36,8 @@ from bucle.line.data.publish import done_before
 from bucle.line.data.sealed import KEY
 from bucle.line.data.snapshot import state_of
 from bucle.line.data.step import Step, check_step_free, head_at, move_on, no_table, table_exists
-from bucle.line.files import FileEntry, change_kept, find_entry, keep_files
+from bucle.line.data.tree import change_tree
+from bucle.line.files import FileEntry, find_entry, keep_files
 
 if TYPE_CHECKING:
     from bucle.line.data.foreign import Seen
@@ -200,7 +201,7 @@ def _known_as(project: Project, tree: str, source: str, target: str) -> str:
         changes |= {dataset_file(source): None, **keep_files(project, {dataset_file(target): content})}
     if tags is not None:
         changes |= {pii_file(source): None, pii_file(target): tags}
-    return change_kept(project, tree, changes)
+    return change_tree(project, tree, changes)
 
 
 def drop_table(project: Project, table: str, *, branch: str = MAIN, message: str, key: str | None = None) -> Commit:

@@ -7,7 +7,7 @@ knows nothing of is held to the record that stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ __all__ = [
     "dataset_of",
     "described_by",
     "dump_dataset",
+    "each_in_force",
     "in_force",
     "joined",
     "kept_for_a_time",
@@ -151,20 +152,30 @@ def in_force(project: Project, table: str, *, at: str = MAIN) -> InForce:
     )
 
 
-def kept_for_a_time(project: Project) -> dict[str, InForce]:
-    """Table of `main` -> what holds of it, of those whose rows are kept for a time.
+def each_in_force(project: Project, tables: Iterable[str], *, at: str = MAIN) -> dict[str, InForce | BadDataset]:
+    """Table -> what holds of it now, or why nobody can tell: one record that is written wrong is nothing to the others.
 
-    Raises:
-        BadDataset: a record cannot be understood.
+    Cost: of each table, as `in_force`.
     """
+    found = dict[str, InForce | BadDataset]()
+    for name in tables:
+        try:
+            found[name] = in_force(project, name, at=at)
+        except BadDataset as error:
+            found[name] = error
+    return found
+
+
+def kept_for_a_time(project: Project) -> dict[str, InForce | BadDataset]:
+    """Table of `main` -> what holds of it, of those whose rows are kept for a time, or may be: nobody can tell it."""
     head = head_of(project, MAIN)
     if head is None:
         return {}
     described = {described_by(path) for path in load_below(project, head.files, FOLDER)}
     is_zoned = any(zone.retention for zone in zones(project).values())
     names = [name for name in head.tables if is_zoned or described & {name, name.removesuffix(QUARANTINE)}]
-    found = {name: in_force(project, name) for name in names}
-    return {name: held for name, held in found.items() if held.keeps is not None}
+    found = each_in_force(project, names).items()
+    return {name: held for name, held in found if isinstance(held, BadDataset) or held.keeps is not None}
 
 
 def changed(record: Dataset, changes: Mapping[str, Any]) -> Dataset:
@@ -202,7 +213,7 @@ def parse_dataset(text: str, table: str) -> Dataset:
     try:
         raw = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _bad(table, f"it is no YAML: {str(error).splitlines()[0]}") from error
+        raise _bad(table, f"it is no YAML: {_said(error)}") from error
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise _bad(table, "it is no mapping of names to values")
     return _checked({"table": table, **raw}, table)
@@ -215,8 +226,9 @@ def dataset_file(table: str) -> str:
 
 def described_by(path: str) -> str | None:
     """The table that a path of the file tree keeps the record of; None for other paths."""
-    is_record = path.startswith(FOLDER) and path.endswith(_ENDING)
-    return path.removeprefix(FOLDER).removesuffix(_ENDING) if is_record else None
+    if not (path.startswith(FOLDER) and path.endswith(_ENDING)) or "/" in path[len(FOLDER) :]:
+        return None
+    return path[len(FOLDER) : -len(_ENDING)]
 
 
 def _beside(project: Project, table: str, at: str) -> Dataset | None:
@@ -232,12 +244,18 @@ def _read(project: Project, table: str, commit: Commit) -> Dataset | None:
 
 
 def dataset_of(project: Project, entry: FileEntry, table: str) -> Dataset:
-    """The record of a table that a file of the tree holds. Raises BadDataset."""
+    """The record of a table that a file of the tree holds. Raises BadDataset, which names the file."""
     try:
-        text = b"".join(pieces_of(project, entry.digest)).decode()
+        return parse_dataset(b"".join(pieces_of(project, entry.digest)).decode(), table)
     except UnicodeDecodeError as error:
-        raise _bad(table, "it is not UTF-8 text") from error
-    return parse_dataset(text, table)
+        raise _in_file(_bad(table, "it is not UTF-8 text")) from error
+    except BadDataset as error:
+        raise _in_file(error) from error
+
+
+def _in_file(error: BadDataset) -> BadDataset:
+    path = f"{FOLDER}{error.at}{_ENDING}"
+    return BadDataset(f"{path}: {error.what}", why=error.why, fix=error.fix, at=path)
 
 
 def _checked(raw: dict[str, Any], table: str) -> Dataset:
@@ -258,6 +276,12 @@ def _checked(raw: dict[str, Any], table: str) -> Dataset:
     if found.retention and duration_of(found.retention) is None:
         raise _bad(table, f"{found.retention!r} is no duration", "Number and unit: s, m, h, d or w, e.g. 730d.")
     return found
+
+
+def _said(error: Exception) -> str:
+    """What a YAML reader says, and in which line."""
+    mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {what}" if mark and what else str(error).splitlines()[0]
 
 
 def _bad(table: str, what: str, fix: str = "") -> BadDataset:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal
 
 from bucle.ground.core import Record
+from bucle.ground.keys import KeyDestroyed
 from bucle.ground.project import Project
 from bucle.line import files
 from bucle.line.data.branches import resolve
@@ -44,7 +46,10 @@ class TableDiff(Record, frozen=True):
 
 
 def diff(project: Project, a: str, b: str) -> list[TableDiff]:
-    """What changed from one commit to another, by table; tables with equal content are left out."""
+    """What changed from one commit to another, by table; tables with equal content are left out.
+
+    Of a table whose key was destroyed only how many rows it had is known: it had no files or columns.
+    """
     return diff_tables(project, resolve(project, a).tables, resolve(project, b).tables)
 
 
@@ -69,9 +74,7 @@ def diff_tables(project: Project, before: Mapping[str, TableState], after: Mappi
 
 
 def _table_diff(project: Project, name: str, before: TableState | None, after: TableState | None) -> TableDiff:
-    empty = Manifest(columns=(), data=(), metadata={})
-    old = load_manifest(project, before.manifest) if before else empty
-    new = load_manifest(project, after.manifest) if after else empty
+    old, new = _listed(project, before), _listed(project, after)
     was, now = ({c.name: type_name(c.type) for c in side.columns} for side in (old, new))
     old_files, new_files = {file.digest for file in old.data}, {file.digest for file in new.data}
     return TableDiff(
@@ -85,6 +88,14 @@ def _table_diff(project: Project, name: str, before: TableState | None, after: T
         columns_removed=tuple(column for column in was if column not in now),
         columns_changed=tuple(column for column in was if column in now and was[column] != now[column]),
     )
+
+
+def _listed(project: Project, state: TableState | None) -> Manifest:
+    """What a state lists; nothing where there is none, or its key was destroyed."""
+    if state is not None:
+        with suppress(KeyDestroyed):
+            return load_manifest(project, state.manifest)
+    return Manifest(columns=(), data=(), metadata={})
 
 
 def _digest(state: TableState | None) -> str:

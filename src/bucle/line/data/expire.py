@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 
-from bucle.ground.core import Record, make_ref
+from bucle.ground.core import Record, instant_before, make_ref
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.commit import Commit
@@ -84,7 +84,7 @@ def holders(project: Project, commits: Iterable[Commit]) -> dict[str, tuple[str,
 
 
 def _found(project: Project, older_than: timedelta, keep: int) -> list[Commit]:
-    latest, held = project.clock.now() - older_than, _held(project, keep)
+    latest, held = instant_before(project.clock.now(), older_than), _held(project, keep)
     with project.database.reading() as connection:
         kept = store.kept_commits(connection)
     return [commit for commit in kept if commit.at <= latest and commit.id not in held]

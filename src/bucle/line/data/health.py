@@ -7,20 +7,18 @@ ledger: no row is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from bucle.ground.core import Record
-from bucle.ground.keys import KeyDestroyed, KeyMissing
+from bucle.ground.core import BucleError, Record
+from bucle.ground.keys import KeyDestroyed
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import log, resolve
 from bucle.line.data.commit import Commit, TableState
-from bucle.line.data.dataset import InForce, in_force
-from bucle.line.data.errors import BadDataset, CommitExpired
+from bucle.line.data.dataset import Dataset, InForce, each_in_force
 from bucle.line.data.guarded import contract_of
-from bucle.line.data.manifest import DataFile, Head, Run, load_head, load_run
+from bucle.line.data.manifest import DataFile, Head, Piece, Run, load_head, load_run
 from bucle.line.data.snapshot import state_of
 from bucle.line.data.verdicts import Verdict, verdicts
 
@@ -77,6 +75,7 @@ class Health(Record, frozen=True):
         points: the last states, oldest first.
         batches: what its contract said of the last batches, oldest first.
         looked_through: how many commits.
+        problem: why its record or its lists of files cannot be read, and so not all is told; '' when all is.
     """
 
     table: str
@@ -92,6 +91,7 @@ class Health(Record, frozen=True):
     points: tuple[HealthPoint, ...] = ()
     batches: tuple[Verdict, ...] = ()
     looked_through: int = 0
+    problem: str = ""
 
 
 def health(project: Project, table: str, *, at: str = MAIN) -> Health:
@@ -111,8 +111,6 @@ def health(project: Project, table: str, *, at: str = MAIN) -> Health:
 def healths(project: Project, *, at: str = MAIN) -> list[Health]:
     """How every table of a commit is, by name, without what they were.
 
-    A table whose record or lists cannot be read is left out.
-
     Raises:
         NoSuchCommit: nothing answers to `at`.
     Cost: each table's list of files; no row.
@@ -121,9 +119,8 @@ def healths(project: Project, *, at: str = MAIN) -> list[Health]:
     history, said = log(project, commit.id, HISTORY), verdicts(project, among=EVENTS)
     found = list[Health]()
     for name in sorted(commit.tables):
-        with suppress(BadDataset, KeyDestroyed, KeyMissing):
-            mine = [one for one in said if one.table == name]
-            found.append(_Looking(project, name, commit).seen(history, mine, points=0))
+        mine = [one for one in said if one.table == name]
+        found.append(_Looking(project, name, commit).seen(history, mine, points=0))
     return found
 
 
@@ -152,11 +149,28 @@ class _Looking:
     def __init__(self, project: Project, table: str, commit: Commit) -> None:
         self._project, self._table, self._commit = project, table, commit
         self._known = dict[str, _Figures]()
-        self._dataset = in_force(project, table, at=commit.id)
+        self._problem = ""
+        self._dataset = self._in_force()
         self._head = self._load(commit.tables[table])
-        self._event_at = self._dataset.record.event_at or _aged(project, table, commit)
+        self._event_at = self._dataset.record.event_at or self._aged()
         found = [one for one in self._head.columns if one.name == self._event_at and one.type in _UNITS]
         self._column = found[0] if found else None
+
+    def _aged(self) -> str:
+        """The column whose age the table's contract limits; '' when there is none."""
+        try:
+            contract = contract_of(self._project, self._table, at=self._commit.id)
+        except BucleError as error:
+            self._problem = self._problem or str(error)
+            return ""
+        return next((one.name for one in contract.columns if one.max_age_hours is not None), "") if contract else ""
+
+    def _in_force(self) -> InForce:
+        held = each_in_force(self._project, [self._table], at=self._commit.id)[self._table]
+        if isinstance(held, InForce):
+            return held
+        self._problem = str(held)
+        return InForce(record=Dataset(table=self._table))
 
     def seen(self, history: Sequence[Commit], told: Sequence[Verdict], *, points: int) -> Health:
         now, state = self._figures(self._head), self._commit.tables[self._table]
@@ -176,6 +190,7 @@ class _Looking:
             points=tuple(map(self._point, reversed(changes[:points]))),
             batches=tuple(reversed(newest_first)) if points else (),
             looked_through=len(history),
+            problem=self._problem,
         )
 
     def _point(self, commit: Commit) -> HealthPoint:
@@ -192,15 +207,29 @@ class _Looking:
         )
 
     def _load(self, state: TableState) -> Head:
-        return load_head(self._project, state.manifest)
+        """What lists a state's files; nothing where it cannot be read: only its commit tells of it then."""
+        try:
+            return load_head(self._project, state.manifest)
+        except BucleError as error:
+            # That a table was made anew since its key was destroyed is nothing wrong with it.
+            if state == self._commit.tables[self._table] or not isinstance(error, KeyDestroyed):
+                self._problem = self._problem or str(error)
+            return Head(columns=(), data=Run(), metadata={})
 
     def _figures(self, head: Head) -> _Figures:
         found = self._summed(head.data.tail)
         for piece in head.data.pieces:
             if piece.blob not in self._known:
-                self._known[piece.blob] = self._summed(load_run(self._project, Run(pieces=(piece,))))
+                self._known[piece.blob] = self._summed(self._piece(piece))
             found.add(self._known[piece.blob])
         return found
+
+    def _piece(self, piece: Piece) -> Iterable[DataFile]:
+        try:
+            return load_run(self._project, Run(pieces=(piece,)))
+        except BucleError as error:
+            self._problem = self._problem or str(error)
+            return ()
 
     def _summed(self, files: Iterable[DataFile]) -> _Figures:
         found = _Figures()
@@ -243,12 +272,3 @@ def _filled(figures: _Figures, columns: Iterable[int]) -> float | None:
     values = sum(figures.values[column] for column in counted)
     nulls = sum(figures.nulls.get(column, 0) for column in counted)
     return 1 - nulls / values if values else None
-
-
-def _aged(project: Project, table: str, commit: Commit) -> str:
-    """The column whose age the table's contract limits; '' when there is none."""
-    try:
-        contract = contract_of(project, table, at=commit.id)
-    except CommitExpired:
-        return ""
-    return next((one.name for one in contract.columns if one.max_age_hours is not None), "") if contract else ""

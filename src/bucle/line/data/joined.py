@@ -19,7 +19,17 @@ from bucle.line.data.commit import Commit
 from bucle.line.data.notes import put_notes
 from bucle.line.data.protection import check_way
 from bucle.line.data.publish import Change, Move, build, publish
-from bucle.line.files import FOLDER, BadPath, FileEntry, check_path, entries_at, walk
+from bucle.line.files import (
+    FOLDER,
+    FileEntry,
+    below_file,
+    check_path,
+    entries_at,
+    folders_above,
+    is_file,
+    is_folder,
+    walk,
+)
 
 __all__ = ["change_files"]
 
@@ -70,6 +80,7 @@ def change_files(
     Raises:
         NoSuchBranch: there is no such branch.
         BadPath: a path cannot stand in the tree, or it would lie below a file.
+        BadDataset: a file is a table's record and cannot be understood.
         BranchProtected, HookRefused, BranchBusy: the branch does not move.
         Exception: whatever `check` raises; nothing was changed.
     """
@@ -223,7 +234,7 @@ class _Present:
         self._project = project
         self._tree = tree
         paths = {path for wish in batch for path in wish.changes}
-        self._before = entries_at(project, tree, paths | {above for path in paths for above in _above(path)})
+        self._before = entries_at(project, tree, paths | {above for path in paths for above in folders_above(path)})
         self._now = dict[str, FileEntry | None]()
         self._folders = set[str]()
 
@@ -239,26 +250,34 @@ class _Present:
         """Make changes, all of them or none. Raises BadPath: a file would lie below a file."""
         made = dict(changes)
         put = {path: entry for path, entry in changes.items() if entry is not None}
-        folders = self._folders | {above for path in put for above in _above(path)}
+        folders = self._folders | {above for path in put for above in folders_above(path)}
         for path, entry in put.items():
             stands = self.entry(path)
             if stands is not None and (stands.mode == FOLDER) != (entry.mode == FOLDER):
-                raise _is_folder(path) if stands.mode == FOLDER else _is_file(path)
+                raise self._taken(path, stands, made, folders)
             made |= self._cleared(path, made)
             if self._has_below(path, made, folders):
                 if entry.mode != FOLDER:
-                    raise _is_folder(path)
+                    raise is_folder(path)
                 del made[path]  # it is there as it is
         self._now |= made
         self._folders = folders
 
+    def _taken(
+        self, path: str, stands: FileEntry, made: Mapping[str, FileEntry | None], folders: set[str]
+    ) -> BucleError:
+        """The error for a file where a folder stands, or the other way round."""
+        if stands.mode != FOLDER:
+            return is_file(path)
+        return is_folder(path, is_empty=not self._has_below(path, made, folders))
+
     def _cleared(self, path: str, made: Mapping[str, FileEntry | None]) -> dict[str, None]:
         """The empty folders above a path, which are empty no more."""
         gone = dict[str, None]()
-        for above in _above(path):
+        for above in folders_above(path):
             entry = made[above] if above in made else self.entry(above)
             if entry is not None and entry.mode != FOLDER:
-                raise _below_file(path, above)
+                raise below_file(path, above)
             if entry is not None:
                 gone[above] = None
         return gone
@@ -280,14 +299,6 @@ class _Present:
 _THERE = FileEntry(digest="", size_bytes=0)
 
 
-def _above(path: str) -> Iterator[str]:
-    """The folders a path lies in."""
-    at = path.find("/")
-    while at >= 0:
-        yield path[:at]
-        at = path.find("/", at + 1)
-
-
 def _notes(batch: Sequence[_Wish]) -> Iterator[tuple[str, FileEntry, Mapping[str, str]]]:
     for wish in batch:
         for path, told in wish.notes.items():
@@ -303,30 +314,3 @@ def _message(batch: Sequence[_Wish]) -> str:
     gone = sum(entry is None for entry in entries)
     told = {"kept": len(entries) - gone, "removed": gone}
     return f"files: {', '.join(f'{count} {what}' for what, count in told.items() if count)}"
-
-
-def _below_file(path: str, above: str) -> BadPath:
-    return BadPath(
-        f"{path!r} would lie below {above!r}, which is a file.",
-        why="No checkout could write both.",
-        fix="Choose another path, or remove that file first.",
-        at=path,
-    )
-
-
-def _is_file(path: str) -> BadPath:
-    return BadPath(
-        f"{path!r} is a file.",
-        why="A folder and a file cannot have one name.",
-        fix="Choose another path, or remove that file first.",
-        at=path,
-    )
-
-
-def _is_folder(path: str) -> BadPath:
-    return BadPath(
-        f"{path!r} is a folder: there are files below it.",
-        why="No checkout could write both.",
-        fix="Choose another path, or remove those files first.",
-        at=path,
-    )

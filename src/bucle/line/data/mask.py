@@ -13,9 +13,19 @@ from bucle.ground.keys import has_key, is_encrypted
 from bucle.ground.project import Project
 from bucle.ground.store import secret_of
 from bucle.line.contracts import Breach, ContractReport
+from bucle.line.data.access import check_access, is_readable_by_all, may_access
 from bucle.line.data.pii import ColumnTag, pii_tags
 
-__all__ = ["mask_frame", "mask_report", "mask_series", "mask_type", "project_key"]
+__all__ = [
+    "mask_breach",
+    "mask_frame",
+    "mask_report",
+    "mask_rows",
+    "mask_series",
+    "mask_type",
+    "masks_for",
+    "project_key",
+]
 
 REDACTED = "***"
 _PSEUDONYM_DIGITS = 24
@@ -24,6 +34,24 @@ _WITHOUT_VALUES = frozenset({"type", "required", "extra_columns", "nullable", "m
 """Rules of which a report speaks of the column, or counts. Of others, such as a mean or the newest instant, it may say
 a value although it shows no row."""
 _FIRST = 2
+
+
+def masks_for(project: Project, table: str, *, at: str, principal: str = "") -> dict[str, ColumnTag]:
+    """The tags by which a table's rows are masked for a principal; none for those who may see them as they are.
+
+    Every door that shows or hands out rows asks here.
+
+    Args:
+        at: where the rows are read.
+        principal: who asks; whoever opened the project unless given.
+    Raises:
+        Denied: the principal may not read the table.
+        BadDataset: where the table lies cannot be known.
+    """
+    who = principal or project.actor
+    check_access(project, who, "read", table, at=at)
+    tags = pii_tags(project, table, at=at)
+    return {} if tags and may_access(project, who, "unmask", table, at=at) else tags
 
 
 def project_key(project: Project) -> bytes:
@@ -61,19 +89,47 @@ def mask_frame(project: Project, rows: pl.DataFrame, tags: Mapping[str, ColumnTa
     return rows.with_columns(mask_series(rows[name], tags[name], key) for name in named)
 
 
+def mask_rows(project: Project, rows: pl.LazyFrame, tags: Mapping[str, ColumnTag]) -> pl.LazyFrame:
+    """As `mask_frame`, of rows that are not read yet."""
+    schema = rows.collect_schema() if tags else {}
+    named = {name: tags[name] for name in schema if name in tags}
+    if not named:
+        return rows
+    after = {name: mask_type(dtype, named[name]) if name in named else dtype for name, dtype in schema.items()}
+    # What is asked of masked rows is not to be asked of the values below.
+    return rows.map_batches(
+        lambda part: mask_frame(project, part, named),
+        schema=pl.Schema(after),
+        streamable=True,
+        predicate_pushdown=False,
+        projection_pushdown=False,
+    )
+
+
 def mask_report(project: Project, report: ContractReport, branch: str) -> ContractReport:
-    """A report without personal values: it stands in the log and on pages, whoever reads them."""
+    """A report without values that are personal, encrypted, or not for everybody: it stands in the log and on pages,
+    whoever reads them.
+    """
     told = (*report.breaches, *report.warnings, *report.set_aside)
     known = {table: pii_tags(project, table, at=branch) for table in {one.table for one in told}}
     secret = {table for table in known if is_encrypted(project, table) or has_key(project, table)}
-    masked = {
-        name: tuple(
-            _bare(breach) if breach.table in secret else _without(breach, known[breach.table])
-            for breach in getattr(report, name)
-        )
-        for name in ("breaches", "warnings", "set_aside")
-    }
-    return msgspec.structs.replace(report, **masked)
+    denied = {table for table in known if not is_readable_by_all(project, table, at=branch)}
+
+    def masked(breach: Breach) -> Breach:
+        if breach.table in secret:
+            return _bare(breach)
+        without = _without(breach, known[breach.table])
+        return mask_breach(without) if breach.table in denied else without
+
+    parts = {name: tuple(map(masked, getattr(report, name))) for name in ("breaches", "warnings", "set_aside")}
+    return msgspec.structs.replace(report, **parts)
+
+
+def mask_breach(breach: Breach) -> Breach:
+    """A breach in a table that not everybody may read: what it says of the column, or counts, and no value."""
+    says_values = bool(breach.rows) or breach.rule not in _WITHOUT_VALUES
+    found = "values that not everybody may see, which are not told here" if says_values else breach.found
+    return msgspec.structs.replace(breach, rows=(), found=found)
 
 
 def _bare(breach: Breach) -> Breach:

@@ -9,6 +9,7 @@ from bucle.line.data.branches import head_of, resolve
 from bucle.line.data.commit import Commit, make_commit
 from bucle.line.data.publish import Move, done_before, publish
 from bucle.line.data.threeway import three_way
+from bucle.line.data.tree import check_records
 
 __all__ = ["merge", "merged"]
 
@@ -28,6 +29,8 @@ def merge(project: Project, source: str, into: str = MAIN, *, message: str, key:
         The head of `into` afterwards.
     Raises:
         Conflict: both changed the same file, or a table in another way than by adding rows.
+        BadPath: one has a file where the other has a folder.
+        BadDataset: a table's record that comes cannot be understood.
         NoSuchBranch, NoSuchCommit: one of them is not there.
     Cost: no row is read or written; of a table both added to, one manifest is written.
     """
@@ -51,6 +54,7 @@ def merge(project: Project, source: str, into: str = MAIN, *, message: str, key:
 def merged(project: Project, ours: Commit | None, theirs: Commit, message: str) -> Commit:
     """What a branch that stands at `ours` becomes by a merge of `theirs`; errors as for `merge`."""
     if ours is None or _is_ancestor(project, ours, theirs):
+        check_records(project, ours.files if ours else "", theirs.files)
         return theirs
     if _is_ancestor(project, theirs, ours):
         return ours

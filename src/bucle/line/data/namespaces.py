@@ -18,7 +18,8 @@ from bucle.line.data.commit import Commit
 from bucle.line.data.errors import NamespaceExists, NamespaceNotEmpty, NoSuchNamespace
 from bucle.line.data.names import view_of_file
 from bucle.line.data.step import Step, head_at, move_on
-from bucle.line.files import Tree, change_kept, keep_files, load_below, pieces_of
+from bucle.line.data.tree import change_tree
+from bucle.line.files import Tree, keep_files, load_below, pieces_of
 
 __all__ = [
     "DEFAULT",
@@ -141,7 +142,7 @@ def drop_namespace(
                 fix="Drop or rename what it holds first." if inner else "Nothing to do.",
                 at=namespace,
             )
-        made.tree = change_kept(project, made.tree, {_path(namespace): None})
+        made.tree = change_tree(project, made.tree, {_path(namespace): None})
 
     return move_on(project, step, branch=branch, message=message, key=key)
 
@@ -202,7 +203,7 @@ def _properties(project: Project, tree: Tree, namespace: str) -> dict[str, str]:
 
 def _write(project: Project, made: Step, namespace: str, properties: Mapping[str, str]) -> None:
     content = msgspec.json.encode(dict(properties), order="sorted")
-    made.tree = change_kept(project, made.tree, keep_files(project, {_path(namespace): content}))
+    made.tree = change_tree(project, made.tree, keep_files(project, {_path(namespace): content}))
 
 
 def _path(namespace: str) -> str:

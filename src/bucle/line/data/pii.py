@@ -16,6 +16,7 @@ import polars as pl
 
 from bucle.ground.core import Record, check_name, suggest
 from bucle.ground.project import Project
+from bucle.line.contracts import QUARANTINE
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of, resolve
 from bucle.line.data.commit import Commit
@@ -96,10 +97,15 @@ _CARD = r"^[0-9]{13,19}$"
 
 
 def pii_tags(project: Project, table: str, *, at: str = MAIN) -> dict[str, ColumnTag]:
-    """Column -> tag, of a commit and of what `main` has now; names that no column has any more are among them."""
-    tags = _tags(project, table, at)
-    head = head_of(project, MAIN)
-    return {**tags, **_tags(project, table, head.id)} if head is not None else tags
+    """Column -> tag, of a commit and of what `main` has now; names that no column has any more are among them.
+
+    Rows that were set aside are masked by the tags of their table, and of the quarantine besides.
+    """
+    head, found = head_of(project, MAIN), dict[str, ColumnTag]()
+    for name in dict.fromkeys((table.removesuffix(QUARANTINE), table)):
+        found |= _tags(project, name, at)
+        found |= _tags(project, name, head.id) if head is not None else {}
+    return found
 
 
 def tag_columns(

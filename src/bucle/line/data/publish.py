@@ -29,8 +29,9 @@ from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.names import check_no_view
 from bucle.line.data.protection import Way, check_way
+from bucle.line.data.tree import change_tree
 from bucle.line.data.turn import turn
-from bucle.line.files import FileEntry, change_kept, keep_files
+from bucle.line.files import FileEntry, keep_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -148,6 +149,8 @@ def commit(
         EmptyCommit: neither tables nor files are given.
         NoSuchBranch: there is no such branch.
         TypeMismatch, TypeNotKept: a column does not fit the table, or Iceberg does not hold its type.
+        BadPath: a path cannot stand in the tree, or a file would lie below a file.
+        BadDataset: a file is a table's record, `.datasets/TABLE.yaml`, and cannot be understood.
         DiskFull: there is no room.
     Cost: the rows written once as Parquet, about six small files a table, one transaction.
     """
@@ -181,7 +184,7 @@ def build(project: Project, change: Change, head: Commit | None) -> Commit:
     with staging(project) as shelf:
         for name in change.tables:
             states[name] = _put_on(project, shelf, change, name, states.get(name))
-        tree = change_kept(project, tree, change.files)
+        tree = change_tree(project, tree, change.files)
         check_no_view(project, tree, states, head.tables if head else ())
         shelf.settle(*[change.early] if change.early else [])
     return make_commit(

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 from msgspec.structs import replace
 
-from bucle.ground.core import BucleError, ConfigError, Record, duration_of
+from bucle.ground.core import BucleError, ConfigError, Record, duration_of, instant_before
+from bucle.ground.keys import KeyDestroyed
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.commit import Commit
 from bucle.line.data.compact import compact
-from bucle.line.data.dataset import kept_for_a_time
+from bucle.line.data.dataset import InForce, kept_for_a_time
 from bucle.line.data.delete import delete
+from bucle.line.data.errors import BadDataset
 from bucle.line.data.expire import give_up, holders
 from bucle.line.data.guarded import rows_of
 from bucle.line.data.hook import DataSection
-from bucle.line.data.manifest import DataFile, Run, load_head, load_run
+from bucle.line.data.manifest import DataFile, Head, Run, load_head, load_run
 from bucle.line.data.schema import Column
 from bucle.line.data.sweep import sweep
 
@@ -40,7 +42,7 @@ class Retained(Record, frozen=True):
         event_at: the column that says when a row happened; rows for which it is null stay.
         before: rows that happened before this instant are too old.
         rows: so many were, on `main`.
-        problem: why they could not be removed; '' when they could.
+        problem: why they could not be removed, or why nobody can tell which they are; '' when they could.
     """
 
     table: str
@@ -75,6 +77,7 @@ class Retention(Record, frozen=True):
         held: those that hold such rows and stay.
         files: how many files were removed; the others go a day after the last commit that needs them was given up.
         size_bytes: how much room that gave back.
+        problem: why no file could be removed; '' when they could.
     """
 
     at: datetime
@@ -83,6 +86,7 @@ class Retention(Record, frozen=True):
     held: tuple[Held, ...]
     files: int = 0
     size_bytes: int = 0
+    problem: str = ""
 
 
 def retain(
@@ -92,14 +96,13 @@ def retain(
 
     Files that lost rows are written anew without them. A commit is given up once it holds a row that has been too old
     for `[data] keep_history`; one at which a branch or tag stands, or from which a run or a model was made, stays, and
-    is told.
+    is told. What is wrong with one table, its record, its key, its files, is told of it, and the others go on.
 
     Args:
         also_used: commits from which runs or models were made are given up as well.
         dry_run: only tell what would be done.
         older_than: as of `sweep`.
     Raises:
-        BadDataset: a record cannot be understood.
         ConfigError: `[data] keep_history` is no duration.
     Cost: a read of one column of the files that are not young; files that lose rows are written again; once, a look at
         the bounds of every file of every commit.
@@ -108,7 +111,7 @@ def retain(
     due = _due(project, now)
     if not dry_run:
         due = [_applied(project, one) for one in due]
-    old = _holding(project, [one for one in due if one.event_at], grace)
+    old, due = _holding(project, due, grace)
     kept = holders(project, (commit for commit, _ in old))
     if also_used:
         kept = {commit: firm for commit, refs in kept.items() if (firm := tuple(filter(_is_firm, refs)))}
@@ -128,24 +131,37 @@ def retained_at(project: Project) -> datetime | None:
 
 def _due(project: Project, now: datetime) -> list[Retained]:
     """The tables of `main` whose rows are kept for a time, with how many are too old."""
-    head, found = head_of(project, MAIN), list[Retained]()
-    for name, held in kept_for_a_time(project).items():
-        if head is None or held.keeps is None:
-            continue
-        before, column = now - held.keeps, _column(project, head, name, held.record.event_at)
-        told = Retained(table=name, retention=held.retention, event_at="", before=before, rows=0)
+    head = head_of(project, MAIN)
+    return [] if head is None else [_told(project, head, *one, now) for one in kept_for_a_time(project).items()]
+
+
+def _told(project: Project, head: Commit, table: str, held: InForce | BadDataset, now: datetime) -> Retained:
+    """How many rows of a table are too old; of one whose key was destroyed none are left."""
+    if isinstance(held, BadDataset):
+        return Retained(table=table, retention="", event_at="", before=now, rows=0, problem=str(held))
+    assert held.keeps is not None, "only of these is it asked"
+    before, event_at = instant_before(now, held.keeps), held.record.event_at
+    told = Retained(table=table, retention=held.retention, event_at=event_at, before=before, rows=0)
+    try:
+        column = _column(project, head, table, event_at)
         if column is None:
-            problem = f"no column says when a row happened: bucle data describe {name} --event-at COLUMN"
-            found.append(replace(told, problem=problem))
-            continue
-        rows = rows_of(project, head.tables[name]).filter(_is_old(column, before)).select(pl.len()).collect().item()
-        found.append(replace(told, event_at=column.name, rows=rows))
-    return found
+            problem = f"no column says when a row happened: bucle data describe {table} --event-at COLUMN"
+            return replace(told, event_at="", problem=problem)
+        rows = rows_of(project, head.tables[table]).filter(_is_old(column, before)).select(pl.len()).collect().item()
+    except KeyDestroyed:
+        return told
+    except _FAULTS as error:
+        return replace(told, problem=str(error))
+    return replace(told, rows=rows)
+
+
+_FAULTS = (BucleError, pl.exceptions.PolarsError, OSError)
+"""What is wrong with one table and is nothing to the others."""
 
 
 def _applied(project: Project, one: Retained) -> Retained:
     """Remove a table's old rows from `main`, and from its files."""
-    if not one.event_at:
+    if not one.event_at or one.problem:
         return one
     try:
         head = head_of(project, MAIN)
@@ -155,60 +171,87 @@ def _applied(project: Project, one: Retained) -> Retained:
         if one.rows:
             said = f"rows of {one.table} older than {one.retention}"
             head = delete(project, one.table, _is_old(column, one.before), message=said)
-        if one.table in head.tables and _Oldest(project, column, one.before).is_in(head.tables[one.table].manifest):
+        if one.table in head.tables and _Oldest(project, column, one).is_in(head.tables[one.table].manifest):
             compact(project, one.table, message=f"files of {one.table} without rows older than {one.retention}")
-    except BucleError as error:
+    except KeyDestroyed:
+        return one
+    except _FAULTS as error:
         return replace(one, problem=str(error))
     return one
 
 
-def _holding(project: Project, due: Iterable[Retained], grace: timedelta) -> list[tuple[Commit, tuple[str, ...]]]:
-    """The commits that hold rows that have been too old for a time, and of which tables."""
-    head = head_of(project, MAIN)
-    looks = dict[str, _Oldest]()
-    for one in due:
-        column = _column(project, head, one.table, one.event_at) if head else None
-        if column is not None:
-            looks[one.table] = _Oldest(project, column, one.before - grace)
+def _holding(
+    project: Project, due: Sequence[Retained], grace: timedelta
+) -> tuple[list[tuple[Commit, tuple[str, ...]]], list[Retained]]:
+    """The commits that hold rows that have been too old for a time, and of which tables; and what is told of these."""
+    looks = {one.table: _look(project, one, grace) for one in due if one.event_at}
     if not looks:
-        return []
+        return [], list(due)
     with project.database.reading() as connection:
         commits = store.kept_commits(connection)
-    found = list[tuple[Commit, tuple[str, ...]]]()
+    found, problems = list[tuple[Commit, tuple[str, ...]]](), dict[str, str]()
     for commit in commits:
-        names = tuple(name for name, look in looks.items() if name in commit.tables
-                      and look.is_in(commit.tables[name].manifest))  # fmt: skip
+        names = list[str]()
+        for name in looks.keys() & commit.tables.keys():
+            try:
+                if looks[name].is_in(commit.tables[name].manifest):
+                    names.append(name)
+            except _FAULTS as error:  # nobody can tell how old its rows are
+                problems.setdefault(name, str(error))
         if names:
-            found.append((commit, names))
-    return found
+            found.append((commit, tuple(sorted(names))))
+    return found, [replace(one, problem=one.problem or problems.get(one.table, "")) for one in due]
+
+
+def _look(project: Project, one: Retained, grace: timedelta) -> _Oldest:
+    head = head_of(project, MAIN)
+    try:
+        column = _column(project, head, one.table, one.event_at) if head else None
+    except _FAULTS:  # told before, or told of each commit that holds it so
+        column = None
+    return _Oldest(project, column, replace(one, before=instant_before(one.before, grace)))
 
 
 class _Oldest:
     """Whether the files of a table's states hold rows from before an instant, as their bounds tell.
 
     Lists of files are kept in pieces that states share: each is looked at once.
+
+    Args:
+        project: whose table it is.
+        column: that says when a row happened, as the table has it now; None when the table cannot be read now.
+        one: the table, that column's name, and the instant.
     """
 
-    def __init__(self, project: Project, column: Column, before: datetime) -> None:
-        self._project, self._column, self._before = project, column, before
+    def __init__(self, project: Project, column: Column | None, one: Retained) -> None:
+        self._project, self._id, self._name, self._before = project, column and column.id, one.event_at, one.before
         self._known = dict[str, bool]()
 
     def is_in(self, manifest: str) -> bool:
-        """Whether a state holds such rows; where a file's bounds are not known, it may."""
+        """Whether a state holds such rows; where a file's bounds are not known, it may. Without its key it has none.
+
+        Raises:
+            BlobMissing, BlobCorrupt, KeyMissing: nobody can tell.
+        """
         if manifest not in self._known:
-            head = load_head(self._project, manifest)
-            column = self._found(head.columns)
-            self._known[manifest] = column is not None and (
-                any(_is_file_old(file, column, self._before) for file in head.data.tail)
-                or any(self._is_in_piece(Run(pieces=(piece,)), column) for piece in head.data.pieces)
-            )
+            try:
+                self._known[manifest] = self._is_held(load_head(self._project, manifest))
+            except KeyDestroyed:
+                self._known[manifest] = False
         return self._known[manifest]
+
+    def _is_held(self, head: Head) -> bool:
+        column = self._found(head.columns)
+        return column is not None and (
+            any(_is_file_old(file, column, self._before) for file in head.data.tail)
+            or any(self._is_in_piece(Run(pieces=(piece,)), column) for piece in head.data.pieces)
+        )
 
     def _found(self, columns: Sequence[Column]) -> Column | None:
         """The column in another state of the table; None when it, or another table of that name, has none."""
         timed = [one for one in columns if one.type in _UNITS]
-        same = [one for one in timed if one.id == self._column.id]
-        return next(iter([*same, *(one for one in timed if one.name == self._column.name)]), None)
+        same = [one for one in timed if one.id == self._id]
+        return next(iter([*same, *(one for one in timed if one.name == self._name)]), None)
 
     def _is_in_piece(self, part: Run, column: Column) -> bool:
         blob = part.pieces[0].blob
@@ -227,16 +270,22 @@ def _is_file_old(file: DataFile, column: Column, before: datetime) -> bool:
 
 
 def _swept(project: Project, told: Retention, older_than: timedelta) -> Retention:
-    done = sweep(project, older_than=older_than)
+    """The files that no commit needs any more are gone as well, where all that is needed can be told."""
+    try:
+        done = sweep(project, older_than=older_than)
+        told = replace(told, files=done.files, size_bytes=done.size_bytes)
+    except BucleError as error:
+        told = replace(told, problem=str(error))
     data = {
         "tables": {one.table: one.rows for one in told.tables},
         "problems": {one.table: one.problem for one in told.tables if one.problem},
+        "problem": told.problem,
         "commits": len(told.commits),
         "held": {one.commit: list(one.by) for one in told.held},
-        "files": done.files,
+        "files": told.files,
     }
     project.ledger.record(_KIND, subject=_SUBJECT, actor=project.actor, data=data)
-    return replace(told, files=done.files, size_bytes=done.size_bytes)
+    return told
 
 
 def _column(project: Project, head: Commit, table: str, name: str) -> Column | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from bucle.ground.core import Record
+from bucle.ground.core import Record, instant_before
 from bucle.ground.keys import KeyDestroyed
 from bucle.ground.project import Project
 from bucle.line.data import store
@@ -110,7 +110,7 @@ def _needed(project: Project, older_than: timedelta, known: set[str]) -> _Needed
 
 def _kept(project: Project, older_than: timedelta) -> list[Commit]:
     with project.database.reading() as connection:
-        return store.kept_commits(connection, expired_after=project.clock.now() - older_than)
+        return store.kept_commits(connection, expired_after=instant_before(project.clock.now(), older_than))
 
 
 def _loose_packs(project: Project, older_than: timedelta) -> tuple[list[Path], dict[str, set[str]]]:
@@ -167,7 +167,7 @@ def _remove(path: Path) -> int:
 
 
 def _drop_landings(project: Project, older_than: timedelta) -> tuple[str, ...]:
-    latest = project.clock.now() - older_than
+    latest = instant_before(project.clock.now(), older_than)
     old = [b.name for b in branches(project) if b.name.startswith(INGEST) and b.at is not None and b.at <= latest]
     for name in old:
         delete_branch(project, name)

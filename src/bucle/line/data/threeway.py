@@ -13,7 +13,8 @@ from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.manifest import DataFile, Manifest, load_manifest
 from bucle.line.data.names import view_names, view_of_file
 from bucle.line.data.schema import Column
-from bucle.line.files import FileEntry, change_kept, find_entries, keep_files, unshared
+from bucle.line.data.tree import change_tree, check_records
+from bucle.line.files import FileEntry, find_entries, keep_files, unshared
 
 if TYPE_CHECKING:
     from bucle.line.data.revise import Operation
@@ -43,6 +44,8 @@ def three_way(
             was added since.
     Raises:
         Conflict: both changed the same file, or a table in another way than by adding rows.
+        BadPath: one has a file where the other has a folder.
+        BadDataset: a table's record that comes cannot be understood.
     Cost: as many comparisons as there are tables, and paths in blobs of the tree that `base` and `theirs` do not share;
         no row is read or written; of a table both added to, one manifest is written.
     """
@@ -60,6 +63,7 @@ def _trees(project: Project, base: str, ours: str, theirs: str) -> str:
     if theirs == base:
         return ours
     if ours == base:
+        check_records(project, ours, theirs)
         return theirs
     old, their = unshared(project, base, theirs)
     mine = find_entries(project, ours, {*old, *their})
@@ -67,7 +71,7 @@ def _trees(project: Project, base: str, ours: str, theirs: str) -> str:
         old[path], their[path] = mine[path], entry
     merged = _merge("file", old, mine, their, _never)
     changes = {path: merged.get(path) for path in {*mine, *merged} if merged.get(path) != mine.get(path)}
-    return change_kept(project, ours, changes)
+    return change_tree(project, ours, changes)
 
 
 def _records(

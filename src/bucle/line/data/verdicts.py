@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from bucle.ground.core import Record, make_ref
+from bucle.ground.core import Record, make_ref, to_builtins
 from bucle.ground.ledger import Event
 from bucle.ground.project import Project
 from bucle.line.contracts import Breach
+from bucle.line.data.access import is_readable_by_all
+from bucle.line.data.mask import mask_breach
 
-__all__ = ["Verdict", "verdicts"]
+__all__ = ["Verdict", "told_to_all", "verdicts"]
 
 KINDS = ("data.committed", "data.refused")
 
@@ -71,6 +74,8 @@ def verdicts(
 ) -> list[Verdict]:
     """The verdicts on batches, newest first.
 
+    Of a table that not everybody may read no value is told, also when that was said later than the verdict.
+
     Args:
         table: only of this table; None is every table.
         branch: only of batches for this branch.
@@ -92,8 +97,55 @@ def verdicts(
             if table is None or one.table == table
         ]
         if limit is None or reach is None or len(found) >= limit or len(events) < reach or reach == among:
-            return found[:limit]
+            return _shown(project, found[:limit])
         reach = min(8 * reach, among or 8 * reach)
+
+
+def told_to_all(project: Project, events: Iterable[Event]) -> list[Event]:
+    """Events as anybody may see them: of a table that not everybody may read no value that broke its contract is told.
+
+    A verdict that was noted since that was said has none in the first place.
+
+    Cost: nothing, unless there are verdicts among them; then a look at who may read their tables.
+    """
+    listed = list(events)
+    tables = {table for event in listed for table in _tables_of(event)}
+    denied = {table for table in tables if not is_readable_by_all(project, table)}
+    return [_event_without(event, denied) if denied & _tables_of(event) else event for event in listed]
+
+
+def _tables_of(event: Event) -> set[str]:
+    return set(event.data.get("contracts", {})) if event.kind in KINDS else set()
+
+
+def _event_without(event: Event, denied: set[str]) -> Event:
+    data = dict(event.data)
+    if "report" in data:
+        data["report"] = _report_without(data["report"], denied)
+    data["reports"] = {table: _report_without(one, denied) for table, one in data.get("reports", {}).items()}
+    return msgspec.structs.replace(event, data=data)
+
+
+def _report_without(report: dict[str, Any], denied: set[str]) -> dict[str, Any]:
+    bare = {
+        name: [
+            to_builtins(mask_breach(msgspec.convert(one, Breach))) if one["table"] in denied else one
+            for one in report[name]
+        ]
+        for name in _BREACHES
+        if name in report
+    }
+    return {**report, **bare}
+
+
+def _shown(project: Project, found: Sequence[Verdict]) -> list[Verdict]:
+    denied = {table for table in {one.table for one in found} if not is_readable_by_all(project, table)}
+    return [_without_values(one) if one.table in denied else one for one in found]
+
+
+def _without_values(one: Verdict) -> Verdict:
+    parts = {name: tuple(map(mask_breach, getattr(one, name))) for name in _BREACHES}
+    return msgspec.structs.replace(one, **parts)
 
 
 def _of_event(event: Event) -> list[Verdict]:

@@ -21,7 +21,8 @@ from bucle.line.data.draft import now_ms, uri
 from bucle.line.data.errors import BadMetadata, NoSuchView, ViewExists
 from bucle.line.data.names import view_file, view_names
 from bucle.line.data.step import Step, head_at, move_on, table_exists
-from bucle.line.files import FileEntry, change_kept, find_entry, keep_files, pieces_of
+from bucle.line.data.tree import change_tree
+from bucle.line.files import FileEntry, find_entry, keep_files, pieces_of
 
 __all__ = ["create_view", "drop_view", "register_view", "rename_view", "replace_view", "view", "views"]
 
@@ -192,7 +193,7 @@ def _check_free(project: Project, made: Step, name: str) -> None:
 
 
 def _change(project: Project, made: Step, changes: Mapping[str, FileEntry | None]) -> None:
-    made.tree = change_kept(project, made.tree, changes)
+    made.tree = change_tree(project, made.tree, changes)
 
 
 def _load(project: Project, tree: str, name: str) -> View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bucle.ground.code import CodeReader
@@ -15,7 +15,16 @@ from bucle.line.datums.errors import BadDatums, DatumClash
 from bucle.line.datums.index import EVENT, Index, Made, index_of, keep_index, reusable
 from bucle.line.datums.over import datums_in
 from bucle.line.datums.settings import DatumStep, datum_step, step_of
-from bucle.line.files import BadPath, Seals, check_path, content_path
+from bucle.line.files import (
+    FOLDER,
+    BadPath,
+    FileEntry,
+    Seals,
+    below_file,
+    check_path,
+    content_path,
+    folders_above,
+)
 
 __all__ = ["Processed", "process"]
 
@@ -74,7 +83,7 @@ def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun]
     Raises:
         NoSuchDatums, BadDatums, NoSuchBranch: it cannot be carried out.
         StepFailed: a call failed.
-        DatumClash: two datums gave one path, or one a path that cannot stand in the tree.
+        DatumClash: two datums gave one path, or one a path that cannot stand in the tree, such as one below a file.
         ProtectedBranch, HookRefused: the branch may not move so.
     Cost: a look at every path of the branch; a process for every datum that is new.
     """
@@ -84,6 +93,7 @@ def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun]
     _refuse_encrypted(project, settings, where)
     source = data.resolve(project, settings.branch)
     tree = data.files(project, source.id)
+    _refuse_file(tree, settings, name)
     inputs = {path: one for path, one in tree.items() if not (path.startswith(prefix) or data.is_own(path))}
     datums = datums_in(inputs, settings.over, at=where)
     recipe = _recipe(project, step)
@@ -154,7 +164,10 @@ def _publish(project: Project, settings: DatumStep, name: str, index: Index) -> 
     if not changes and not removed:
         return head.id
     told = f"{name}: {len(index.made):,} datums, {len(changes):,} files written, {len(removed):,} removed"
-    return data.commit(project, {}, files={**changes, **removed}, branch=settings.branch, message=told).id
+    try:
+        return data.commit(project, {}, files={**changes, **removed}, branch=settings.branch, message=told).id
+    except BadPath as error:
+        raise _clash(name, error) from error
 
 
 def _note(project: Project, done: Processed, into: str, index: Index) -> None:
@@ -177,6 +190,22 @@ def _check_paths(paths: Iterable[str], name: str) -> None:
                 fix="Give contents by paths within the folder of outputs, e.g. 'a.png' or 'a/edges.png'.",
                 at=path,
             ) from error
+
+
+def _refuse_file(tree: Mapping[str, FileEntry], settings: DatumStep, name: str) -> None:
+    """Outputs lie in a folder; where it is to be, no file may stand, nor above."""
+    for path in (settings.into, *folders_above(settings.into)):
+        if path in tree and tree[path].mode != FOLDER:
+            raise _clash(name, below_file(f"{settings.into}/…", path))
+
+
+def _clash(name: str, error: BadPath) -> DatumClash:
+    return DatumClash(
+        f"The outputs of [datums.{name}] cannot stand in the tree: {error.what}",
+        why=error.why,
+        fix="Give other paths, put the outputs elsewhere (`into`), or remove what is in the way.",
+        at=error.at,
+    )
 
 
 def _refuse_encrypted(project: Project, settings: DatumStep, where: str) -> None:

@@ -1,6 +1,7 @@
 """Files: contents kept once in packs, trees of paths that name them, and local folders; nothing here knows a commit."""
 
 from bucle.line.files.chunks import LARGE_BYTES, Filler, filling
+from bucle.line.files.clash import below_file, folders_above, is_file, is_folder, without_clash
 from bucle.line.files.compare import FileDiff, diff, patch
 from bucle.line.files.content import content_path, is_kept, keep_files, pieces_of, read_range, unpacked
 from bucle.line.files.errors import BadFile, BadPath, BadUrl, NoSuchFolder, PackDamaged, PinMoved
@@ -62,6 +63,7 @@ __all__ = [
     "Tell",
     "Tree",
     "below",
+    "below_file",
     "blobs_between",
     "change_kept",
     "check_pack",
@@ -75,9 +77,12 @@ __all__ = [
     "filling",
     "find_entries",
     "find_entry",
+    "folders_above",
     "hexes",
     "is_encrypted",
     "is_exact",
+    "is_file",
+    "is_folder",
     "is_kept",
     "keep_files",
     "keep_pin",
@@ -104,4 +109,5 @@ __all__ = [
     "unreadable",
     "unshared",
     "walk",
+    "without_clash",
 ]

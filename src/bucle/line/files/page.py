@@ -15,7 +15,7 @@ from bucle.ground.project import Project
 from bucle.line.files.parts import Parts
 from bucle.line.files.tree import FileEntry, Part, Tree, parts_of, read_part
 
-__all__ = ["blobs_between", "entries_at", "walk"]
+__all__ = ["blobs_between", "entries_at", "paths_below", "walk"]
 
 _LISTS = 16
 """So many trees' lists of blobs are kept; that of a million paths takes 50 KB."""
@@ -51,6 +51,33 @@ def entries_at(project: Project, tree: str, paths: Iterable[str]) -> Tree:
             if index < len(part.paths) and part.paths[index] == path:
                 found[path] = _entry(part, index)
     return found
+
+
+def paths_below(project: Project, tree: str, folders: Iterable[str]) -> Iterator[tuple[str, Iterator[str]]]:
+    """Each of the names that is, or may be, a folder of a tree, with the paths that lie in it.
+
+    Cost: a few blobs to find each, which are shared; then each path as it is come to.
+    """
+    parts = _Recent(project, tree)
+    if not parts.digests:
+        return
+    for place, starts in parts.parted([f"{folder}/" for folder in folders]).items():
+        paths = parts.part(place).paths
+        for start in starts:
+            index = bisect_left(paths, start)
+            # The first path in a folder may begin the next blob.
+            if index == len(paths) or paths[index].startswith(start):
+                yield start[:-1], _from(parts, place, start)
+
+
+def _from(parts: Parts, place: int, start: str) -> Iterator[str]:
+    """The paths that begin so, of which the first would lie in the blob of this place."""
+    for number in range(place, len(parts.digests)):
+        paths = parts.part(number).paths
+        for index in range(bisect_left(paths, start) if number == place else 0, len(paths)):
+            if not paths[index].startswith(start):
+                return
+            yield paths[index]
 
 
 def blobs_between(project: Project, tree: str, first: str, last: str) -> list[str]:

@@ -97,13 +97,13 @@ def disassemble(shape: Shape, value: Any) -> dict[str, Any]:
     """A value's parts by name; one leaf is called "". Optional parts that are None are left out.
 
     Raises:
-        ValueNotKept: the value is not of this shape.
+        ValueNotKept: the value is not of this shape, or a part of a dict has no name.
     """
     parts: dict[str, Any]
     if shape.container == "one":
         parts = {"": value}
     elif shape.container == "map" and isinstance(value, Mapping):
-        parts = {str(name): part for name, part in value.items()}
+        parts = {_named(name): part for name, part in value.items()}
     elif shape.container == "fields" and isinstance(value, tuple) and len(value) == len(shape.leaves):
         parts = dict(zip(shape.leaves, value, strict=True))
     elif shape.container in ("list", "tuple") and isinstance(value, list | tuple):
@@ -168,6 +168,17 @@ def _hashable(annotation: Any) -> bool:
 
 def _is_named_tuple(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields")
+
+
+def _named(name: object) -> str:
+    """The name of a part of a dict; "" would be that of a value that is one leaf."""
+    if not str(name):
+        raise ValueNotKept(
+            "A part of what was returned is called ''.",
+            why="Every part is kept under its name, and this is none.",
+            fix="Give it a name: {'a.png': …}.",
+        )
+    return str(name)
 
 
 def _wrong(wanted: str, value: object) -> ValueNotKept:

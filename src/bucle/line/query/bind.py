@@ -21,7 +21,7 @@ from bucle.line.query.parse import TableName, named
 from bucle.line.query.sandbox import CATALOG, HOME, literal, quoted
 from bucle.line.query.statement import Statement
 
-__all__ = ["Bound", "bind", "tags_for"]
+__all__ = ["Bound", "bind"]
 
 _GLOB = re.compile(r"[*?\[]")
 """What DuckDB takes for a pattern in the path of a project."""
@@ -88,9 +88,8 @@ def bind(engine: duckdb.DuckDBPyConnection, project: Project, statement: Stateme
                 fix="Ask for one of them in each query.",
             )
         seen[key] = found
-        data.check_access(project, principal, "read", found[0], at=found[1])
+        tags = data.masks_for(project, found[0], at=found[1], principal=principal)
         _make_namespace(engine, places[name])
-        tags = tags_for(project, found[0], found[1], principal)
         masked = _make_view(engine, project, f"{places[name]}.{quoted(name.name)}", found, (bound, tags))
         bound.commits[".".join((*name.levels, name.name))] = found[1]
         if masked:
@@ -161,12 +160,6 @@ def _bring(
         begin = f"CREATE TABLE {target} AS" if number == 0 else f"INSERT INTO {target}"
         engine.execute(f"{begin} SELECT * FROM part")  # noqa: S608  quoted
         engine.unregister("part")
-
-
-def tags_for(project: Project, table: str, at: str, principal: str) -> dict[str, data.ColumnTag]:
-    """The tags by which a table is masked for a principal; none for those who may see it as it is."""
-    tags = data.pii_tags(project, table, at=at)
-    return {} if tags and data.may_access(project, principal, "unmask", table, at=at) else tags
 
 
 def _make_view(

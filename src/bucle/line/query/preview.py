@@ -7,7 +7,6 @@ from typing import Any
 from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line import data
-from bucle.line.query.bind import tags_for
 
 __all__ = ["Preview", "preview"]
 
@@ -45,9 +44,7 @@ def preview(
     Cost: the row groups that hold these rows, and the footers of the files before them.
     """
     found = data.snapshot(project, table, at=at)
-    who = principal or project.actor
-    data.check_access(project, who, "read", table, at=found.commit)
-    tags = tags_for(project, table, found.commit, who)
+    tags = data.masks_for(project, table, at=found.commit, principal=principal)
     start = max(found.rows + offset, 0) if offset < 0 else offset
     rows = data.lazy(project, table, at=found.commit).slice(start, limit).collect()
     masked = tuple(name for name in rows.columns if name in tags)

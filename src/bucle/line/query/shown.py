@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.data import ColumnChange, ColumnContent, RowDiff
-from bucle.line.query.bind import tags_for
 
 __all__ = ["shown", "shown_columns", "shown_diff"]
 
@@ -25,12 +24,12 @@ def shown(project: Project, table: str, rows: pl.DataFrame, *, at: str, principa
     Raises:
         Denied: the principal may not read the table.
     """
-    return data.mask_frame(project, rows, _tags(project, table, at, principal))
+    return data.mask_frame(project, rows, data.masks_for(project, table, at=at, principal=principal))
 
 
 def shown_diff(project: Project, found: RowDiff, *, at: str, principal: str = "") -> RowDiff:
     """A comparison of rows with what is personal masked; arguments and errors as for `shown`."""
-    tags = _tags(project, found.table, at, principal)
+    tags = data.masks_for(project, found.table, at=at, principal=principal)
     masked = {
         side: data.mask_frame(project, getattr(found, side), tags) for side in ("added", "removed", "before", "after")
     }
@@ -41,7 +40,7 @@ def shown_columns(
     project: Project, table: str, columns: Iterable[ColumnChange], *, at: str, principal: str = ""
 ) -> list[ColumnChange]:
     """What columns hold, without the least and greatest value of those that are personal; otherwise as `shown`."""
-    tags = _tags(project, table, at, principal)
+    tags = data.masks_for(project, table, at=at, principal=principal)
     return [_masked(one) if one.column in tags else one for one in columns]
 
 
@@ -51,9 +50,3 @@ def _masked(one: ColumnChange) -> ColumnChange:
 
 def _without_values(content: ColumnContent | None) -> ColumnContent | None:
     return None if content is None else replace(content, least=None, greatest=None, mean=None)
-
-
-def _tags(project: Project, table: str, at: str, principal: str) -> dict[str, data.ColumnTag]:
-    who = principal or project.actor
-    data.check_access(project, who, "read", table, at=at)
-    return tags_for(project, table, at, who)

@@ -148,7 +148,9 @@ def _place(node: Node, view: Definition, own: frozenset[str]) -> None:
     name = table_name(node)
     if not name.levels and name.name.lower() in own:
         return
-    levels = name.levels or view.namespace or (data.DEFAULT,)
+    levels, inner = name.levels or view.namespace or (data.DEFAULT,), name.name
+    if not name.levels and levels == (data.DEFAULT,):
+        levels, inner = _levels_in(inner)
     if len(levels) > 2:
         raise BadQuery(
             f"The view {view.name!r} reads from the namespace {'.'.join(levels)}.",
@@ -156,7 +158,14 @@ def _place(node: Node, view: Definition, own: frozenset[str]) -> None:
             fix="Give its tables another name.",
             at=view.name,
         )
-    rename(node, levels, name.name if "@" in name.name else f"{name.name}{view.mark}")
+    rename(node, levels, inner if "@" in inner else f"{inner}{view.mark}")
+
+
+def _levels_in(name: str) -> tuple[tuple[str, ...], str]:
+    """`"raw.visits"` in quotes is the table `raw.visits`, here as in every statement; one of more levels stays so."""
+    inner, mark, ref = name.partition("@")
+    levels, own = data.split_name(inner) or ((data.DEFAULT,), inner)
+    return (levels, f"{own}{mark}{ref}") if len(levels) <= 2 else ((), name)
 
 
 def _replace(node: Node, made: Node, *, alias: str) -> None:

@@ -44,19 +44,29 @@ class Export(Record, frozen=True):
 
 
 def export(
-    project: Project, table: str, path: str | Path, *, to: Target, at: str = data.MAIN, overwrite: bool = False
+    project: Project,
+    table: str,
+    path: str | Path,
+    *,
+    to: Target,
+    at: str = data.MAIN,
+    principal: str = "",
+    overwrite: bool = False,
 ) -> Export:
-    """Write a table's rows at a commit for other tools.
+    """Write a table's rows at a commit for other tools, as who asks may see them.
 
     Args:
         path: the folder of a Delta table, or a file.
+        principal: who asks, and is given what it may see; whoever opened the project unless given.
         overwrite: whether what stands there is replaced; a Delta table gets a new version then.
     Raises:
         NoSuchTable, NoSuchCommit: there is no such table or commit.
+        Denied: the principal may not read the table.
         ExportExists: something stands there.
     Cost: the table read once, a part at a time.
     """
     found, target = data.snapshot(project, table, at=at), Path(path)
+    tags = data.masks_for(project, table, at=found.commit, principal=principal)
     if target.exists() and not overwrite and (not target.is_dir() or any(target.iterdir())):
         raise ExportExists(
             f"{target} is there already.",
@@ -64,7 +74,7 @@ def export(
             fix="Name another place, or --force",
             at=str(target),
         )
-    rows = data.lazy(project, table, at=found.commit)
+    rows = data.mask_rows(project, data.lazy(project, table, at=found.commit), tags)
     if to == "delta":
         _delta(rows, found, target)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any
 
@@ -128,6 +129,7 @@ def data_page(project: Project, *, at: At = "main") -> Data:
     commit = history[0] if history else None
     found = attempt(problems, partial(data.healths, project, at=commit.id)) if commit else None
     healths = {one.table: one for one in found or ()}
+    refused = project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)
     rows = []
     for name in sorted(commit.tables if commit else ()):
         snapshot = attempt(problems, partial(data.snapshot, project, name, at=commit.id if commit else at))
@@ -142,9 +144,14 @@ def data_page(project: Project, *, at: At = "main") -> Data:
         branches=tuple(data.branches(project)),
         tags=tuple(data.tags(project)),
         reviews=len(data.reviews(project)),
-        refused=tuple(project.ledger.events(kinds=["data.refused"], limit=20, newest_first=True)),
-        problems=tuple(problems),
+        refused=tuple(data.told_to_all(project, refused)),
+        problems=(*problems, *_unwell([row.health for row in rows])),
     )
+
+
+def _unwell(healths: Iterable[Health | None]) -> list[dict[str, str]]:
+    """What could not be read of tables, as parts of a page that cannot be read are told."""
+    return [{"code": "", "what": f"{one.table}: {one.problem}"} for one in healths if one and one.problem]
 
 
 def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
@@ -177,7 +184,7 @@ def table(project: Project, *, table: Name, at: At = "main") -> TablePage:
         users=_users(project, table, history),
         health=health,
         uses=tuple(data.uses(project, table, limit=USES)),
-        problems=tuple(problems),
+        problems=(*problems, *_unwell([health])),
     )
 
 

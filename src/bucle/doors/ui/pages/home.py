@@ -13,7 +13,7 @@ from bucle.doors.ui.store import Tally, tallies
 from bucle.ground.core import Record
 from bucle.ground.ledger import Event
 from bucle.ground.project import Project
-from bucle.line import deploy, features, serving, tracking
+from bucle.line import data, deploy, features, serving, tracking
 from bucle.loop import Policy, State, cycles, policy_of, read_state
 
 __all__ = ["Line", "Live", "Station", "Turn", "Waiting", "line"]
@@ -167,7 +167,7 @@ def line(project: Project) -> Line:
         waiting=tuple(_waiting(project, counted, loops)),
         turns=tuple(_turn(state, decisions[model]) for model, (_, state) in loops.items()),
         decisions=tuple(project.ledger.events(kinds=["loop.decided"], limit=RECENT, newest_first=True)),
-        recent=tuple(project.ledger.events(limit=RECENT, newest_first=True)),
+        recent=tuple(data.told_to_all(project, project.ledger.events(limit=RECENT, newest_first=True))),
         problems=tuple(problems),
     )
 
