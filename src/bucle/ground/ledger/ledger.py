@@ -51,8 +51,7 @@ class Transaction:
         Raises:
             RowMissing: there is none.
         """
-        given = {**_named(key), **{f"to_{name}": value for name, value in changes.items()}}
-        written = self.connection.execute(_updating(table, tuple(changes)), given).one_or_none()
+        written = self._updated(table, key, changes)
         if written is None:
             raise _row_missing(table, key)
         # A changed primary key moves the row: nothing is left under the old one.
@@ -63,12 +62,16 @@ class Transaction:
     def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
         """Insert a row, or replace the one with the same primary key."""
         key = {column.name: row[column.name] for column in table.primary_key}
-        if self.connection.execute(_finding(table), _named(key)).first() is None:
-            self.insert(table, row)
-            return
         changes = {name: value for name, value in row.items() if name not in key}
-        if changes:
-            self.update(table, key, changes)
+        if not changes:
+            if self.connection.execute(_finding(table), _named(key)).first() is None:
+                self.insert(table, row)
+            return
+        written = self._updated(table, key, changes)
+        if written is None:
+            self.insert(table, row)
+        else:
+            self._note(table, written)
 
     def delete(self, table: sa.Table, key: Mapping[str, Any]) -> None:
         """Remove the row with this primary key.
@@ -106,6 +109,10 @@ class Transaction:
     def changes(self) -> tuple[StateChange, ...]:
         """The rows written so far with their digests."""
         return tuple(StateChange(table=t, key=k, digest=d) for (t, k), d in sorted(self._changes.items()))
+
+    def _updated(self, table: sa.Table, key: Mapping[str, Any], changes: Mapping[str, Any]) -> Row[Any] | None:
+        given = {**_named(key), **{f"to_{name}": value for name, value in changes.items()}}
+        return self.connection.execute(_updating(table, tuple(changes)), given).one_or_none()
 
     def _note(self, table: sa.Table, written: Row[Any]) -> None:
         self._changes[str(table.name), row_key(table, written)] = row_digest(table, written)

@@ -34,6 +34,7 @@ __all__ = [
     "no_such_branch",
     "recent_head_of",
     "resolve",
+    "saw_at",
 ]
 
 _SHORTEST_PREFIX = 4
@@ -124,6 +125,11 @@ def head_of(project: Project, branch: str) -> Commit | None:
 def recent_head_of(project: Project, branch: str) -> Commit | None:
     """The commit at which this process last saw a branch stand, or stands it at now if it never looked."""
     return project.keep(_Heads, _Heads).known.get(branch) or head_of(project, branch)
+
+
+def saw_at(project: Project, branch: str, commit: Commit) -> None:
+    """Remember a commit that was made at the head of a branch: it need not be read again."""
+    project.keep(_Heads, _Heads).put(branch, commit)
 
 
 class _Heads:

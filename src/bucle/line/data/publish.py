@@ -22,7 +22,7 @@ from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.batches import Batches
 from bucle.line.data.branch import MAIN
-from bucle.line.data.branches import head_of, no_such_branch, recent_head_of
+from bucle.line.data.branches import head_of, no_such_branch, recent_head_of, saw_at
 from bucle.line.data.commit import Commit, Mode, TableState, make_commit
 from bucle.line.data.errors import BranchBusy, EmptyCommit
 from bucle.line.data.hook import Moment, hooks_at, run_after, run_before
@@ -281,11 +281,13 @@ def _try(project: Project, move: Move, before: Moment, races: int) -> Outcome | 
                 found = store.the_branch(transaction.connection, move.branch)
                 if found is None or found.head != (head.id if head else ""):
                     raise _Moved
-                _write(project, transaction, move, head, made)
+                is_new = _write(project, transaction, move, head, made)
         except _Moved:
             continue
         except AlreadyDone:
             return None, None
+        if is_new:
+            saw_at(project, move.branch, made)
         return head, made
     return None
 
@@ -373,16 +375,18 @@ def _transaction(project: Project, move: Move) -> AbstractContextManager[Transac
     )
 
 
-def _write(project: Project, transaction: Transaction, move: Move, head: Commit | None, made: Commit) -> None:
+def _write(project: Project, transaction: Transaction, move: Move, head: Commit | None, made: Commit) -> bool:
+    """Keep the commit and move the branch; whether the commit is new."""
     if head is None or made.id != head.id:
         check_way(transaction.connection, move.branch, move.way)
-    store.put_commit(transaction, made)
+    is_new = store.put_commit(transaction, made)
     store.put_branch(transaction, move.branch, made.id, at=project.clock.now(), actor=project.actor)
     lineage(transaction, head, made)
     told = {"tables": tables_changed(head, made), **move.describe(made)}
     transaction.data.update(told, commit=made.id, branch=move.branch, message=made.message)
     if move.also is not None:
         move.also(transaction)
+    return is_new
 
 
 def _found(project: Project, key: str | None) -> Commit:

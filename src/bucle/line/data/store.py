@@ -161,13 +161,13 @@ def expire_commits(transaction: Transaction, commits: Iterable[str], *, at: date
         transaction.put(EXPIRED, {"commit": one, "expired_at": at, "actor": actor})
 
 
-def put_commit(transaction: Transaction, commit: Commit) -> None:
-    """Keep a commit; one that is there already has the same content and stays."""
+def put_commit(transaction: Transaction, commit: Commit) -> bool:
+    """Keep a commit; one that is there already has the same content and stays. Whether it is new."""
     first, second, *_ = (*commit.parents, "", "")
     rows = transaction.connection.execute(_GENERATIONS, {"wanted": commit.id, "first": first, "second": second})
     known = {row.id: row.generation for row in rows}
     if commit.id in known:
-        return
+        return False
     row: dict[str, Any] = {
         "id": commit.id,
         "parent": first,
@@ -180,6 +180,7 @@ def put_commit(transaction: Transaction, commit: Commit) -> None:
         "files": commit.files,
     }
     transaction.insert(COMMITS, row)
+    return True
 
 
 def _keep_parts(transaction: Transaction, commit: Commit) -> list[str]:
