@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from bucle.ground.core import SimulatedClock, make_ref
 from bucle.ground.project import Project
 from bucle.line import data
+from bucle.line.files import keep_files
 
 NOW = timedelta(seconds=-5)
 """Older than a moment from now: everything."""
@@ -71,6 +72,30 @@ def test_a_sweep_leaves_what_expired_a_moment_ago(project: Project) -> None:
     assert data.sweep(project, older_than=timedelta(days=1)).files == 0
     assert lake_files(project) == before
     assert commits[0].id in {one.id for one in data.log(project)}
+
+
+def test_what_clients_said_of_files_that_no_commit_has_is_forgotten(
+    any_project: Project, clock: SimulatedClock
+) -> None:
+    project, told = any_project, {"a.txt": {"x-owner": "ana"}, "b.txt": {"x-owner": "eva"}}
+    entries = keep_files(project, {"a.txt": b"one", "b.txt": b"two"})
+    both = data.change_files(project, entries, message="put", notes=told)
+    data.change_files(project, {"a.txt": None}, message="gone")
+    assert both is not None
+
+    def noted() -> dict[str, dict[str, str]]:
+        there = {path: entry for path, entry in entries.items() if entry is not None}
+        return {path: note.told for path, note in data.changed_at(project, both, there).items()}
+
+    clock.advance(timedelta(days=2))
+    data.sweep(project)
+    assert noted() == told
+    data.expire(project, older_than=NOW, keep=1)
+    data.sweep(project)
+    assert noted() == told, "what expired a moment ago is needed"
+    clock.advance(timedelta(days=2))
+    data.sweep(project)
+    assert noted() == {"a.txt": {}, "b.txt": told["b.txt"]}
 
 
 class Lake(RuleBasedStateMachine):

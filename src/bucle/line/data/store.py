@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "ancestors",
     "commit_of",
     "commits_with_prefix",
+    "drop_file_notes",
     "every_commit",
     "expire_commits",
     "expired_at",
@@ -304,6 +305,15 @@ def file_notes(connection: Connection, paths: Iterable[str]) -> Iterator[Row[Any
     for begin in range(0, len(wanted), _PARAMETERS):
         some = wanted[begin : begin + _PARAMETERS]
         yield from connection.execute(sa.select(FILE_NOTES).where(FILE_NOTES.c.path.in_(some)))
+
+
+def drop_file_notes(connection: Connection, needed: Collection[str], *, before: datetime) -> None:
+    """Forget what was noted before an instant of files whose contents are none of these."""
+    noted = connection.execute(sa.select(FILE_NOTES.c.digest).where(FILE_NOTES.c.at <= before).distinct()).scalars()
+    gone = [{"of_digest": digest, "latest": before} for digest in noted if digest not in needed]
+    if gone:
+        old = FILE_NOTES.c.at <= sa.bindparam("latest", type_=FILE_NOTES.c.at.type)
+        connection.execute(sa.delete(FILE_NOTES).where(FILE_NOTES.c.digest == sa.bindparam("of_digest"), old), gone)
 
 
 def put_file_notes(connection: Connection, rows: list[dict[str, Any]]) -> None:

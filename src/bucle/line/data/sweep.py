@@ -46,6 +46,8 @@ def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Swe
     A commit whose data was given up (`expire`) needs none, once it has been so for `older_than`; nor does one
     whose tables' keys were destroyed.
 
+    What clients noted of files that no commit has any more is forgotten as well.
+
     What commits need of packs that are mostly needless is written to new packs, and those are removed as well. Packs
     that lie in a bucket stay there; only their copies here go.
 
@@ -67,11 +69,14 @@ def sweep(project: Project, *, older_than: timedelta = timedelta(days=1)) -> Swe
         # No branch moves here: what was committed since the look above is looked at before anything is removed.
         since = _needed(project, older_than, known.manifests)
         loose = [path for path in loose if path.relative_to(project.state).as_posix() not in since.files]
-        found, needed_of = _loose_packs(project, older_than)
+        digests = _contents(project, older_than)
+        found, needed_of = _loose_packs(project, digests, older_than)
         moved, written = _repack(project, needed_of, older_than)
         loose += [*found, *moved]
         size_bytes = sum(map(_remove, loose)) - written
         packs_of(project).refresh()
+        latest = instant_before(project.clock.now(), older_than)
+        store.drop_file_notes(transaction.connection, digests, before=latest)
         transaction.data.update(files=len(loose), size_bytes=size_bytes)
     return Sweep(branches=dropped, files=len(loose), size_bytes=size_bytes)
 
@@ -113,7 +118,16 @@ def _kept(project: Project, older_than: timedelta) -> list[Commit]:
         return store.kept_commits(connection, expired_after=instant_before(project.clock.now(), older_than))
 
 
-def _loose_packs(project: Project, older_than: timedelta) -> tuple[list[Path], dict[str, set[str]]]:
+def _contents(project: Project, older_than: timedelta) -> set[str]:
+    """The digests of every file of every tree that is needed."""
+    trees = {commit.files for commit in _kept(project, older_than)}
+    parts = {part for tree in trees for part in parts_of(project, tree)}
+    return {entry.digest for part in parts for entry in load_part(project, part).values()}
+
+
+def _loose_packs(
+    project: Project, digests: Iterable[str], older_than: timedelta
+) -> tuple[list[Path], dict[str, set[str]]]:
     """Packs of which no commit needs anything, halves of packs, and copies taken out of packs; and pack -> the files
     for which it is needed.
 
@@ -123,9 +137,6 @@ def _loose_packs(project: Project, older_than: timedelta) -> tuple[list[Path], d
     packs.refresh()
     for error in packs.damaged.values():
         raise error
-    trees = {commit.files for commit in _kept(project, older_than)}
-    parts = {part for tree in trees for part in parts_of(project, tree)}
-    digests = {entry.digest for part in parts for entry in load_part(project, part).values()}
     needed = defaultdict[str, set[str]](set)
     for digest in digests:
         for name in packs.needed_for(digest):
