@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import random
 from pathlib import Path
 
 import polars as pl
