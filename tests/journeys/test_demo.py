@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bucle.examples.flights.play import Year
+from bucle.ground.project import Project
 
 
 def demo(folder: Path, *arguments: str, kill_after_s: float | None = None) -> dict[str, Any] | None:
@@ -85,6 +89,28 @@ def test_a_killed_demo_tells_the_same_in_the_end(first: tuple[Path, dict[str, An
     check(told)
     expected, got = digests(first[1]), digests(told)
     assert got == expected
+
+
+class _Killed(Exception):
+    pass
+
+
+class _KilledAtTheEnd(Year):
+    def _note(self, key: str, kind: str, subject: str, reason: str) -> None:
+        if key == "played/3":
+            raise _Killed
+        super()._note(key, kind, subject, reason)
+
+
+@pytest.mark.full
+def test_killed_once_its_last_window_is_closed_it_opens_no_cycle(tmp_path: Path) -> None:
+    for kind, killed in ((_KilledAtTheEnd, pytest.raises(_Killed)), (Year, contextlib.nullcontext())):
+        with contextlib.closing(kind(tmp_path / "flights", months=3)) as year, killed:
+            year.play()
+    with contextlib.closing(Project.open(tmp_path / "flights")) as project:
+        decided = project.ledger.events(kinds=["loop.decided"])
+        assert [event.data["kind"] for event in decided][-1] == "watch"
+        assert project.ledger.find("demo/played/3") is not None
 
 
 @pytest.mark.full

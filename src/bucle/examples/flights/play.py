@@ -171,7 +171,7 @@ class Year:
         self._land(month)
         if self._was_done(f"played/{month}"):
             return
-        controller.tick()
+        self._tick(controller, month)
         deploy.apply(self.project, self.policy.endpoint, self.target)
         answered = self._answered(start)
         questions = [question for question in self.world.questions(month) if question.id not in answered]
@@ -189,9 +189,20 @@ class Year:
                     done += ask(list(asked))
                 self._tell.asked(month, done, len(questions))
         self.clock.set(end)
-        # After the last month only its window is closed: a challenger would have no traffic to prove itself on.
-        controller.tick(limit=1 if month == self.months else 100)
+        self._tick(controller, month)
         self._note(f"played/{month}", "demo.month_played", f"month/2013-{month:02}", f"{done} questions")
+
+    def _tick(self, controller: loop.Controller, month: int) -> None:
+        """Have the loop do all there is to do; when the last month is over, also in a demo that was killed just then,
+        only close its window: a challenger would have no traffic to prove itself on.
+        """
+        end = month_start(month + 1)
+        if month < self.months or self.clock.now() < end:
+            controller.tick()
+            return
+        while (watched := controller.state().watched_until) is not None and watched < end:
+            if not controller.tick(limit=1):
+                return
 
     def _land(self, month: int) -> None:
         kept = {name: contracts.load(self.project.root / "contracts" / f"{name}.yaml") for name in TABLES}
