@@ -99,6 +99,30 @@ def test_a_name_is_no_way_round_what_may_not_be_read(lake: Site, ask: Any) -> No
     assert data.tables(lake.project) == ["flights"]
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_table_that_may_not_be_read_gets_no_other_name_by_its_metadata(lake: Site, ask: Any, renamed: bool) -> None:
+    place = lake.json(FLIGHTS)["metadata-location"]
+    if renamed:
+        data.rename_table(lake.project, "flights", "trips", message="renamed")
+    copy = ("POST", f"{BASE}/namespaces/default/register", {"name": "copy", "metadata-location": place})
+    governance.grant(lake.project, "ben", "read", "table/trips" if renamed else "table/flights", effect="deny")
+    assert ask("ben", copy).status_code == 403
+    data.drop_table(lake.project, "trips" if renamed else "flights", message="dropped")
+    assert ask("ben", copy).status_code == 403
+    assert ask("ana", copy).status_code == 200
+
+
+def test_a_transaction_shows_nobody_what_is_personal(lake: Site, ask: Any) -> None:
+    data.tag_columns(lake.project, "flights", {"id": data.ColumnTag(kind="name", mask="redact")})
+    governance.grant(lake.project, "ben", "unmask", "table/flights", effect="deny")
+    renamed = {**SCHEMA, "schema-id": 1}
+    updates = [{"action": "add-schema", "schema": renamed}, {"action": "set-current-schema", "schema-id": -1}]
+    change = {"identifier": {"namespace": ["default"], "name": "flights"}, "updates": updates}
+    for write in (("POST", FLIGHTS, {"updates": updates}),
+                  ("POST", f"{BASE}/transactions/commit", {"table-changes": [change]})):  # fmt: skip
+        assert ask("ben", write).status_code == 403
+
+
 def test_stock_clients_say_whose_they_are(lake: Site) -> None:
     governance.grant(lake.project, "*", "write", "table/*", effect="deny")
     governance.grant(lake.project, "ben", "write", "table/flights")

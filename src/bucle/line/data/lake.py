@@ -16,7 +16,17 @@ from bucle.ground.project import Project
 from bucle.ground.store import DiskFull
 from bucle.line.data.manifest import DataFile, Manifest, content_digest, keep_manifest, load_manifest
 
-__all__ = ["DataFile", "Manifest", "Shelf", "content_digest", "keep_manifest", "load_manifest", "new_folder", "staging"]
+__all__ = [
+    "DataFile",
+    "Manifest",
+    "Shelf",
+    "content_digest",
+    "keep_manifest",
+    "load_manifest",
+    "made_as",
+    "new_folder",
+    "staging",
+]
 
 
 _SYNCS = 8
@@ -123,6 +133,11 @@ def staging(project: Project) -> Iterator[Shelf]:
 def new_folder(table: str) -> str:
     """A folder that no other table has or will have: the same name made on two branches never meets."""
     return f"lake/{table}-{uuid.uuid4().hex}"
+
+
+def made_as(folder: str) -> str:
+    """The name of the table for which `new_folder` made one."""
+    return folder.removeprefix("lake/").rpartition("-")[0]
 
 
 def _syncing() -> ThreadPoolExecutor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from bucle.doors.protocols.iceberg.errors import bad_request
@@ -124,6 +125,7 @@ def transact(call: Call, project: Project) -> Answer:
     if not named:
         raise bad_request("A transaction changes one table at least.")
     check_writer(call, project, *(table for table, _ in named))
+    _check_readers(call, project, {table for table, _ in named})
     changes = [_change(table, one) for table, one in named]
     data.commit_metadata(project, changes, branch=call.ref, message=call.by(_what(named)), key=call.key)
     return Answer(204)
@@ -149,8 +151,15 @@ def register(call: Call, project: Project) -> Answer:
         branch=call.ref,
         message=call.by(f"table {table} registered"),
         key=call.key,
+        check=partial(_check_readers, call, project),
     )
     return _shown(made, call)
+
+
+def _check_readers(call: Call, project: Project, tables: set[str]) -> None:
+    """Whoever knows where a metadata file lies need not be one who may read that table."""
+    for table in tables:
+        check_reader(call, project, table)
 
 
 def rename(call: Call, project: Project) -> Answer:
