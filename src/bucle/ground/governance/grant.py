@@ -13,18 +13,7 @@ from bucle.ground.core import NotAllowed, NotFound, Record, UserError
 from bucle.ground.governance.tables import GRANTS
 from bucle.ground.project import Project
 
-__all__ = [
-    "Action",
-    "Denied",
-    "Grant",
-    "NoSuchGrant",
-    "check",
-    "grant",
-    "grants",
-    "is_allowed",
-    "may",
-    "revoke",
-]
+__all__ = ["Action", "Denied", "Grant", "NoSuchGrant", "check", "grant", "grants", "is_allowed", "may", "revoke"]
 
 Action = Literal["read", "unmask", "push", "write"]
 Effect = Literal["allow", "deny"]

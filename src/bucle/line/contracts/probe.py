@@ -12,7 +12,7 @@ import polars as pl
 from bucle.line.contracts.contract import Check, ColumnRule, Comparator, Contract, Measure, Relation, Severity
 from bucle.line.contracts.distribution import Distribution, count_values, distance, distribution_of, is_ordered
 from bucle.line.contracts.expression import compile_expression
-from bucle.line.contracts.values import rules_of_values
+from bucle.line.contracts.values import is_strict, rules_of_values
 
 __all__ = ["Finding", "Probe", "key_groups", "probes"]
 
@@ -121,7 +121,7 @@ def _limits(rule: ColumnRule, dtype: pl.DataType, rows: Callable[..., Probe]) ->
     """Minimum and maximum; where no row may break them, the extremes say whether any does."""
     column = pl.col(rule.name)
     extremes = {"minimum": column.min(), "maximum": column.max()}
-    is_simple = not rule.where and (dtype.is_numeric() or dtype.is_temporal())
+    is_simple = dtype.is_numeric() or dtype.is_temporal()
     for what, given in (("minimum", rule.minimum), ("maximum", rule.maximum)):
         if given is None:
             continue
@@ -131,7 +131,7 @@ def _limits(rule: ColumnRule, dtype: pl.DataType, rows: Callable[..., Probe]) ->
             # Polars takes not-a-number for greater than any number.
             bad = bad & column.is_not_nan()
         probe = rows(what, f"at {'least' if what == 'minimum' else 'most'} {given}", bad)
-        if is_simple and not rule.tolerances.get(what, rule.tolerance):
+        if is_simple and is_strict(rule, what):
             extreme = extremes[what]
             any_bad = extreme < limit if what == "minimum" else extreme > limit
             probe = replace(probe, measure=any_bad, judge=_if_any)
@@ -142,13 +142,11 @@ def _values(
     rule: ColumnRule, dtype: pl.DataType, rows: Callable[..., Probe], *, few: pl.Series | None
 ) -> Iterator[Probe]:
     """Rules about values; where no row may break them, the different values say whether any does."""
-    once = {}
-    if few is not None and not rule.where:
-        once = {what: bad.any() for what, _, bad in rules_of_values(rule, pl.lit(few), dtype)}
+    asked = () if few is None else rules_of_values(rule, pl.lit(few), dtype)
+    once = {what: bad.any() for what, _, bad in asked if is_strict(rule, what)}
     for what, expected, bad in rules_of_values(rule, pl.col(rule.name), dtype):
         probe = rows(what, expected, bad)
-        is_strict = not rule.tolerances.get(what, rule.tolerance)
-        yield replace(probe, measure=once[what], judge=_if_any) if is_strict and once else probe
+        yield replace(probe, measure=once[what], judge=_if_any) if what in once else probe
 
 
 def _missing(rule: ColumnRule, value: pl.Expr, rows: Callable[..., Probe], *, is_float: bool) -> Iterator[Probe]:

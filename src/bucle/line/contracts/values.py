@@ -11,7 +11,7 @@ import polars as pl
 
 from bucle.line.contracts.contract import ColumnRule
 
-__all__ = ["ValueRule", "few_values", "rules_of_values"]
+__all__ = ["ValueRule", "few_values", "is_strict", "rules_of_values"]
 
 FEW_WORDS = 12
 """A text is compared with so many words one by one: for five words that took a third of `is_in`, which hashes each."""
@@ -73,13 +73,22 @@ def few_values(rows: pl.DataFrame | pl.LazyFrame, rules: Iterable[ColumnRule]) -
     """
     if isinstance(rows, pl.LazyFrame) or rows.height <= _SMALL:
         return {}
-    texts = {name: dtype for name, dtype in rows.schema.items() if dtype == pl.String}
-    asked = [one.name for one in rules if one.name in texts and any(rules_of_values(one, pl.lit(""), pl.String()))]
+    texts = {name for name, dtype in rows.schema.items() if dtype == pl.String}
+    asked = [one.name for one in rules if one.name in texts and _is_worth_it(one)]
     sample = rows.select(asked).gather_every(_SAMPLED)
     few = [one.name for one in sample if one.n_unique() <= sample.height // 2]
     # One after another: side by side it took a fifth to a third more CPU, for memory that the threads fight over.
     places = rows.select_seq(pl.col(few).hash(_SEED).arg_unique().implode())
     return {name: rows[name].gather(places[name].item()) for name in few}
+
+
+def is_strict(rule: ColumnRule, what: str) -> bool:
+    """Whether a rule of a column is about every row, and none may break it."""
+    return not rule.where and not rule.tolerances.get(what, rule.tolerance)
+
+
+def _is_worth_it(rule: ColumnRule) -> bool:
+    return any(is_strict(rule, one.rule) for one in rules_of_values(rule, pl.lit(""), pl.String()))
 
 
 def _is_known(rule: ColumnRule, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:

@@ -5,7 +5,7 @@ Rows that were set aside of a table are held to what was said of it, and to what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bucle.ground import governance
 from bucle.ground.core import make_ref
@@ -15,7 +15,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.dataset import in_force, zones
 from bucle.line.data.errors import BadDataset
 
-__all__ = ["check_access", "is_readable_by_all", "may_access"]
+__all__ = ["check_access", "kept_from_some", "may_access"]
 
 
 def check_access(project: Project, principal: str, action: governance.Action, table: str, *, at: str = MAIN) -> None:
@@ -38,13 +38,24 @@ def may_access(project: Project, principal: str, action: governance.Action, tabl
     return _is_let(governance.grants(project), principal, action, table, _zone(project, table, at))
 
 
-def is_readable_by_all(project: Project, table: str, *, at: str = MAIN) -> bool:
-    """Whether nobody is kept from a table's rows; also not when where it lies cannot be known."""
+def kept_from_some(project: Project, tables: Iterable[str], *, at: str = MAIN) -> set[str]:
+    """Those tables whose rows somebody may not read, or of which nobody can know where they lie.
+
+    Cost: nothing more, where nothing was said of reading; else a look at the record of each table.
+    """
+    known = [one for one in governance.grants(project) if one.action == "read"]
+    principals = {"*", *(one.principal for one in known)}
+    return {table for table in tables if known and not _is_for_all(project, known, principals, table, at)}
+
+
+def _is_for_all(
+    project: Project, known: Sequence[governance.Grant], principals: Iterable[str], table: str, at: str
+) -> bool:
     try:
-        zone, known = _zone(project, table, at), governance.grants(project)
+        zone = _zone(project, table, at)
     except BadDataset:
         return False
-    return all(_is_let(known, principal, "read", table, zone) for principal in {"*", *(one.principal for one in known)})
+    return all(_is_let(known, principal, "read", table, zone) for principal in principals)
 
 
 def _is_let(

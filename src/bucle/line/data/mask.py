@@ -13,7 +13,7 @@ from bucle.ground.keys import has_key, is_encrypted
 from bucle.ground.project import Project
 from bucle.ground.store import secret_of
 from bucle.line.contracts import Breach, ContractReport
-from bucle.line.data.access import check_access, is_readable_by_all, may_access
+from bucle.line.data.access import check_access, kept_from_some, may_access
 from bucle.line.data.pii import ColumnTag, pii_tags
 
 __all__ = [
@@ -113,7 +113,7 @@ def mask_report(project: Project, report: ContractReport, branch: str) -> Contra
     told = (*report.breaches, *report.warnings, *report.set_aside)
     known = {table: pii_tags(project, table, at=branch) for table in {one.table for one in told}}
     secret = {table for table in known if is_encrypted(project, table) or has_key(project, table)}
-    denied = {table for table in known if not is_readable_by_all(project, table, at=branch)}
+    denied = kept_from_some(project, known, at=branch)
 
     def masked(breach: Breach) -> Breach:
         if breach.table in secret:

@@ -28,7 +28,7 @@ def register_table(
     branch: str = MAIN,
     message: str,
     key: str | None = None,
-    check: Callable[[set[str]], object] | None = None,
+    check: Callable[[set[str]], None] | None = None,
 ) -> TableMetadata:
     """Give a name to a table whose metadata file lies in the lake: one that was dropped, or another state of one.
 

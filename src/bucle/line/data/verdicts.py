@@ -12,7 +12,7 @@ from bucle.ground.core import Record, make_ref, to_builtins
 from bucle.ground.ledger import Event
 from bucle.ground.project import Project
 from bucle.line.contracts import Breach
-from bucle.line.data.access import is_readable_by_all
+from bucle.line.data.access import kept_from_some
 from bucle.line.data.mask import mask_breach
 
 __all__ = ["Verdict", "told_to_all", "verdicts"]
@@ -110,7 +110,7 @@ def told_to_all(project: Project, events: Iterable[Event]) -> list[Event]:
     """
     listed = list(events)
     tables = {table for event in listed for table in _tables_of(event)}
-    denied = {table for table in tables if not is_readable_by_all(project, table)}
+    denied = kept_from_some(project, tables) if tables else set()
     return [_event_without(event, denied) if denied & _tables_of(event) else event for event in listed]
 
 
@@ -139,7 +139,7 @@ def _report_without(report: dict[str, Any], denied: set[str]) -> dict[str, Any]:
 
 
 def _shown(project: Project, found: Sequence[Verdict]) -> list[Verdict]:
-    denied = {table for table in {one.table for one in found} if not is_readable_by_all(project, table)}
+    denied = kept_from_some(project, {one.table for one in found})
     return [_without_values(one) if one.table in denied else one for one in found]
 
 
