@@ -130,19 +130,22 @@ def test_some_at_once_are_answered_and_more_are_turned_away(shop: Project) -> No
     def asked(text: str) -> query.Reply:
         return few.ask(query.Asked(text, "main", "ana", FEW, "json"))
 
+    def in_its_question(pid: int) -> bool:
+        return psutil.Process(pid).cpu_percent(0.05) > 50
+
     with ThreadPoolExecutor(2) as pool:
-        long: Future[query.Reply] = pool.submit(asked, LONG)
-        until(lambda: few.pids)
-        (first,) = few.pids
+        # Each process has answered before it gets the long question: one that is starting is busy as well.
         assert asked("SELECT 1 AS n").rows == b'[{"n":1}]'
+        (first,) = few.pids
+        long: Future[query.Reply] = pool.submit(asked, LONG)
+        until(lambda: in_its_question(first))
+        assert asked("SELECT 1 AS n").rows == b'[{"n":1}]'
+        (second,) = set(few.pids) - {first}
         also = pool.submit(asked, LONG)
-        until(lambda: not few._turns.acquire(blocking=False) or few._turns.release())
+        until(lambda: in_its_question(second))
         with pytest.raises(query.QueryBusy):
             asked("SELECT 1")
-        (second,) = set(few.pids) - {first}
         for pid in (first, second):
-            # In the midst of its question, not before.
-            until(lambda pid=pid: psutil.Process(pid).cpu_percent(0.05) > 50)
             os.kill(pid, signal.SIGKILL)
         for one in (long, also):
             with pytest.raises(query.QueryTooLarge, match="SIGKILL"):
