@@ -10,7 +10,6 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import Literal
 
 import msgspec
@@ -207,9 +206,9 @@ class _Writing:
 
     def kept(self, manifests: Iterable[Listed]) -> dict[str, str]:
         """Path -> digest of what was written and of the manifests taken over."""
-        names = {PurePosixPath(one.manifest_path).name for one in manifests}
+        names = {_name(one.manifest_path) for one in manifests}
         known = self._table.head.metadata.items()
-        kept = {p: d for p, d in known if PurePosixPath(p).name in names or not p.endswith((".avro", ".json"))}
+        kept = {p: d for p, d in known if _name(p) in names or not p.endswith((".avro", ".json"))}
         return {**kept, **self._written}
 
     def manifests(self, *contents: _Content) -> list[Listed]:
@@ -290,6 +289,10 @@ class _Writing:
 
     def _manifest_path(self) -> str:
         return f"{self._table.folder}/metadata/{iceberg.new_snapshot_id():016x}-m.avro"
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _is_live(one: Listed) -> bool:
