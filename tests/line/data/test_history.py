@@ -88,6 +88,54 @@ def test_a_cherry_pick_takes_one_commit_and_not_those_before(any_project: Projec
         data.cherry_pick(any_project, data.log(any_project)[1].id)
 
 
+def test_two_columns_that_bear_one_field_id_are_not_put_together(project: Project) -> None:
+    """Each side gave the next id to a column of its own: engines that read by id would take one for the other."""
+    data.commit(project, {"t": rows(1)}, message="start")
+    data.create_branch(project, "side")
+    data.commit(project, {"t": pl.DataFrame({"x": [2], "a": [20]})}, branch="side", message="a comes")
+    more = data.commit(project, {"t": pl.DataFrame({"x": [3], "a": [30]})}, branch="side", message="more")
+    data.commit(project, {"t": pl.DataFrame({"x": [4], "b": [40]})}, message="b comes")
+    head = data.head_of(project, "main")
+    with pytest.raises(data.Conflict):
+        data.cherry_pick(project, more.id)
+    data.alter(project, "t", ["drop a"], branch="side")
+    with pytest.raises(data.Conflict):
+        data.merge(project, "side", message="its files still hold a's values under b's id")
+    assert data.head_of(project, "main") == head
+
+
+def test_a_picked_row_brings_its_column_unless_it_was_dropped_here(project: Project) -> None:
+    data.commit(project, {"t": rows(1)}, message="start")
+    for name in ("side", "dropped"):
+        data.create_branch(project, name)
+    data.commit(project, {"t": pl.DataFrame({"x": [2], "a": [20]})}, branch="side", message="a comes")
+    more = data.commit(project, {"t": pl.DataFrame({"x": [3], "a": [30]})}, branch="side", message="more")
+    data.cherry_pick(project, more.id)
+    assert data.scan(project, "t").rows() == [(1, None), (3, 30)]
+    data.merge(project, "side", "dropped", message="a comes here too")
+    data.alter(project, "t", ["drop a"], branch="dropped")
+    data.commit(project, {"t": rows(4)}, branch="dropped", message="on")
+    again = data.commit(project, {"t": pl.DataFrame({"x": [5], "a": [50]})}, branch="side", message="again")
+    data.cherry_pick(project, again.id, "dropped")
+    assert data.scan(project, "t", at="dropped").rows() == [(1,), (2,), (3,), (4,), (5,)]
+    data.commit(project, {"t": pl.DataFrame({"x": [6], "c": [60]})}, message="c comes")
+    assert data.table_metadata(project, "t").metadata["last-column-id"] == 3
+
+
+def test_rows_that_were_parted_in_another_way_are_not_put_together(project: Project) -> None:
+    data.commit(project, {"t": pl.DataFrame({"x": [1], "r": ["a"], "s": ["p"]})}, message="start")
+    data.create_branch(project, "side")
+    data.alter(project, "t", ["partition by r"], branch="side")
+    more = data.commit(project, {"t": pl.DataFrame({"x": [2], "r": ["b"], "s": ["q"]})}, branch="side", message="more")
+    with pytest.raises(data.Conflict):
+        data.cherry_pick(project, more.id)
+    data.alter(project, "t", ["partition by s"])
+    with pytest.raises(data.Conflict):
+        data.cherry_pick(project, more.id)
+    with pytest.raises(data.Conflict):
+        data.merge(project, "side", message="one number, two ways")
+
+
 def test_a_revert_undoes_one_commit_and_keeps_the_others(any_project: Project) -> None:
     data.commit(any_project, {"t": rows(1), "u": rows(1)}, message="start")
     wrong = data.commit(any_project, {"t": rows(7)}, mode="overwrite", message="wrong", files={"a": b"1"})

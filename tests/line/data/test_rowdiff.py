@@ -58,8 +58,9 @@ def test_files_that_both_have_are_not_read(project: Project) -> None:
 def test_a_table_that_came_or_went_is_all_added_or_removed(project: Project) -> None:
     first = data.commit(project, {"u": frame([(9, "z")])}, message="start")
     second = data.commit(project, {"t": frame([(1, "a")])}, message="new table")
-    assert data.diff_rows(project, "t", first.id, second.id).added.rows() == [(1, "a")]
-    assert data.diff_rows(project, "t", second.id, first.id).removed.rows() == [(1, "a")]
+    came, went = (data.diff_rows(project, "t", *ids) for ids in ((first.id, second.id), (second.id, first.id)))
+    assert (came.added.rows(), came.removed.rows()) == ([(1, "a")], [])
+    assert (went.added.rows(), went.removed.rows()) == ([], [(1, "a")])
     with pytest.raises(data.NoSuchTable):
         data.diff_rows(project, "nothing", first.id, second.id)
 
@@ -76,6 +77,37 @@ def test_a_new_column_and_its_statistics(project: Project) -> None:
     assert (before.greatest, after.greatest, after.mean) == ("1", "5", 3.0)
     assert by_name["y"].before is None
     assert by_name["y"].after == data.ColumnContent("double", 1, 2, "2.5", "2.5", 2.5)
+
+
+def test_a_dropped_columns_values_are_gone_from_files_that_both_have(project: Project) -> None:
+    data.commit(project, {"t": frame([(1, "a")])}, message="start")
+    first = data.commit(project, {"t": frame([(2, None)])}, message="more")
+    second = data.alter(project, "t", ["drop s"])
+    for _ in ("as they lie", "written anew"):
+        found = data.diff_rows(project, "t", first.id, second.id)
+        assert (found.removed.rows(), found.added.rows()) == ([(1, "a")], [(1, None)])
+        second = data.compact(project, "t")
+    third = data.alter(project, "t", ["add s string"])
+    found = data.diff_rows(project, "t", first.id, third.id, key=["x"])
+    assert (found.before.rows(), found.after.rows()) == ([(1, "a")], [(1, None)])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rows"),
+    [
+        (pl.Series([1 << 40]), pl.Series([1], dtype=pl.Int32), ([(1 << 40,)], [(1,)])),
+        (pl.Series(["x"]), pl.Series([1]), ([("x",)], [("1",)])),
+    ],
+    ids=["narrower", "another"],
+)
+def test_a_column_of_another_type_is_compared_in_one_that_holds_both(
+    project: Project, old: pl.Series, new: pl.Series, rows: tuple[list[object], list[object]]
+) -> None:
+    first = data.commit(project, {"t": old.to_frame("v")}, message="start")
+    second = data.commit(project, {"t": new.to_frame("v")}, mode="overwrite", message="another type")
+    there, back = (data.diff_rows(project, "t", *ids) for ids in ((first.id, second.id), (second.id, first.id)))
+    assert (there.removed.rows(), there.added.rows()) == rows
+    assert (back.added.rows(), back.removed.rows()) == rows
 
 
 def test_a_key_that_names_nothing_or_two_rows_is_told(project: Project) -> None:

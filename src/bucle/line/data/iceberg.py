@@ -24,6 +24,7 @@ from bucle.line.data.sealed import KEY
 __all__ = [
     "PROPERTIES",
     "first_metadata",
+    "have_spec",
     "iceberg_schema",
     "new_snapshot_id",
     "next_metadata",
@@ -33,6 +34,7 @@ __all__ = [
     "settings_of",
     "with_columns",
     "with_key",
+    "with_schemas",
 ]
 
 
@@ -133,14 +135,30 @@ def parse_metadata(data: bytes) -> dict[str, Any]:
 
 def with_columns(before: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
     """The metadata of a table that has other columns; a schema it had before keeps its id."""
-    fields = schema_json(columns, 0)["fields"]
-    schemas = list(before["schemas"])
-    found = next((one["schema-id"] for one in schemas if one["fields"] == fields), None)
-    if found is None:
-        found = max((one["schema-id"] for one in schemas), default=-1) + 1
-        schemas.append(schema_json(columns, found))
-    last = max(before["last-column-id"], last_id(columns))
-    return {**before, "schemas": schemas, "current-schema-id": found, "last-column-id": last}
+    schema = schema_json(columns, 0)
+    after = with_schemas(before, [schema], last_id(columns))
+    current = next(one["schema-id"] for one in after["schemas"] if one["fields"] == schema["fields"])
+    return {**after, "current-schema-id": current}
+
+
+def with_schemas(before: Mapping[str, Any], schemas: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:
+    """The metadata of a table that knows more schemas.
+
+    Args:
+        last: the greatest field id given with them; it is not given again.
+    """
+    known = list(before["schemas"])
+    for schema in schemas:
+        if all(schema["fields"] != one["fields"] for one in known):
+            number = max((one["schema-id"] for one in known), default=-1) + 1
+            known.append({**schema, "schema-id": number})
+    return {**before, "schemas": known, "last-column-id": max(before["last-column-id"], last)}
+
+
+def have_spec(one: Mapping[str, Any], other: Mapping[str, Any], spec_id: int) -> bool:
+    """Whether two states of a table know a partition spec, and know it alike."""
+    specs = [{spec["spec-id"]: spec["fields"] for spec in side["partition-specs"]} for side in (one, other)]
+    return spec_id in specs[0] and specs[0][spec_id] == specs[1].get(spec_id)
 
 
 def with_key(metadata: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,10 @@ from bucle.ground.core import Record
 from bucle.ground.project import Project
 from bucle.line.data.branches import resolve
 from bucle.line.data.commit import Commit
-from bucle.line.data.errors import NoSuchColumn, RepeatedKey
-from bucle.line.data.manifest import Manifest, load_manifest
+from bucle.line.data.errors import NoSuchColumn, RepeatedKey, TypeMismatch
+from bucle.line.data.manifest import DataFile, Manifest, load_manifest
 from bucle.line.data.purpose import ask
-from bucle.line.data.schema import type_name
+from bucle.line.data.schema import Column, ids_of, type_name, widen
 from bucle.line.data.snapshot import frame_of_files, state_of
 
 __all__ = ["ColumnChange", "ColumnContent", "RowDiff", "diff_columns", "diff_rows"]
@@ -82,7 +83,7 @@ class ColumnChange(Record, frozen=True):
 
 
 def diff_rows(project: Project, table: str, a: str, b: str, *, key: Sequence[str] = ()) -> RowDiff:
-    """Compare a table's rows at two commits.
+    """Compare a table's rows at two commits; what a side has no column for is null.
 
     Args:
         table: the table; one of the commits may not hold it.
@@ -93,10 +94,10 @@ def diff_rows(project: Project, table: str, a: str, b: str, *, key: Sequence[str
         NoSuchColumn: a key is no column of both.
         RepeatedKey: a key names two rows of one commit.
         NoSuchCommit: nothing answers to `a` or `b`.
-    Cost: files that both commits have are not read.
+    Cost: files that both commits have are not read, unless they hold values of a column that only one of them has.
     """
     old, new = _sides(project, table, a, b)
-    columns = {column.name: column.dtype for side in (old, new) for column in side.columns}
+    columns = _columns(old, new)
     _check_key(table, key, old, new)
     before, after = (_rows(project, mine, other, columns) for mine, other in ((old, new), (new, old)))
     if not key:
@@ -140,16 +141,40 @@ def _manifest(project: Project, commit: Commit, table: str) -> Manifest:
     return load_manifest(project, state.manifest) if state else _EMPTY
 
 
-def _rows(project: Project, mine: Manifest, other: Manifest, columns: dict[str, Any]) -> pl.DataFrame:
+def _columns(old: Manifest, new: Manifest) -> dict[str, pl.DataType]:
+    """The columns of both, each with a type that holds the values of both."""
+    was, now = ({column.name: column for column in side.columns} for side in (old, new))
+    either = {**was, **now}
+    return {name: _type_for(was.get(name, column), now.get(name, column)) for name, column in either.items()}
+
+
+def _type_for(one: Column, other: Column) -> pl.DataType:
+    for known, given in ((one, other), (other, one)):
+        with suppress(TypeMismatch):
+            return replace(known, type=widen(known, given.type)).dtype
+    return pl.String()
+
+
+def _rows(project: Project, mine: Manifest, other: Manifest, columns: dict[str, pl.DataType]) -> pl.DataFrame:
     """The rows of one side that may differ from the other's, with the columns of both."""
+    if not mine.columns:
+        return pl.DataFrame(schema=columns)
     shared = {file.path for file in other.data} if mine.deletes == other.deletes else set[str]()
-    left = replace(mine, data=tuple(file for file in mine.data if file.path not in shared), gone=None)
+    ours, theirs = ({(column.id, column.name): column for column in side.columns} for side in (mine, other))
+    only = [column for key, column in {**ours, **theirs}.items() if (key in ours) != (key in theirs)]
+    left = [file for file in mine.data if file.path not in shared or _may_hold(file, only)]
     have = {column.name for column in mine.columns}
-    rows = frame_of_files(project, left).select(
+    rows = frame_of_files(project, replace(mine, data=tuple(left), gone=None)).select(
         pl.col(name).cast(dtype) if name in have else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in columns.items()
     )
     return rows.collect()
+
+
+def _may_hold(file: DataFile, columns: Sequence[Column]) -> bool:
+    """Whether a file may have values of one of these columns; of an old one it is not known."""
+    held = file.known.values if columns else {}
+    return bool(columns) and (not held or any(not held.keys().isdisjoint(ids_of(column)) for column in columns))
 
 
 def _more(mine: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:

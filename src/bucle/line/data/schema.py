@@ -22,6 +22,7 @@ __all__ = [
     "evolve",
     "fit",
     "gave_names_anew",
+    "ids_of",
     "last_id",
     "numbered_type",
     "parse_type",
@@ -190,7 +191,12 @@ def schema_json(columns: Iterable[Column], schema_id: int) -> dict[str, Any]:
 
 def last_id(columns: Iterable[Column]) -> int:
     """The greatest field id in use, nested ones included."""
-    return max((i for column in columns for i in (column.id, *_ids_in(column.type))), default=0)
+    return max((i for column in columns for i in ids_of(column)), default=0)
+
+
+def ids_of(column: Column) -> tuple[int, ...]:
+    """The field ids of a column, its own first, nested ones after."""
+    return (column.id, *_ids_in(column.type))
 
 
 def type_name(kind: IcebergType) -> str:

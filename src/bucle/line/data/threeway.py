@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeVar
+
+import msgspec
 
 from bucle.ground.project import Project
 from bucle.line.data.commit import Commit, TableState
 from bucle.line.data.dataset import dataset_of, described_by, dump_dataset, joined
-from bucle.line.data.errors import Conflict
+from bucle.line.data.errors import Conflict, TypeMismatch
 from bucle.line.data.lake import Shelf, staging
 from bucle.line.data.manifest import DataFile, Manifest, load_manifest
 from bucle.line.data.names import view_names, view_of_file
-from bucle.line.data.schema import Column
+from bucle.line.data.schema import Column, gave_names_anew, widen
 from bucle.line.data.tree import change_tree, check_records
 from bucle.line.files import FileEntry, find_entries, keep_files, unshared
 
-if TYPE_CHECKING:
-    from bucle.line.data.revise import Operation
-
 __all__ = ["How", "Merged", "three_way"]
+
+if TYPE_CHECKING:
+    from bucle.line.data.table import Table
 
 V = TypeVar("V", TableState, FileEntry)
 
@@ -140,21 +143,38 @@ class _Joining:
             return None
         if self._how == "revert":
             return self._without(ours, mine, added=_added(their, old))
-        columns = _columns_of_both(old, mine, their)
         added = _added(old, their)
-        if columns is None or added is None or (self._how == "merge" and _added(old, mine) is None):
+        if added is None or (self._how == "merge" and _added(old, mine) is None):
             return None
-        return self._with(ours, mine, columns, added)
-
-    def _with(
-        self, ours: TableState, mine: Manifest, columns: tuple[Column, ...], added: Sequence[DataFile]
-    ) -> TableState | None:
-        """The table with files put at its end."""
         known = {file.path for file in mine.data}
         new = [file for file in added if file.path not in known]
-        if not new:
+        columns = _columns_of_both(old, mine, their)
+        if not new or columns is None:
             return ours if columns == mine.columns else None
-        return self._revised(ours, "append", columns, added=new)
+        return self._with(ours, theirs, columns, new)
+
+    def _with(
+        self, ours: TableState, theirs: TableState, columns: tuple[Column, ...], new: Sequence[DataFile]
+    ) -> TableState | None:
+        """The table with files of another state of it put at its end; None when they would read as something else."""
+        # pyiceberg takes half a second to load; who only reads never needs it.
+        from bucle.line.data.iceberg import have_spec, with_schemas  # noqa: PLC0415
+        from bucle.line.data.revise import Revision, revise  # noqa: PLC0415
+        from bucle.line.data.table import open_table  # noqa: PLC0415
+
+        table, other = open_table(self._project, ours), open_table(self._project, theirs)
+        if table is None or other is None:
+            return None
+        metadata = with_schemas(table.metadata, other.metadata["schemas"], other.last)
+        alike = all(have_spec(table.metadata, other.metadata, spec_id) for spec_id in {file.spec_id for file in new})
+        # One field id that each side gave to a column of its own would find the values of either.
+        if gave_names_anew(metadata) or not alike:
+            return None
+        made = columns if self._how == "merge" else _columns_for(columns, table, other)
+        if made is None:
+            return None
+        table = replace(table, metadata=metadata)
+        return revise(self._project, self._shelf, table, Revision("append", made, added=new))
 
     def _without(self, ours: TableState, mine: Manifest, added: Sequence[DataFile] | None) -> TableState | None:
         """The table without files that were added; None when one of them is not there as it was."""
@@ -164,23 +184,10 @@ class _Joining:
         left = [file for file in mine.data if file.path not in gone]
         if len(left) + len(gone) != len(mine.data):
             return None
-        return self._revised(ours, "delete", mine.columns, data=left)
-
-    def _revised(
-        self,
-        ours: TableState,
-        operation: Operation,
-        columns: tuple[Column, ...],
-        *,
-        added: Sequence[DataFile] = (),
-        data: Sequence[DataFile] | None = None,
-    ) -> TableState | None:
-        # pyiceberg takes half a second to load; who only reads never needs it.
         from bucle.line.data.revise import Revision, revise  # noqa: PLC0415
         from bucle.line.data.table import open_table  # noqa: PLC0415
 
-        table = open_table(self._project, ours)
-        to = Revision(operation, columns, added=added, data=data)
+        table, to = open_table(self._project, ours), Revision("delete", mine.columns, data=left)
         return None if table is None else revise(self._project, self._shelf, table, to)
 
 
@@ -198,10 +205,24 @@ def _folder(state: TableState) -> str:
 
 
 def _columns_of_both(base: Manifest, ours: Manifest, theirs: Manifest) -> tuple[Column, ...] | None:
-    """The columns when at most one side changed them, or both alike; two new columns might bear one field id."""
+    """The columns when at most one side changed them, or both alike."""
     if theirs.columns in (base.columns, ours.columns):
         return ours.columns
     return theirs.columns if ours.columns == base.columns else None
+
+
+def _columns_for(columns: Sequence[Column], ours: Table, theirs: Table) -> tuple[Column, ...] | None:
+    """What columns become so that rows of `theirs` can be put on top of `ours`: what was dropped here stays so."""
+    given = {field["id"] for schema in ours.metadata["schemas"] for field in schema["fields"]}
+    their = {column.id: column for column in theirs.columns}
+    try:
+        made = [
+            msgspec.structs.replace(column, type=widen(column, their.get(column.id, column).type)) for column in columns
+        ]
+    except TypeMismatch:
+        return None
+    known = given.union(column.id for column in columns)
+    return (*made, *[column for column in theirs.columns if column.id not in known])
 
 
 def _conflict(what: str, name: str, how: str = "") -> Conflict:
