@@ -27,6 +27,7 @@ from bucle.line.files import (
     FileEntry,
     Folder,
     Known,
+    check_path,
     content_path,
     fetched,
     is_encrypted,
@@ -165,6 +166,7 @@ def write_content(project: Project, entry: FileEntry, target: str, *, link: bool
 def _check(target: Mapping[str, FileEntry]) -> None:
     """Refuse a tree through which a file could land outside of the folder; one that came from elsewhere might be so."""
     for within in target:
+        check_path(within)
         for parent in PurePosixPath(within).parents:
             above = target.get(str(parent))
             if above is not None and above.mode != FOLDER:
@@ -190,7 +192,7 @@ def _points_inside(project: Project, target: Mapping[str, FileEntry]) -> None:
 
 
 def _copied(project: Project, entry: FileEntry, partial: str) -> None:
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode | 0o066)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode & 0o777 | 0o066)
     try:
         for piece in pieces_of(project, entry.digest):
             written = os.write(handle, piece)
