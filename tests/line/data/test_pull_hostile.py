@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from blake3 import blake3
 
 from bucle.ground.core import BucleError, CorruptRecord, SimulatedClock
 from bucle.ground.project import Project
+from bucle.ground.store import DiskFull
 from bucle.line import data, files
+from bucle.line.files.far import FarPacks
 
 EVIL, GOOD = b"evil" * 300, b"good" * 300
 Claim = tuple[bytes, bytes]
@@ -199,3 +202,17 @@ def test_a_pack_that_has_no_end_is_not_fetched_for_ever(eva: Project, liar: Liar
     pack.symlink_to("/dev/zero")
     with pytest.raises(files.PackDamaged):
         pull(eva, liar)
+
+
+def test_a_full_disk_is_said_in_our_words(eva: Project, liar: Liar) -> None:
+    liar.pack(EVIL)
+    liar.tree()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FarPacks, "fetch", full)
+        with pytest.raises(DiskFull):
+            pull(eva, liar)
+    assert data.log(eva) == []

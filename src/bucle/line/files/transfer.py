@@ -22,7 +22,7 @@ from bucle.line.files.content import is_kept, pieces_of
 from bucle.line.files.errors import PackDamaged
 from bucle.line.files.far import FarPacks
 from bucle.line.files.pack import ENDING, Listing, PackWriter
-from bucle.line.files.packs import Packs, packs_of
+from bucle.line.files.packs import Packs, packs_of, room_for
 from bucle.line.files.tree import parts_of
 
 __all__ = ["Tell", "fetch_contents", "fetch_trees", "send_contents", "send_trees"]
@@ -109,7 +109,8 @@ def fetch_contents(project: Project, far: FarPacks, digests: Iterable[str], tell
         tell(min(done[0], total), total)
         return size
 
-    came = sum(_each(lambda name: count(far.fetch(name, packs.folder)), whole))
+    with room_for("the files' contents"):
+        came = sum(_each(lambda name: count(far.fetch(name, packs.folder)), whole))
     for name in whole:
         packs.keep_far(name)
     with filling(packs) as filler:
