@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -165,6 +166,32 @@ def test_a_key_is_for_one_request(lake: Site, ask: Any) -> None:
     assert ask("drop", refused).status_code == 422
     assert data.tables(lake.project) == ["flights"]
     assert ask("drop", "not-a-uuid").status_code == 400
+
+
+OTHERS: dict[str, Any] = {
+    "commit": {**SET, "updates": [{"action": "set-properties", "updates": {"owner": "eva"}}]},
+    "create": {"name": "others", "schema": SCHEMA, "properties": {"a": "b"}},
+    "draft": {"name": "others", "schema": SCHEMA, "properties": {"a": "b"}, "stage-create": True},
+    "transact": {"table-changes": [{**SET, "updates": [{**OWNER, "updates": {"owner": "eva"}}]}]},
+    "properties": {"updates": {"a": "other"}, "removals": ["c"]},
+    "namespace": {"namespace": ["sales"], "properties": {"a": "b"}},
+    "replace view": {"updates": [{**OWNER, "updates": {"owner": "eva"}}]},
+    "exists": {"name": "flights", "schema": SCHEMA, "properties": {"a": "b"}},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_key_is_for_one_body(lake: Site, ask: Any, name: str) -> None:
+    same = key()
+    assert ask(name, same).status_code < 422
+    before = commits(lake)
+    method, path, body, *_ = {**DONE, **REFUSED}[name]
+    other = lake.client.request(method, path, json=OTHERS[name], headers={"Idempotency-Key": same})
+    assert (other.status_code, commits(lake)) == (422, before)
+    if name != "exists":  # the same JSON, written in another way, is the same request
+        text = json.dumps(dict(reversed(body.items())), indent=3)
+        again = lake.client.request(method, path, content=text, headers={"Idempotency-Key": same})
+        assert (again.status_code, commits(lake)) == (200 if name != "transact" else 204, before)
 
 
 def test_a_key_is_of_one_principal_and_a_denial_is_not_final(lake: Site, ask: Any) -> None:

@@ -589,3 +589,38 @@ def test_a_file_is_never_also_a_folder(project: Project, tmp_path: Path, first: 
     assert list(data.files(project)) == [then]
     data.commit(project, {}, files={then: None, first: b"3"}, message="they change places")
     assert list(data.files(project)) == [first]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_checkout_never_writes_through_a_link_that_is_in_its_way(
+    project: Project, tmp_path: Path, force: bool
+) -> None:
+    source, outside, target = tmp_path / "f", tmp_path / "outside", tmp_path / "target"
+    for folder in (source / "sub", outside, target):
+        folder.mkdir(parents=True)
+    (source / "sub" / "a").write_text("ours")
+    (source / "link").symlink_to("sub")
+    (outside / "a").write_text("precious")
+    (target / "sub").symlink_to(outside)
+    data.add_files(project, source, exact=True)
+    if force:
+        data.checkout(project, target, "f", force=True)
+        assert (target / "sub" / "a").read_text() == "ours"
+        assert not (target / "sub").is_symlink()
+    else:
+        with pytest.raises(data.LocalChanges):
+            data.checkout(project, target, "f")
+    assert (outside / "a").read_text() == "precious"
+
+
+def test_a_file_in_the_way_of_a_folder_goes_when_forced(project: Project, tmp_path: Path) -> None:
+    source, target = tmp_path / "f", tmp_path / "target"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "a").write_text("ours")
+    target.mkdir()
+    (target / "sub").write_text("mine")
+    data.add_files(project, source)
+    with pytest.raises(data.LocalChanges):
+        data.checkout(project, target, "f")
+    data.checkout(project, target, "f", force=True)
+    assert (target / "sub" / "a").read_text() == "ours"

@@ -108,7 +108,11 @@ def test_an_address_of_the_web_is_pinned_by_its_etag(project: Project, shop: typ
         data.import_url(project, shop.address, "b.bin")
 
 
-@pytest.mark.parametrize("url", ["ftp://x/y", "http://me:secret@x/y", "s3://bucket", "http://127.0.0.1:1/x"])
+REFUSED = ["ftp://x/y", "http://me:secret@x/y", "s3://bucket", "http://127.0.0.1:1/x", "http://[::1/x", "http://x/a\r\nb",
+           "file:///dev/zero", "file:///dev"]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", REFUSED)
 def test_what_cannot_be_pinned_is_refused(project: Project, url: str) -> None:
     with pytest.raises(data.BadUrl) as refused:
         data.import_url(project, url, "a")

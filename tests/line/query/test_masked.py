@@ -78,6 +78,15 @@ def test_who_is_denied_reads_nothing(people: Project) -> None:
             ask()
 
 
+def test_what_was_committed_before_the_tags_stays_masked_when_the_table_is_renamed(any_project: Project) -> None:
+    first = data.commit(any_project, {"people": PEOPLE}, message="people")
+    data.create_branch(any_project, "old")
+    data.tag_columns(any_project, "people", {"mail": ColumnTag("email", "hash")})
+    data.rename_table(any_project, "people", "persons", message="another name")
+    for name, at in (("people", first.id), ("people", "old"), ("persons", "main")):
+        assert "ana@" not in str(query.sql(any_project, f"SELECT mail FROM {name}", at=at, principal="luz").rows())
+
+
 def test_the_narrowest_grant_counts(any_project: Project) -> None:
     def may(who: str, subject: str) -> bool:
         return governance.may(any_project, who, "read", subject)

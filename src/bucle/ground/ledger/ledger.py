@@ -220,6 +220,14 @@ class Ledger:
             row = connection.execute(sa.select(EVENTS).where(EVENTS.c.key == key)).one_or_none()
         return None if row is None else event_of_row(row)
 
+    def find_below(self, prefix: str) -> Event | None:
+        """The first event whose idempotency key is a prefix and a digest behind it, or None."""
+        below = EVENTS.c.key.between(f"{prefix}{'0' * 64}", f"{prefix}{'f' * 64}")
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(EVENTS).where(below).order_by(EVENTS.c.seq)).all()
+        # Some databases leave out punctuation when they compare texts.
+        return next((event_of_row(row) for row in rows if row.key.startswith(prefix)), None)
+
     def events(
         self,
         *,

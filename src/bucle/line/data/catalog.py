@@ -192,7 +192,10 @@ def rename_table(
 
 
 def _known_as(project: Project, tree: str, source: str, target: str) -> str:
-    """The file tree in which a table's record and its tags of what is personal bear another name."""
+    """The file tree in which a table's record and its tags of what is personal bear another name.
+
+    The tags stand under the old name as well: what was committed under it, before it was tagged, stays masked by them.
+    """
     old, tags = find_entry(project, tree, dataset_file(source)), find_entry(project, tree, pii_file(source))
     changes = dict[str, FileEntry | None]()
     if old is not None:
@@ -200,7 +203,7 @@ def _known_as(project: Project, tree: str, source: str, target: str) -> str:
         content = dump_dataset(record).encode()
         changes |= {dataset_file(source): None, **keep_files(project, {dataset_file(target): content})}
     if tags is not None:
-        changes |= {pii_file(source): None, pii_file(target): tags}
+        changes[pii_file(target)] = tags
     return change_tree(project, tree, changes)
 
 

@@ -27,6 +27,7 @@ from bucle.line.files import (
     FileEntry,
     Folder,
     Known,
+    check_path,
     content_path,
     fetched,
     is_encrypted,
@@ -76,6 +77,7 @@ class _Plan:
     remove: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    in_way: list[str] = field(default_factory=list)
 
 
 def checkout(
@@ -121,8 +123,8 @@ def checkout(
     if not is_exact(target.values()):
         looked.only_files()
     plan = _plan(project, looked, target)
-    if plan.lost and not force:
-        raise _would_lose(plan.lost, looked.root)
+    if (plan.lost or plan.in_way) and not force:
+        raise _would_lose([*plan.lost, *plan.in_way], looked.root)
     with room_for(f"the files in {looked.root}"):
         _carry_out(project, looked, target, plan, link=link)
     return Checkout(
@@ -165,6 +167,7 @@ def write_content(project: Project, entry: FileEntry, target: str, *, link: bool
 def _check(target: Mapping[str, FileEntry]) -> None:
     """Refuse a tree through which a file could land outside of the folder; one that came from elsewhere might be so."""
     for within in target:
+        check_path(within)
         for parent in PurePosixPath(within).parents:
             above = target.get(str(parent))
             if above is not None and above.mode != FOLDER:
@@ -190,7 +193,7 @@ def _points_inside(project: Project, target: Mapping[str, FileEntry]) -> None:
 
 
 def _copied(project: Project, entry: FileEntry, partial: str) -> None:
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode | 0o066)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode & 0o777 | 0o066)
     try:
         for piece in pieces_of(project, entry.digest):
             written = os.write(handle, piece)
@@ -244,7 +247,8 @@ def _plan(project: Project, looked: Folder, target: Mapping[str, FileEntry]) -> 
         if known is not None and known[2]:
             is_same = looked.digest(within, known[1]) == known[1] and is_kept(project, known[1])
             (plan.remove if is_same else plan.left).append(within)
-    plan.lost += _in_the_way(others - set(plan.remove), plan.write)
+    plan.in_way += _in_the_way(others - set(plan.remove), plan.write)
+    plan.left = [within for within in plan.left if within not in plan.in_way]
     return plan
 
 
@@ -258,6 +262,8 @@ def _in_the_way(stay: Iterable[str], write: Iterable[str]) -> list[str]:
 def _carry_out(project: Project, looked: Folder, target: Mapping[str, FileEntry], plan: _Plan, *, link: bool) -> None:
     known: dict[str, Known] = {within: (*looked.known[within][:2], True) for within in plan.same}
     known |= {within: looked.known[within] for within in plan.left if within in looked.known}
+    # What is in the way goes first: through a symbolic link a file would land elsewhere.
+    plan.remove += plan.in_way
     for within in plan.remove:
         if looked.mode(within) == FOLDER:
             with contextlib.suppress(OSError):

@@ -17,6 +17,10 @@ from bucle.line.data.errors import BadDvcProject
 
 __all__ = ["DvcOutput", "DvcRemote", "DvcStage", "DvcWorkspace", "manifest", "parse_manifest", "read_dvc"]
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST, _LARGEST = 100, 5_000_000
+"""So many levels and values, aliases written out, may be in one file of a DVC project."""
+
 _SKIPPED = {".git", ".dvc", ".bucle"}
 
 
@@ -112,14 +116,17 @@ def read_dvc(root: Path) -> DvcWorkspace:
     for name in _described(root):
         files.add(name)
         folder = posixpath.dirname(name)
-        if name.endswith(".dvc"):
-            _take_dvc(_yaml(root, name), folder, outputs)
-        elif posixpath.basename(name) == "dvc.yaml":
-            lock = posixpath.join(folder, "dvc.lock")
-            locked = _yaml(root, lock) if (root / lock).is_file() else {}
-            for stage in _stages(_yaml(root, name), locked, folder, outputs, name):
-                stages.append(stage)
-                files |= {f for f in (*stage.deps, *_param_files(locked, folder)) if f not in outputs}
+        try:
+            if name.endswith(".dvc"):
+                _take_dvc(_yaml(root, name), folder, outputs)
+            elif posixpath.basename(name) == "dvc.yaml":
+                lock = posixpath.join(folder, "dvc.lock")
+                locked = _yaml(root, lock) if (root / lock).is_file() else {}
+                for stage in _stages(_yaml(root, name), locked, folder, outputs, name):
+                    stages.append(stage)
+                    files |= {f for f in (*stage.deps, *_param_files(locked, folder)) if f not in outputs}
+        except (TypeError, AttributeError, KeyError, ValueError) as error:  # a list where DVC has a mapping, or so
+            raise _not_understood(name, str(error)[:200]) from error
     kept = {one for one in outputs if outputs[one].is_cached}
     loose = {one.path for one in outputs.values() if not one.is_cached} | files
     settings = _settings(root)
@@ -127,7 +134,7 @@ def read_dvc(root: Path) -> DvcWorkspace:
         root=str(root),
         outputs=tuple(outputs[path] for path in sorted(outputs)),
         stages=tuple(stages),
-        files=tuple(sorted(one for one in loose - kept if (root / one).is_file())),
+        files=tuple(sorted(one for one in loose - kept if _is_file_of(root, one))),
         cache=_cache(root, settings),
         remotes=_remotes(root, settings),
     )
@@ -141,7 +148,7 @@ def parse_manifest(data: bytes, where: str) -> dict[str, str]:
     """
     try:
         return {str(one["relpath"]): str(one["md5"]) for one in json.loads(data)}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _not_understood(where, f"a list of files that is none: {error}") from error
 
 
@@ -244,6 +251,25 @@ def _inside(base: str, path: str) -> str:
     return "" if posixpath.isabs(path) or "://" in path or climbs else whole
 
 
+def _is_file_of(root: Path, path: str) -> bool:
+    """Whether a file is there.
+
+    Raises:
+        BadDvcProject: it lies outside, by way of a symbolic link.
+    """
+    file = root / path
+    if not file.is_file():
+        return False
+    if not file.resolve().is_relative_to(root):
+        raise BadDvcProject(
+            f"{path!r} leads out of the DVC project, to {str(file.resolve())!r}.",
+            why="Whatever lies there would be imported, and be pushed with the rest.",
+            fix="Put the file itself in the place of the symbolic link.",
+            at=path,
+        )
+    return True
+
+
 def _settings(root: Path) -> configparser.ConfigParser:
     read = configparser.ConfigParser(interpolation=None)
     try:
@@ -272,12 +298,40 @@ def _remotes(root: Path, settings: configparser.ConfigParser) -> tuple[DvcRemote
 
 def _yaml(root: Path, name: str) -> dict[str, Any]:
     try:
-        told = yaml.load((root / name).read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        content = (root / name).read_bytes()
+        _check_size(content, name)
+        told = yaml.load(content, Loader=_LOADER)  # noqa: S506  the C twin of the safe loader
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise _not_understood(name, str(error)) from error
     if not isinstance(told, dict):
         raise _not_understood(name, "something else than a mapping")
     return told
+
+
+def _check_size(content: bytes, name: str) -> None:
+    """Refuse what a few lines of aliases or brackets make too large: the loader ends the process, or never comes back.
+
+    Raises:
+        BadDvcProject: it is so.
+        YAMLError: it is no YAML.
+    """
+    sizes, within = dict[str, int](), [("", 0)]
+    for event in yaml.parse(content, Loader=_LOADER):
+        anchor, size = str(getattr(event, "anchor", None) or ""), 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            within.append((anchor, 1))
+            size = 0
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = within.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            if anchor not in sizes:
+                raise _not_understood(name, f"{anchor!r} stands in itself")
+            size, anchor = sizes[anchor], ""
+        if anchor and size:
+            sizes[anchor] = size
+        within[-1] = (within[-1][0], within[-1][1] + size)
+        if len(within) > _DEEPEST or within[-1][1] > _LARGEST:
+            raise _not_understood(name, f"more than {_DEEPEST} levels or {_LARGEST} values")
 
 
 def _not_understood(name: str, what: str) -> BadDvcProject:

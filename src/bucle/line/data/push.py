@@ -18,6 +18,7 @@ from bucle.line.files import (
     FileEntry,
     Tell,
     Tree,
+    check_tree,
     fetch_contents,
     fetch_trees,
     load_tree,
@@ -157,6 +158,7 @@ def pull(
         NothingThere: the branch was never pushed there.
         RemoteMoved: the branch here has files of its own.
         PackDamaged: a content has other bytes there than it had; no commit is made.
+        BadPath, CorruptRecord: the tree there could not have been made here.
         BucketFailed, DiskFull: it could not be fetched.
     Cost: what is lacking, eight at once; every byte that came is compared with its digest.
     """
@@ -177,6 +179,7 @@ def pull(
     with packs_of(project).held():
         came = fetch_trees(project, far, theirs.files)
         tree = load_tree(project, theirs.files)
+        check_tree(tree)
         came += fetch_contents(project, far, [entry.digest for entry in tree.values()], tell or _silent)
         base = _parting(project, theirs) if is_new else ours
         if is_new:

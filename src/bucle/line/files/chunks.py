@@ -98,7 +98,8 @@ class Filler:
 
     def put(self, digest: str, content: bytes | memoryview) -> None:
         """Keep a content, unless it is kept already."""
-        if not self.knows(digest):
+        # A list from elsewhere may call it encrypted under a key nobody has: such a content is not kept.
+        if not self.knows(digest) or (digest not in self._new and self._packs.key_of(digest)):
             self._new.add(digest)
             self._writer().put(digest, content)
 

@@ -105,6 +105,8 @@ class FarPacks:
             with partial.open("xb", buffering=0) as out:
                 for data in self.objects.stream(f"{_PACKS}{name}{ENDING}"):
                     size += out.write(data)
+                    if size > self.size(name):
+                        raise self._damaged(name)
                 os.fsync(out.fileno())
             if digest_of(listing_bytes(partial, name)) != name or check_pack(partial, name)[1]:
                 raise self._damaged(name)
@@ -125,6 +127,8 @@ class FarPacks:
         places = [self.listed.places[digest] for digest in digests]
         name, begin, _ = places[0]
         length = places[-1][1] + places[-1][2] - begin
+        if begin + length > self.size(name):
+            raise self._damaged(name)
         try:
             data = memoryview(self.objects.read(f"{_PACKS}{name}{ENDING}", begin, length)) if length else b""
         except FileNotFoundError as error:

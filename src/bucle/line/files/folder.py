@@ -283,7 +283,7 @@ def kept_mode(st_mode: int) -> int:
 
 def points_inside(path: str, target: str) -> bool:
     """Whether a symbolic link at a path within a folder points to something within it."""
-    if posixpath.isabs(target) or not target:
+    if posixpath.isabs(target) or not target or "\0" in target:
         return False
     whole = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     return whole != ".." and not whole.startswith("../")

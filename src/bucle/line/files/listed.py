@@ -36,12 +36,12 @@ class Listed:
         return all(part in self.places for part in self.parts(digest))
 
     def parts(self, digest: str) -> list[str]:
-        """The digests of the contents a file consists of: its chunks, or itself."""
-        return hexes(self.files[digest][1]) if digest in self.files else [digest]
+        """The digests of the contents a file consists of: itself, where it is there whole, or its chunks."""
+        return hexes(self.files[digest][1]) if digest in self.files and digest not in self.places else [digest]
 
     def key_of(self, digest: str) -> str:
         """The name of the key that opens a content that is there; '' of a plain one."""
-        return self.keys.get(digest, "")
+        return self.keys.get(digest, "") if digest not in self.places else ""
 
     def needed_for(self, digest: str) -> set[str]:
         """The names of the packs without which a content that is there could not be read."""

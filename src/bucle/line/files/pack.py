@@ -13,6 +13,7 @@ import os
 import uuid
 from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from blake3 import blake3
@@ -35,6 +36,7 @@ __all__ = [
 ENDING = ".pack"
 _MAGIC = b"BUCLEPK1"
 _TAIL = 8 + len(_MAGIC)
+_DIGEST = 32
 _GUESS = 64 << 10
 """So much of a pack's end is read at first: the lists of most packs fit."""
 
@@ -59,6 +61,11 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
         """Digest -> where the content begins and how long it is."""
         begins = accumulate(self.lengths, initial=0)
         return dict(zip(hexes(self.digests), zip(begins, self.lengths, strict=False), strict=False))
+
+    def is_whole(self) -> bool:
+        """Whether its own pack has all the chunks of the files it tells of; of encrypted ones nothing is said."""
+        held = set(hexes(self.digests))
+        return all(held.issuperset(hexes(chunks)) for _, chunks in self.files)
 
     def pieces(self) -> dict[str, bytes]:
         """File -> the digests of its chunks or sealed pieces, one after another."""
@@ -156,15 +163,27 @@ def listing_bytes(path: Path, name: str = "") -> bytes:
 def decode_listing(name: str, told: bytes, where: str) -> Listing:
     """A pack's list, compared with the pack's name; errors as for `read_listing`."""
     try:
-        if blake3(told).hexdigest() == name:
-            return msgspec.msgpack.decode(told, type=Listing)
+        if blake3(told).hexdigest() == name and _is_sound(made := msgspec.msgpack.decode(told, type=Listing)):
+            return made
     except msgspec.DecodeError:
         pass
     raise _damaged(name, where)
 
 
+def _is_sound(listing: Listing) -> bool:
+    """Whether a list can be one of ours; the name of one from elsewhere vouches only for what its maker wrote."""
+    told = (*listing.files, *((file, held) for file, held, _ in listing.sealed))
+    return (
+        len(listing.digests) == _DIGEST * len(listing.lengths)
+        and min(listing.lengths, default=0) >= 0
+        and all(len(file) == _DIGEST and not len(held) % _DIGEST for file, held in told)
+    )
+
+
 def check_pack(path: Path, name: str = "") -> tuple[Listing, set[str]]:
     """What a pack holds, and the digests of those contents that have other bytes than they had.
+
+    Of a file all of whose chunks are in the pack, the whole is compared too.
 
     Args:
         path: the pack.
@@ -176,11 +195,27 @@ def check_pack(path: Path, name: str = "") -> tuple[Listing, set[str]]:
     """
     named = name or path.name.removesuffix(ENDING)
     listing, wrong = decode_listing(named, listing_bytes(path, named), str(path)), set[str]()
+    size = path.stat().st_size
     with path.open("rb") as file:
         for digest, length in zip(hexes(listing.digests), listing.lengths, strict=True):
-            if digest_of(file.read(length)) != digest:
+            if length > size or digest_of(file.read(length)) != digest:
                 wrong.add(digest)
+        wrong |= _wrong_files(file, listing) if not wrong else set()
     return listing, wrong
+
+
+def _wrong_files(file: BinaryIO, listing: Listing) -> set[str]:
+    """Files that do not consist of the chunks they are said to consist of, as far as the pack has all of those."""
+    places, wrong = listing.places(), set[str]()
+    for digest, held in listing.files:
+        chunks, whole = hexes(held), blake3()
+        if all(chunk in places for chunk in chunks):
+            for begin, length in map(places.__getitem__, chunks):
+                file.seek(begin)
+                whole.update(file.read(length))
+            if whole.digest() != digest:
+                wrong.add(digest.hex())
+    return wrong
 
 
 def _damaged(name: str, where: str) -> PackDamaged:

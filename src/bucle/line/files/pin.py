@@ -7,6 +7,7 @@ a blob like any other, so branches, merges and pushes need know nothing of it.
 from __future__ import annotations
 
 import posixpath
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def look_at_url(project: Project, url: str) -> Pin:
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=_TIMEOUT_S) as answer:
             return _of_answer(url, answer)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _nothing(url, f"{type(error).__name__}: {error}") from error
 
 
@@ -182,6 +183,8 @@ def _of_file(url: str) -> Pin:
         status = _path(url).stat()
     except OSError as error:
         raise _nothing(url, str(error.strerror)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise _nothing(url, "it is no file")  # a device has no end
     return Pin(url=url, size_bytes=status.st_size, version=f"{status.st_mtime_ns:x}-{status.st_size:x}")
 
 
@@ -197,7 +200,10 @@ def _object(project: Project, url: str) -> tuple[Objects, str]:
 def _checked(url: str) -> str:
     if "://" not in url:
         return Path(url).expanduser().resolve().as_uri()
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _nothing(url, str(error)) from error
     is_whole = parts.scheme == "file" or (parts.netloc and posixpath.basename(parts.path))
     if parts.scheme not in ("s3", "http", "https", "file") or not is_whole:
         raise _nothing(url, "it is no address of an object: s3://bucket/key, https://…, file:///path")

@@ -21,8 +21,8 @@ from bucle.line.files.chunks import filling
 from bucle.line.files.content import is_kept, pieces_of
 from bucle.line.files.errors import PackDamaged
 from bucle.line.files.far import FarPacks
-from bucle.line.files.pack import ENDING, PackWriter
-from bucle.line.files.packs import Packs, packs_of
+from bucle.line.files.pack import ENDING, Listing, PackWriter
+from bucle.line.files.packs import Packs, packs_of, room_for
 from bucle.line.files.tree import parts_of
 
 __all__ = ["Tell", "fetch_contents", "fetch_trees", "send_contents", "send_trees"]
@@ -101,7 +101,7 @@ def fetch_contents(project: Project, far: FarPacks, digests: Iterable[str], tell
     for digest in lacking:
         here[far.listed.places[digest][0]].append(digest)
     sizes = {name: sum(far.listed.places[d][2] for d in held) for name, held in here.items()}
-    whole = [name for name in here if 2 * sizes[name] >= far.size(name)]
+    whole = [name for name in here if 2 * sizes[name] >= far.size(name) and _may_be_kept(far.listing(name), packs)]
     total, done = sum(far.size(name) if name in whole else sizes[name] for name in here), [0]
 
     def count(size: int) -> int:
@@ -109,7 +109,8 @@ def fetch_contents(project: Project, far: FarPacks, digests: Iterable[str], tell
         tell(min(done[0], total), total)
         return size
 
-    came = sum(_each(lambda name: count(far.fetch(name, packs.folder)), whole))
+    with room_for("the files' contents"):
+        came = sum(_each(lambda name: count(far.fetch(name, packs.folder)), whole))
     for name in whole:
         packs.keep_far(name)
     with filling(packs) as filler:
@@ -118,10 +119,11 @@ def fetch_contents(project: Project, far: FarPacks, digests: Iterable[str], tell
             for digest, content in found.items():
                 filler.put(digest, content)
                 came += count(len(content))
+        filler.settle()
         for digest in wanted:
+            _compare(project, digest, far)
             filler.put_file(digest, far.listed.parts(digest), far.listed.key_of(digest))
         filler.settle()
-    _compare_long(packs, wanted, far)
     return came
 
 
@@ -211,18 +213,24 @@ def _runs(far: FarPacks, digests: list[str]) -> Iterator[list[str]]:
         yield run
 
 
-def _compare_long(packs: Packs, wanted: Iterable[str], far: FarPacks) -> None:
-    """The chunks of a long file were compared; whether they are those of this file is not known yet.
+def _may_be_kept(listing: Listing, packs: Packs) -> bool:
+    """Whether a pack from elsewhere says nothing of files that cannot be compared, or that are here otherwise."""
+    return listing.is_whole() and not any(packs.has(file.hex()) for file, _, _ in listing.sealed)
+
+
+def _compare(project: Project, digest: str, far: FarPacks) -> None:
+    """The pieces of a file were compared; whether they are those of this file is only what the other side says.
 
     Of an encrypted one that is told when it is read, with its key.
     """
-    for digest in wanted:
-        if len(packs.parts(digest)) > 1 and not packs.key_of(digest):
-            whole = blake3()
-            for piece in packs.read(digest):
-                whole.update(piece)
-            if whole.hexdigest() != digest:
-                raise _not_there(digest, far)
+    parts, packs = far.listed.parts(digest), packs_of(project)
+    if parts == [digest] or far.listed.key_of(digest):
+        return
+    whole = blake3()
+    for part in parts:
+        whole.update(packs.piece(part))
+    if whole.hexdigest() != digest:
+        raise _not_there(digest, far)
 
 
 def _each(act: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:

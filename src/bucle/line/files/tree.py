@@ -16,6 +16,7 @@ import msgspec
 from bucle.ground.core import CorruptRecord, Digest, Record, decode, encode
 from bucle.ground.project import Project
 from bucle.line.files.pack import hexes
+from bucle.line.files.path import check_path
 
 __all__ = [
     "FOLDER",
@@ -25,6 +26,7 @@ __all__ = [
     "Part",
     "Tree",
     "begins_part",
+    "check_tree",
     "keep_parts",
     "keep_tree",
     "lay_out",
@@ -42,6 +44,9 @@ LINK = 0o120000
 
 FOLDER = 0o040000
 """The mode of a folder that is kept although it is empty."""
+
+_MODES = frozenset({0o644, 0o755, PIN, LINK, FOLDER})
+_MOST_BYTES = 1 << 63
 
 _MAGIC = b"BUCLETR1"
 _MASK = 2047
@@ -147,20 +152,38 @@ def load_part(project: Project, digest: str) -> Tree:
 def read_part(project: Project, digest: str) -> Part:
     """One blob of a tree, by columns: a tenth of the cost of its entries; errors as for `load_tree`."""
     data = project.blobs.get(digest)
-    if not data.startswith(_MAGIC):
-        tree = decode(data, Tree, what="file tree")
-        return _part(sorted(tree), tree)
     try:
+        if not data.startswith(_MAGIC):
+            tree = decode(data, Tree, what="file tree")
+            return _part(sorted(tree), tree)
         part = msgspec.msgpack.decode(memoryview(data)[len(_MAGIC) :], type=Part)
         if 32 * len(part.paths) == len(part.digests) and len(part.paths) == len(part.sizes) == len(part.modes) > 0:
             return part
         raise msgspec.ValidationError("its columns differ in length")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:  # a digest that is none is a ValueError
         raise CorruptRecord(
             f"A file tree cannot be read: {error}.",
             why="It was written by a newer version.",
             fix="Open the project with the newest version of Bucle.",
         ) from error
+
+
+def check_tree(tree: Mapping[str, FileEntry]) -> None:
+    """Refuse a tree from elsewhere that could not have been made here.
+
+    Raises:
+        BadPath: a path cannot stand in a tree.
+        CorruptRecord: an entry has a mode or a size that no file has.
+    """
+    for path, entry in tree.items():
+        check_path(path)
+        if entry.mode not in _MODES or not 0 <= entry.size_bytes < _MOST_BYTES:
+            raise CorruptRecord(
+                f"The entry of {path!r} has the mode {entry.mode:o} and {entry.size_bytes} bytes.",
+                why="No file is like that; the tree was made by hand.",
+                fix="Take the files from somebody you trust.",
+                at=path,
+            )
 
 
 def _cut(tree: Mapping[str, FileEntry]) -> Iterator[Part]:

@@ -1,17 +1,21 @@
 """Once: a request that comes again under its `Idempotency-Key` is answered again and not done again.
 
 What commits bears the key in its ledger transaction, so that a crash between the commit and its answer does not matter.
-What does not commit, a refusal or a table that is only drafted, is noted with its answer.
-Source: Apache Iceberg REST catalog, open-api/rest-catalog-open-api.yaml, parameter idempotency-key.
+What does not commit, a refusal or a table that is only drafted, is noted with its answer. In the ledger the key ends
+with the digest of the request, so that it is known when it comes again for something else.
+Source: Apache Iceberg REST catalog, open-api/rest-catalog-open-api.yaml, parameter idempotency-key; IETF
+draft-ietf-httpapi-idempotency-key-header, section 2.7.
 """
 
 from __future__ import annotations
 
 import uuid
 
+import msgspec
+
 from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request, of_bucle, used_key
 from bucle.doors.protocols.iceberg.wire import Answer, Call, Route
-from bucle.ground.core import BucleError, make_ref
+from bucle.ground.core import BucleError, digest_of, make_ref
 from bucle.ground.ledger import AlreadyDone, Event
 from bucle.ground.project import Project
 
@@ -32,8 +36,9 @@ def answer_once(route: Route, call: Call, project: Project) -> Answer:
     given = call.headers.get("idempotency-key")
     if given is None or not route.changes or route.method in ("GET", "HEAD"):
         return _answer(route, call, project)
-    call.key = f"iceberg/{call.principal}/{_checked(given)}"
-    call.done = project.ledger.find(call.key)
+    used = f"iceberg/{call.principal}/{_checked(given)}/"
+    call.key = f"{used}{_digest(call)}"
+    call.done = project.ledger.find_below(used)
     if call.done is not None:
         return _again(route, call, project, call.done)
     try:
@@ -41,7 +46,7 @@ def answer_once(route: Route, call: Call, project: Project) -> Answer:
     except (BucleError, CatalogError) as error:
         told = of_bucle(error) if isinstance(error, BucleError) else error
         # The first request of this key may have been under way, and been done meanwhile.
-        call.done = project.ledger.find(call.key)
+        call.done = project.ledger.find_below(used)
         if call.done is not None:
             return _again(route, call, project, call.done)
         if told.status < 500 and told.status not in _NOT_FINAL:
@@ -59,10 +64,10 @@ def _answer(route: Route, call: Call, project: Project) -> Answer:
 
 def _again(route: Route, call: Call, project: Project, done: Event) -> Answer:
     """The answer of before: as it was noted, or made anew from the commit that bears the key."""
+    if done.key != call.key:
+        raise used_key(done.reason)
     if done.kind != KIND:
         return _answer(route, call, project)
-    if done.reason != _named(call):
-        raise used_key(done.reason)
     return Answer(done.data["status"], done.data["body"])
 
 
@@ -84,6 +89,16 @@ def _note(project: Project, call: Call, answer: Answer) -> None:
 def _named(call: Call) -> str:
     """The request, for people."""
     return f"{call.method} {'/'.join(call.parts.values())}"[:500]
+
+
+def _digest(call: Call) -> str:
+    """What tells this request from any other: a key is for one; the same JSON may be written in many ways."""
+    try:
+        body = msgspec.json.decode(call.body) if call.body else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        body = call.body
+    asked = [call.method, sorted(call.parts.items()), sorted(call.query.items()), body]
+    return str(digest_of(msgspec.json.encode(asked, order="deterministic")))
 
 
 def _checked(key: str) -> str:

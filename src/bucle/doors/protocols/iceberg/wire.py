@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request, used_key
+from bucle.doors.protocols.iceberg.errors import CatalogError, bad_request
 from bucle.ground.governance import ANONYMOUS
 from bucle.ground.ledger import Event
 from bucle.ground.project import Project
@@ -98,18 +98,11 @@ class Call(msgspec.Struct):
         return name_of(self.namespace, self.parts["view"], kind="view")
 
     def by(self, what: str) -> str:
-        """Why, for people: what is done, by which client and whose.
-
-        Raises:
-            CatalogError: the client's key was used for something else: 422.
-        """
+        """Why, for people: what is done, by which client and whose."""
         agent = self.headers.get("user-agent", "")[:_AGENT]
         shown = "".join(one for one in agent if one.isascii() and one.isprintable())
         name = "" if self.principal == ANONYMOUS else f" of {self.principal}"
-        told = f"{what} by {shown or 'an Iceberg client'}{name}"
-        if self.done is not None and self.done.reason != told:
-            raise used_key(self.done.reason)
-        return told
+        return f"{what} by {shown or 'an Iceberg client'}{name}"
 
 
 class Answer(msgspec.Struct):
