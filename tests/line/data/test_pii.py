@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bucle.ground import governance
-from bucle.ground.core import SimulatedClock
+from bucle.ground.core import BadName, SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import contracts, data
 from bucle.line.data import ColumnTag
@@ -48,6 +48,12 @@ def test_what_seems_personal_is_proposed(people: Project) -> None:
     found = {one.column: one.tag.kind for one in data.find_pii(people, "people")}
     assert found == {"contact": "email", "reach": "phone", "paid_with": "card", "bank": "iban", "surname": "name",
                      "birth_date": "birth"}  # fmt: skip
+
+
+def test_a_tag_of_a_kind_there_is_not_is_refused(people: Project) -> None:
+    with pytest.raises(BadName, match="shoe size"):
+        data.tag_columns(people, "people", {"contact": data.ColumnTag("shoe size")})  # type: ignore[arg-type]
+    assert data.scan(people, "people").height
 
 
 def test_a_tag_is_kept_with_the_table_and_covers_what_was_before_it(people: Project) -> None:

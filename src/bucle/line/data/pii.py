@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import polars as pl
 
-from bucle.ground.core import Record, check_name, suggest
+from bucle.ground.core import BadName, Record, check_name, suggest
 from bucle.ground.project import Project
 from bucle.line.contracts import QUARANTINE
 from bucle.line.data.branch import MAIN
@@ -116,6 +116,7 @@ def tag_columns(
     Raises:
         NoSuchTable, NoSuchBranch: there is none.
         NoSuchColumn: the table has no such column.
+        BadName: a tag is of no kind or mask there is.
     """
     known = snapshot(project, check_name(table, "table name"), at=branch).columns
     before = _tags(project, table, branch)
@@ -129,6 +130,15 @@ def tag_columns(
             )
     after = {name: tag for name, tag in {**before, **tags}.items() if tag is not None}
     content = msgspec.json.encode(after, order="sorted")
+    try:
+        msgspec.json.decode(content, type=dict[str, ColumnTag])
+    except msgspec.ValidationError as error:
+        raise BadName(
+            f"A tag of table {table!r} cannot be understood: {error}.",
+            why="Readers would not know how to mask the column.",
+            fix=f"A kind is one of {', '.join(get_args(Kind))}; a mask one of {', '.join(get_args(Mask))}.",
+            at=table,
+        ) from error
     said = message or f"PII of {table}: {', '.join(sorted(tags))}"
     return commit(project, {}, files={pii_file(table): content}, branch=branch, message=said)
 
