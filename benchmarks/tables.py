@@ -4,13 +4,15 @@
 
 `--peer` is a Python with `deltalake`, `numpy` and `pyiceberg[sql-sqlite]`; without it only our own figures are told.
 Everything is CPU time of the whole process, threads included: on a shared machine a clock on the wall says little. All
-of it runs on one disk, each writer forcing its files to the disk where it does so by itself.
+of it runs on one disk, each writer forcing its files to the disk where it does so by itself. Appends are made in turns,
+one of ours and one of each other maker's: the speed of a virtual machine changes by a half from one minute to another.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
 import json
 import multiprocessing
 import os
@@ -59,44 +61,85 @@ def batch(rows: int, start: int = 0) -> pl.DataFrame:
     )
 
 
-def curve(append: Callable[[int], object], points: list[int], rounds: int) -> dict[str, float]:
-    """What an append costs when the table has so many commits: the median of `rounds`."""
-    found, done = dict[str, float](), 0
-    for point in points:
-        while done < point:
-            append(done)
-            done += 1
-        found[str(point)] = middle(lambda number: append(done + number), rounds)  # noqa: B023
-        done += rounds
-    return found
+# Appends: each takes a folder and gives what appends a thousand rows to one table.
 
 
-# Others: each takes a folder and gives name -> CPU milliseconds.
+def raw_append(folder: Path) -> Callable[[], object]:
+    """A Parquet file, forced to the disk, and nothing that says so."""
+    frame, number = batch(1000), itertools.count()
 
-
-def raw(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
-    frame = batch(1000)
-
-    def write(number: int) -> None:
-        path = folder / f"{number}.parquet"
+    def write() -> None:
+        path = folder / f"{next(number)}.parquet"
         frame.write_parquet(path, compression="zstd")
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
 
-    return {"append": middle(write, given.rounds)}
+    return write
+
+
+def delta_append(folder: Path) -> Callable[[], object]:
+    import deltalake
+
+    frame = batch(1000)
+    return lambda: deltalake.write_deltalake(str(folder), frame, mode="append")
+
+
+def our_append(folder: Path) -> Callable[[], object]:
+    from bucle.line import data
+
+    project, frame = opened(folder), batch(1000)
+    return lambda: data.commit(project, {"grow": frame}, message="append")
+
+
+APPENDS = {"ours": our_append, "raw": raw_append, "delta": delta_append}
+
+
+def answer_appends(append: Callable[[], object]) -> None:
+    """Append as often as each line of standard input says, and tell the CPU ms of the last one."""
+    for line in sys.stdin:
+        for _ in range(int(line) - 1):
+            append()
+        print(cpu_ms(append), flush=True)
+
+
+def curves(pythons: dict[str, str], given: argparse.Namespace) -> dict[str, dict[int, float]]:
+    """Maker -> commits -> what an append costs then: the median of `rounds`, made in turns."""
+    makers = {
+        name: subprocess.Popen(
+            [pythons[name], __file__, "--appends", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for name in APPENDS
+        if pythons[name]
+    }
+    found, done = {name: dict[int, float]() for name in makers}, 0
+    for point in given.commits:
+        for maker in makers.values():
+            appended(maker, point - done)
+        taken = [{name: appended(maker, 1) for name, maker in makers.items()} for _ in range(given.rounds)]
+        done = point + given.rounds
+        for name in makers:
+            found[name][point] = statistics.median(one[name] for one in taken)
+    for maker in makers.values():
+        maker.communicate()
+    return found
+
+
+def appended(maker: subprocess.Popen[str], count: int) -> float:
+    assert maker.stdin is not None
+    assert maker.stdout is not None
+    maker.stdin.write(f"{count}\n")
+    maker.stdin.flush()
+    return float(maker.stdout.readline())
+
+
+# Others: each takes a folder and gives name -> CPU milliseconds.
 
 
 def delta(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     import deltalake
 
-    frame = batch(1000)
-    found: dict[str, Any] = {}
-    place = str(folder / "grow")
-    found["append"] = curve(
-        lambda _: deltalake.write_deltalake(place, frame, mode="append"), given.commits, given.rounds
-    )
-    place = str(folder / "files")
+    found, place = dict[str, Any](), str(folder / "files")
     for number in range(given.files):
         deltalake.write_deltalake(place, batch(1000, number * 1000), mode="append")
     found["plan"] = middle(lambda _: deltalake.DeltaTable(place).file_uris(), 5)
@@ -218,11 +261,7 @@ def our_writer(folder: str, count: int) -> None:
 def ours(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     from bucle.line import data
 
-    project = opened(folder)
-    frame, found = batch(1000), dict[str, Any]()
-    found["append"] = curve(
-        lambda _: data.commit(project, {"grow": frame}, message="append"), given.commits, given.rounds
-    )
+    project, found = opened(folder), dict[str, Any]()
     for number in range(given.files):
         data.commit(project, {"files": batch(1000, number * 1000)}, message="append")
     found["plan"] = middle(lambda _: data.lazy(project, "files"), 5)
@@ -271,7 +310,7 @@ def changes(project: Any, folder: Path, rows: int) -> dict[str, float]:
     }
 
 
-CASES = {"raw": raw, "delta": delta, "pyiceberg": pyiceberg, "ours": ours}
+CASES = {"delta": delta, "pyiceberg": pyiceberg, "ours": ours}
 
 
 def asked(python: str, case: str, arguments: list[str]) -> dict[str, Any]:
@@ -286,16 +325,19 @@ def show(what: str, mine: float, other: float | None, who: str, bar: str = "") -
     print(f"{what:<34} {mine:10.1f} {told:<20} {who:<28} {bar}")
 
 
-def tell(given: argparse.Namespace, found: dict[str, dict[str, Any]]) -> None:
-    mine, bare, theirs, slow = (found[name] for name in ("ours", "raw", "delta", "pyiceberg"))
+def tell_appends(found: dict[str, dict[int, float]]) -> None:
+    mine, bare, theirs = (found.get(name, {}) for name in ("ours", "raw", "delta"))
     print(f"\n{'CPU ms':<34} {'ours':>10} {'other':>10} {'ratio':>9}")
-    for point, value in mine["append"].items():
-        other = theirs.get("append", {}).get(point)
-        show(f"append 1,000 rows, {point} commits", value, other, "deltalake", "at most 0.5")
-    first = next(iter(mine["append"].items()))
-    for point, value in list(mine["append"].items())[1:]:
-        show(f"append at {point} commits", value, first[1], f"at {first[0]} commits", "at most 1.3")
-    show("append 1,000 rows", first[1], bare["append"], "write_parquet + fsync")
+    for point, value in mine.items():
+        show(f"append 1,000 rows, {point} commits", value, theirs.get(point), "deltalake", "at most 0.5")
+    (first, least), *later = mine.items()
+    for point, value in later:
+        show(f"append at {point} commits", value, least, f"at {first} commits", "at most 1.3")
+    show("append 1,000 rows", least, bare[first], "write_parquet + fsync")
+
+
+def tell(given: argparse.Namespace, found: dict[str, dict[str, Any]]) -> None:
+    mine, theirs, slow = (found[name] for name in ("ours", "delta", "pyiceberg"))
     show(f"plan {given.files:,} files", mine["plan"], theirs.get("plan"), "deltalake", "at most 15 ms")
     show(f"find one row in {given.files:,} files", mine["plan and read one of"], None, "")
     show(f"compact {given.files:,} files", mine["compact"], theirs.get("compact"), "deltalake", "at most 1.3")
@@ -323,8 +365,13 @@ def main() -> None:
     parser.add_argument("--rows", type=numbers, default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--each", type=int, default=20, help="appends of each of the four processes")
-    parser.add_argument("--case", choices=[*CASES], default="")
+    parser.add_argument("--case", choices=[*CASES], default="", help="one maker's figures as JSON")
+    parser.add_argument("--appends", choices=[*APPENDS], default="", help="append as standard input says")
     given = parser.parse_args()
+    if given.appends:
+        with tempfile.TemporaryDirectory() as folder:
+            answer_appends(APPENDS[given.appends](Path(folder)))
+        return
     if given.case:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(CASES[given.case](Path(folder), given)))
@@ -334,7 +381,8 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {versions}")
     arguments = sys.argv[1:]
     pythons = {"ours": sys.executable, "raw": sys.executable, "delta": given.peer, "pyiceberg": given.peer}
-    tell(given, {case: asked(python, case, arguments) if python else {} for case, python in pythons.items()})
+    tell_appends(curves(pythons, given))
+    tell(given, {case: asked(pythons[case], case, arguments) if pythons[case] else {} for case in CASES})
 
 
 if __name__ == "__main__":
