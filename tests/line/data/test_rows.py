@@ -4,6 +4,8 @@ import importlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +201,35 @@ def test_an_upsert_works_right_after_a_column_came(project: Project) -> None:
 def test_an_upsert_makes_the_table_when_there_is_none(project: Project) -> None:
     data.upsert(project, "t", rows(1, 2), on=["k"], message="x")
     assert data.scan(project, "t")["k"].to_list() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["", "it's", "ñ 😀"],
+        ["k", "v", "z"],
+        [date(1, 1, 1), date(2013, 1, 1), date(9999, 12, 31)],
+        [datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)],
+        [time(0), time(1, 2, 3), time(23, 59, 59)],
+        [Decimal("-9.99"), Decimal("0.00"), Decimal("1.10")],
+        [b"", b"a\0", b"z"],
+        [-0.5, 2.0, float("nan")],
+        [[1], [1, 2], []],
+        [{"a": 1}, {"a": 2}, {"a": 3}],
+    ],
+    ids=["texts", "columns' names", "dates", "instants", "times", "decimals", "bytes", "floats", "lists", "structs"],
+)
+def test_a_key_is_of_any_type(project: Project, keys: list[object]) -> None:
+    table = pl.DataFrame({"k": keys, "v": [1, 2, 3]})
+    data.commit(project, {"t": table.head(2)}, message="x")
+    data.commit(project, {"t": table.tail(1)}, message="x")
+    for place in range(3):
+        data.upsert(project, "t", table.slice(place, 1).with_columns(v=pl.lit(10, pl.Int64)), on=["k"], message="one")
+    changed = table.with_columns(v=pl.lit(20, pl.Int64))
+    data.upsert(project, "t", changed.tail(2), on=["k"], message="two")
+    assert_frame_equal(
+        data.scan(project, "t"), pl.concat([table.head(1).with_columns(v=pl.lit(10, pl.Int64)), changed.tail(2)])
+    )
 
 
 @pytest.mark.parametrize("keys", [(1, 1), (None, 2)])

@@ -95,14 +95,25 @@ def _met(
 ) -> tuple[tuple[DataFile, ...], pl.DataFrame]:
     """The keys of the batch that some files of the table have, the numbers of their rows, and what is to be kept."""
     within = pl.lit(value=True)
-    for name in on:
-        if not batch.schema[name].is_nested() and batch.schema[name] != pl.Boolean:
-            within &= pl.col(name).is_between(batch[name].min(), batch[name].max())
+    for part in (batch[name] for name in on if _has_bounds(batch[name])):
+        within &= _bounds(part)
     dtypes = {name: batch.schema[name] for name in on}
     files = touched(project, table, within)
     rows = numbered(project, table, files).filter(within).select(*on, *kept, ROW).cast(dtypes)  # type: ignore[arg-type]
     keys = batch.lazy().select(on)
     return files, rows.join(keys, on=on, how="inner" if kept else "semi").collect(engine="streaming")
+
+
+def _has_bounds(keys: pl.Series) -> bool:
+    """Whether the least and the greatest key say which rows cannot have one; NaN is neither less nor greater."""
+    is_plain = not keys.dtype.is_nested() and keys.dtype != pl.Boolean
+    return is_plain and not (keys.dtype.is_float() and bool(keys.is_nan().any()))
+
+
+def _bounds(keys: pl.Series) -> pl.Expr:
+    """Whether a row's value lies between the least and the greatest key. A text alone would be a column's name."""
+    least, greatest = (pl.lit(bound, dtype=keys.dtype) for bound in (keys.min(), keys.max()))
+    return pl.col(keys.name).is_between(least, greatest)
 
 
 def _completed(batch: pl.DataFrame, met: pl.DataFrame, on: list[str]) -> pl.DataFrame:
