@@ -239,3 +239,24 @@ def test_a_project_below_an_odd_path_is_read(tmp_path: Path) -> None:
 def test_an_empty_table_has_its_columns(project: Project) -> None:
     data.commit(project, {"t": pl.DataFrame(schema={"a": pl.Int64, "b": pl.List(pl.String)})}, message="empty")
     assert query.sql(project, "FROM t").columns == {"a": "int64", "b": "list<l: string>"}
+
+
+def test_not_a_number_is_greater_than_any_in_every_engine(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    """Bounds that leave it out made DuckDB pass over files that hold it."""
+    for values in ([-1.5, float("nan"), None], [-2.5, -3.5, None], [1.0, 2.0, float("nan")]):
+        data.commit(project, {"t": pl.DataFrame({"f": values, "g": [1.0, 2.0, 3.0]})}, message="x")
+    asked = [
+        ("f > 0", pl.col("f") > 0, 4),
+        ("isnan(f)", pl.col("f").is_nan(), 2),
+        ("f < -2", pl.col("f") < -2, 2),
+        ("f IS NULL", pl.col("f").is_null(), 2),
+        ("g > 2", pl.col("g") > 2, 3),
+    ]
+    for text, where, count in asked:
+        assert data.scan(project, "t", where=where).height == count
+        assert query.sql(project, f"SELECT count(*) AS n FROM t WHERE {text}").table.to_pylist() == [{"n": count}]
+    known = [file.known for file in data.load_manifest(project, data.resolve(project).tables["t"].manifest).data]
+    assert [one.nulls for one in known] == [{1: 1, 2: 0}, {1: 1, 2: 0}, {1: 0, 2: 0}]
+    assert [one.values for one in known] == [{1: 3, 2: 3}] * 3
+    assert [sorted(one.lower) for one in known] == [[2], [1, 2], [2]]
+    assert not caplog.records

@@ -5,8 +5,9 @@ Source: Apache Iceberg table spec, format version 2, "Parquet" (field ids) and "
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import (
+    MetricModeTypes,
+    MetricsMode,
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
@@ -35,6 +38,8 @@ _SHORT, _LOOK = 10_000, 256
 """A file with fewer rows is short. Of a longer one, so many values of a column tell whether they repeat."""
 
 _NUMBERS = frozenset({"int", "long", "float", "double", "date", "time", "timestamp", "timestamptz"})
+
+_UNTOLD = MetricsMode(MetricModeTypes.NONE)
 
 DELETED_PATH, DELETED_POS = 2147483546, 2147483545
 """The field ids that Iceberg reserves for the columns of position deletes."""
@@ -60,7 +65,7 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path, 
     """
     arrow = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     arrow = arrow.cast(arrow_schema(columns))
-    collected = list[Any]()
+    collected, nans = list[Any](), _nans(frame, columns)
     with _sink(target) as sink:
         pq.write_table(
             arrow,
@@ -69,11 +74,14 @@ def write_parquet(frame: pl.DataFrame, columns: Sequence[Column], target: Path, 
             row_group_size=ROW_GROUP,
             use_content_defined_chunking=True,
             use_dictionary=_repeating(arrow, columns),
+            write_statistics=_bounded(columns, nans),
             store_decimal_as_integer=True,
             metadata_collector=collected,
             encryption_properties=_encryption(key),
         )
-    return _statistics(collected[0], columns, _nans(frame, columns))
+    return _statistics(
+        collected[0], columns, nans, {c.id: frame[c.name].null_count() for c in columns if nans.get(c.id)}
+    )
 
 
 def footer_statistics(path: Path, columns: Sequence[Column]) -> Statistics:
@@ -83,7 +91,7 @@ def footer_statistics(path: Path, columns: Sequence[Column]) -> Statistics:
     found = {metadata.schema.column(place).path for place in range(metadata.num_columns)}
     whole = [column for column in columns if set(parquet_path_to_id_mapping(iceberg_schema([column]))) <= found]
     known = set(parquet_path_to_id_mapping(iceberg_schema(whole)))
-    return _statistics(metadata, whole, {}) if known == found else Statistics()
+    return _statistics(metadata, whole, {}, {}) if known == found else Statistics()
 
 
 def write_positions(location: str, positions: np.ndarray, target: Path, *, key: bytes = b"") -> None:
@@ -182,13 +190,20 @@ def _with_inner_ids(arrow: pa.DataType, kind: Any) -> pa.DataType:
     return pa.struct([_with_field_id(arrow.field(i), f["id"], f["type"]) for i, f in enumerate(kind["fields"])])
 
 
-def _statistics(metadata: Any, columns: Sequence[Column], nans: dict[int, int]) -> Statistics:
+def _statistics(metadata: Any, columns: Sequence[Column], nans: dict[int, int], nulls: dict[int, int]) -> Statistics:
+    """What Iceberg wants to know of a file.
+
+    Args:
+        nans: column -> how many NaN it has.
+        nulls: column -> how many nulls it has, of those of which the file itself says nothing.
+    """
     plan, paths = _plan(_text(columns))
+    plan = {**plan, **{field: replace(plan[field], mode=_UNTOLD) for field in nulls}}
     found = data_file_statistics_from_parquet_metadata(metadata, plan, paths).to_serialized_dict()
     return Statistics(
         sizes=found["column_sizes"],
-        values=found["value_counts"],
-        nulls=found["null_value_counts"],
+        values={**found["value_counts"], **dict.fromkeys(nulls, metadata.num_rows)},
+        nulls={**found["null_value_counts"], **nulls},
         nans=nans,
         lower=found["lower_bounds"],
         upper=found["upper_bounds"],
@@ -217,6 +232,15 @@ def _repeating(table: pa.Table, columns: Sequence[Column]) -> list[str]:
         looked = table.select(sorted(numbers)).take(np.arange(_LOOK) * (table.num_rows // _LOOK))
         numbers = {name for name in numbers if pc.count_distinct(looked[name]).as_py() > _LOOK // 2}
     return [path for path in _plan(_text(columns))[1] if path not in numbers]
+
+
+def _bounded(columns: Sequence[Column], nans: Mapping[int, int]) -> bool | list[str]:
+    """The paths whose bounds are written: all, but of columns with NaN.
+
+    Bounds leave NaN out, and DuckDB, to which it is greater than any number, takes them for the whole.
+    """
+    some = {column.name for column in columns if nans.get(column.id)}
+    return [path for path in _plan(_text(columns))[1] if path not in some] if some else True
 
 
 def _nans(frame: pl.DataFrame, columns: Sequence[Column]) -> dict[int, int]:
