@@ -193,6 +193,13 @@ def test_a_checkout_follows_the_commits_and_leaves_strangers_alone(project: Proj
     assert not (folder / "sub").exists()
 
 
+def test_a_name_that_no_file_can_have_is_told_before_anything_is_written(project: Project, tmp_path: Path) -> None:
+    data.commit(project, {}, files={"d/a": b"1", "d/" + "ñ" * 128: b"2"}, message="as a bucket takes it")
+    with pytest.raises(data.BadPath, match="255 bytes"):
+        data.checkout(project, tmp_path / "d")
+    assert not (tmp_path / "d" / "a").exists()
+
+
 def test_a_checkout_never_loses_an_edit(project: Project, tmp_path: Path) -> None:
     folder = write(tmp_path / "f", {"a": b"1", "b": b"1"})
     first = data.add_files(project, folder)

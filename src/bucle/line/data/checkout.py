@@ -48,6 +48,9 @@ _BATCH = 256
 """So many files are written one after another by one of several threads."""
 
 _RUN = uuid.uuid4().hex[:12]
+_NAME_BYTES = 255
+"""So long may the name of a file or folder be, on all file systems in use."""
+
 _COUNT = itertools.count()
 """Names that no other process and no other thread uses."""
 
@@ -106,6 +109,7 @@ def checkout(
         LocalChanges: a file that is kept nowhere would be written over; then nothing was touched.
         BadFile: the folder holds a symbolic link, through which a file could land elsewhere, or the tree has one that
             points out of it.
+        BadPath: a path cannot be a file's here; then nothing was touched.
         PinMoved: a file was imported by URL, and what that names has changed; then nothing was touched.
         DiskFull: there is no room; files written before it stay, all whole.
         PackDamaged, BlobCorrupt: a content was changed on the disk; files written before it stay, all whole.
@@ -168,6 +172,7 @@ def _check(target: Mapping[str, FileEntry]) -> None:
     """Refuse a tree through which a file could land outside of the folder; one that came from elsewhere might be so."""
     for within in target:
         check_path(within)
+        _check_length(within)
         for parent in PurePosixPath(within).parents:
             above = target.get(str(parent))
             if above is not None and above.mode != FOLDER:
@@ -177,6 +182,17 @@ def _check(target: Mapping[str, FileEntry]) -> None:
                     fix="Remove one of the two: data.commit(project, {}, files={PATH: None}, message=…).",
                     at=within,
                 )
+
+
+def _check_length(within: str) -> None:
+    """Refuse a name that no file system takes; a tree does, as buckets do."""
+    if len(within) > _NAME_BYTES // 4 and any(len(part.encode()) > _NAME_BYTES for part in within.split("/")):
+        raise BadPath(
+            f"{within[:80]!r}… has a name of more than {_NAME_BYTES} bytes.",
+            why="No file or folder can be called so.",
+            fix="Read it as data.read_file(project, PATH) or over S3, or give it a shorter name in the tree.",
+            at=within[:200],
+        )
 
 
 def _points_inside(project: Project, target: Mapping[str, FileEntry]) -> None:
