@@ -193,6 +193,19 @@ def test_a_checkout_follows_the_commits_and_leaves_strangers_alone(project: Proj
     assert not (folder / "sub").exists()
 
 
+def test_contents_added_again_elsewhere_are_not_kept_twice_and_the_commit_says_so(
+    project: Project, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "a", {"x": b"1", "y": noise(1, LARGE_BYTES + 5)})
+    data.add_files(project, folder)
+    packs = set((project.state / "files" / "packs").iterdir())
+    write(folder, {"z": b"3"})
+    assert data.add_files(project, folder, "b").message == "3 files kept, 2 contents kept already"
+    (came,) = set((project.state / "files" / "packs").iterdir()) - packs
+    assert came.stat().st_size < 200
+    assert data.add_files(project, folder, "c").message == "3 files kept, 3 contents kept already"
+
+
 def test_a_name_that_no_file_can_have_is_told_before_anything_is_written(project: Project, tmp_path: Path) -> None:
     data.commit(project, {}, files={"d/a": b"1", "d/" + "ñ" * 128: b"2"}, message="as a bucket takes it")
     with pytest.raises(data.BadPath, match="255 bytes"):

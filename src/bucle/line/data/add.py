@@ -49,7 +49,7 @@ def add_files(
         folder: the local folder. `.bucle` in it is left out.
         path: where in the tree; the folder's name unless given, '' for the tree itself.
         branch: where it becomes visible.
-        message: why, for people; says what was added unless given.
+        message: why, for people; says what was added, and how much of it was kept already, unless given.
         key: an idempotency key; a second call with it gives the first one's commit.
         exact: keep symbolic links within the folder as links, and empty folders.
     Returns:
@@ -76,7 +76,9 @@ def add_files(
         with filling(packs) as filler:
             entries = _keep(project, looked, base, filler, place)
             filler.settle()
-        made = publish_files(project, changes_to(entries, base, place), head, branch=branch, message=message, key=key)
+        changes = changes_to(entries, base, place)
+        again = sum(entry is not None and not filler.is_new(entry.digest) for entry in changes.values())
+        made = publish_files(project, changes, head, branch=branch, message=message, key=key, again=again)
     known = {within: (looked.found[within], entry.digest, True) for within, entry in entries.items()}
     is_alone = (head is not None and made.id == head.id) or made.parents == ((head.id,) if head else ())
     # Unless somebody else's commit came between, the tree below the path is now just what the folder holds.
@@ -137,9 +139,12 @@ def publish_files(
     branch: str,
     message: str,
     key: str | None,
+    again: int = 0,
 ) -> Commit:
     """A branch's head with files changed; the present one when there is nothing to change.
 
+    Args:
+        again: of how many files that came the content was kept already, and is not kept twice.
     Raises:
         EmptyCommit: there is nothing to change, and the branch has no commit.
     """
@@ -150,7 +155,7 @@ def publish_files(
             )
         return head
     gone = sum(entry is None for entry in changes.values())
-    told = {"kept": len(changes) - gone, "removed": gone}
+    told = {"kept": len(changes) - gone, "removed": gone, "kept already": again}
     change = Change(tables={}, mode="append", files=changes, message=message or _told(told))
     move = Move(
         branch=branch,
@@ -164,4 +169,5 @@ def publish_files(
 
 
 def _told(told: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} files {what}" for what, count in told.items() if count)
+    whole = {"kept already": "contents"}
+    return ", ".join(f"{count} {whole.get(what, 'files')} {what}" for what, count in told.items() if count)

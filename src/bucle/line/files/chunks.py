@@ -128,6 +128,10 @@ class Filler:
         self._used |= self._packs.needed_for(digest)
         return True
 
+    def is_new(self, digest: str) -> bool:
+        """Whether the content was kept here and now, and not before."""
+        return digest in self._new
+
     def settle(self) -> None:
         """Force everything to the disk: from here on it survives a power cut."""
         self._finish()
