@@ -160,6 +160,7 @@ def _opened(path: Path, until: contextlib.ExitStack) -> int:
 
 
 def _begin(handle: int) -> None:
-    """Let the system start writing a file; not every system takes the hint, and what is dirty stays in memory."""
+    """Let the system start writing a file: a hint that not every one takes. What is dirty stays in memory."""
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
