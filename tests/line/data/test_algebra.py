@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 from pyiceberg.table import StaticTable
 
-from bucle.ground.core import SimulatedClock
-from bucle.ground.project import Project
 from bucle.line import data
+from line.data.machine import OfProject, check
 
 PLACE = st.integers(0, 20)
 COLUMN = st.sampled_from("abc")
 Row = dict[str, Any]
 
 
-class Branches(RuleBasedStateMachine):
+class Branches(OfProject):
     """Anything that can happen to a table on some branches; each row written has a number of its own.
 
     What a step leads to is known by the numbers: `rows` has those of each commit. The values of a row are those it was
     written with, or null where its column was dropped.
     """
 
-    template: Path
-    folder: Path
-    counter = 0
-
     @initialize()
     def begin(self) -> None:
-        type(self).counter += 1
-        root = self.folder / f"lake{self.counter}"
-        (root / ".bucle").mkdir(parents=True)
-        (root / "bucle.toml").write_text('[project]\nname = "algebra"\n')
-        shutil.copy(self.template, root / ".bucle" / "bucle.db")
-        self.project = Project.open(root, clock=SimulatedClock(datetime(2013, 1, 1, tzinfo=UTC)), actor="ana")
+        self.project = self.fresh()
         self.written: dict[int, Row] = {}
         self.rows: dict[str, Counter[int]] = {}
         self.parents: dict[str, tuple[str, ...]] = {}
@@ -187,22 +174,10 @@ def _same(some: list[Row], others: list[Row]) -> bool:
     return counted[0] == counted[1]
 
 
-def check(migrated: Path, folder: Path, examples: int, steps: int) -> None:
-    class Here(Branches):
-        template = migrated
-
-    Here.folder = folder
-    quick = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    run_state_machine_as_test(
-        Here,
-        settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=quick),
-    )
-
-
 def test_no_row_is_lost_doubled_or_misread(migrated_file: Path, tmp_path: Path) -> None:
-    check(migrated_file, tmp_path, examples=12, steps=15)
+    check(Branches, migrated_file, tmp_path, examples=12, steps=15)
 
 
 @pytest.mark.full
 def test_no_row_is_lost_doubled_or_misread_in_long_histories(migrated_file: Path, tmp_path: Path) -> None:
-    check(migrated_file, tmp_path, examples=150, steps=40)
+    check(Branches, migrated_file, tmp_path, examples=150, steps=40)

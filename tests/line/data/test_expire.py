@@ -1,21 +1,19 @@
 """Garbage is collected, and nothing that any branch, tag or kept commit needs ever is."""
 
-import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule
 from polars.testing import assert_frame_equal
 
 from bucle.ground.core import SimulatedClock, make_ref
 from bucle.ground.project import Project
 from bucle.line import data
 from bucle.line.files import keep_files
+from line.data.machine import OfProject, check
 
 NOW = timedelta(seconds=-5)
 """Older than a moment from now: everything."""
@@ -98,22 +96,12 @@ def test_what_clients_said_of_files_that_no_commit_has_is_forgotten(
     assert noted() == {"a.txt": {}, "b.txt": told["b.txt"]}
 
 
-class Lake(RuleBasedStateMachine):
+class Lake(OfProject):
     """Anything that can happen to tables, in any order; what each ref shows is remembered."""
-
-    template: Path
-    folder: Path
-    counter = 0
 
     @initialize()
     def begin(self) -> None:
-        type(self).counter += 1
-        root = self.folder / f"lake{self.counter}"
-        (root / ".bucle").mkdir(parents=True)
-        (root / "bucle.toml").write_text('[project]\nname = "lake"\n')
-        shutil.copy(self.template, root / ".bucle" / "bucle.db")
-        self.clock = SimulatedClock(datetime(2013, 1, 1, tzinfo=UTC))
-        self.project = Project.open(root, clock=self.clock, actor="ana")
+        self.project = self.fresh()
         self.branches, self.next = ["main"], 0
         data.commit(self.project, {"t": self._rows(3)}, message="start")
         self.shown: dict[str, pl.DataFrame] = {}
@@ -193,26 +181,10 @@ class Lake(RuleBasedStateMachine):
             self.project.close()
 
 
-@pytest.fixture
-def machine(tmp_path: Path, migrated_file: Path) -> Any:
-    class Here(Lake):
-        template, folder = migrated_file, tmp_path
-
-    return Here
-
-
-def check(machine: Any, examples: int, steps: int) -> None:
-    quick = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    run_state_machine_as_test(
-        machine,
-        settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=quick),
-    )
-
-
-def test_nothing_that_a_ref_or_a_kept_commit_needs_is_ever_removed(machine: Any) -> None:
-    check(machine, examples=8, steps=12)
+def test_nothing_that_a_ref_or_a_kept_commit_needs_is_ever_removed(migrated_file: Path, tmp_path: Path) -> None:
+    check(Lake, migrated_file, tmp_path, examples=8, steps=12)
 
 
 @pytest.mark.full
-def test_nothing_that_is_needed_is_removed_in_long_histories(machine: Any) -> None:
-    check(machine, examples=100, steps=50)
+def test_nothing_that_is_needed_is_removed_in_long_histories(migrated_file: Path, tmp_path: Path) -> None:
+    check(Lake, migrated_file, tmp_path, examples=100, steps=50)
