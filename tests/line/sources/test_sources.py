@@ -275,6 +275,41 @@ def test_instants_are_a_cursor(project: Project, empty_postgres_url: str) -> Non
     engine.dispose()
 
 
+@pytest.mark.parametrize("cursor", ["at", "day", "word"])
+def test_a_row_that_comes_later_with_the_last_value_lands_once(project: Project, shop: sa.Engine, cursor: str) -> None:
+    insert(shop, "CREATE TABLE e (at TIMESTAMP, day DATE, word TEXT, n DOUBLE PRECISION)")
+
+    def came(*numbers: float, day: int = 1) -> None:
+        for number in numbers:
+            insert(shop, f"INSERT INTO e VALUES ('2013-01-0{day} 00:00:00', '2013-01-0{day}', 'w{day}', {number})")
+
+    declare(project, kind="sql", connection="shop", query="e", sync="incremental", cursor=cursor)
+    came(1, 2, 2)
+    assert sources.run(project, "s").rows == 3
+    assert sources.run(project, "s").rows == 0
+    came(2, 0.5)
+    assert sources.run(project, "s").rows == 2
+    came(3)
+    came(4, 4, day=2)
+    assert sources.run(project, "s").rows == 3
+    assert [sources.run(project, "s").rows for _ in range(2)] == [0, 0]
+    came(4, day=2)
+    assert sources.run(project, "s").rows == 1
+    assert sorted(landed(project)["n"]) == [0.5, 1, 2, 2, 2, 3, 4, 4, 4]
+
+
+def test_when_too_many_share_the_last_value_only_greater_ones_are_new(
+    project: Project, shop: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bucle.line.sources.boundary.MOST", 2)
+    insert(shop, "CREATE TABLE e (word TEXT, n BIGINT)")
+    insert(shop, "INSERT INTO e VALUES ('a', 1), ('b', 2), ('b', 3), ('b', 4)")
+    declare(project, kind="sql", connection="shop", query="e", sync="incremental", cursor="word")
+    assert sources.run(project, "s").cursor == {"value": "b"}
+    insert(shop, "INSERT INTO e VALUES ('b', 5), ('c', 6)")
+    assert sources.run(project, "s").rows == 1
+
+
 def test_a_database_that_is_away_is_told_without_its_address(project: Project) -> None:
     (project.root / "connections").mkdir()
     secret = "postgresql://reader:geheim@127.0.0.1:1/shop"

@@ -7,7 +7,7 @@ read, however often a commit is built again, and rows that are more than memory 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from bucle.line.data import TypeMismatch
 from bucle.line.sources.errors import SourceFailed
 from bucle.line.sources.source import Source
 
-__all__ = ["Desk", "Part", "Pulled", "failed", "greatest", "spool"]
+__all__ = ["Desk", "Part", "Pulled", "failed", "greatest", "need_column", "spool"]
 
 Part = pl.LazyFrame | pl.DataFrame
 
@@ -96,17 +96,22 @@ def greatest(column: str, rows: pl.LazyFrame, before: Any) -> Any:
     Raises:
         SourceFailed: there is no such column.
     """
-    if column not in rows.collect_schema():
-        raise SourceFailed(
-            f"The rows have no column {column!r}, which is the cursor.",
-            why="What is new could not be told from what has landed.",
-            fix=f"Name one of: {', '.join(rows.collect_schema().names())}.",
-            at=column,
-        )
+    need_column(column, rows.collect_schema().names())
     value = rows.select(pl.col(column).max()).collect().item()
     if value is None:
         return before
     return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def need_column(cursor: str, columns: Sequence[str]) -> None:
+    """Refuse rows without their cursor. Raises SourceFailed."""
+    if cursor not in columns:
+        raise SourceFailed(
+            f"The rows have no column {cursor!r}, which is the cursor.",
+            why="What is new could not be told from what has landed.",
+            fix=f"Name one of: {', '.join(columns)}.",
+            at=cursor,
+        )
 
 
 @contextmanager

@@ -12,29 +12,28 @@ import polars as pl
 import pyarrow as pa
 
 from bucle.ground.core import ConfigError
+from bucle.line.sources.boundary import Boundary
 from bucle.line.sources.errors import SourceFailed
-from bucle.line.sources.pulled import Desk, Pulled, greatest
+from bucle.line.sources.pulled import Desk, Pulled
 from bucle.line.sources.source import Connection, filled, load_connection
 
 __all__ = ["ask", "connected", "pull_sql", "quoted"]
 
 
 def pull_sql(desk: Desk) -> Pulled | None:
-    """The rows of a query, or those whose cursor is greater than the last one that landed."""
+    """The rows of a query, or those that have not landed: with a greater cursor than the last, or with the same."""
     source = desk.source
     connection = load_connection(desk.project, source.connection)
     text = filled(source.query).strip().rstrip(";")
     text = text if " " in text else f"SELECT * FROM {'.'.join(quoted(part) for part in text.split('.'))}"  # noqa: S608
     if source.sync == "full":
         return Pulled(parts=ask(connection, text, ()), after=lambda _: {"read": True})
-    value = desk.before.get("value", source.start)
-    column = quoted(source.cursor)
-    where = "" if value is None else f" WHERE {column} > {'$1' if connection.kind == 'postgresql' else '?'}"
+    column, found = quoted(source.cursor), Boundary(source.cursor, desk.before, source.start)
+    sign = ">=" if found.is_told else ">"
+    where = "" if found.value is None else f" WHERE {column} {sign} {'$1' if connection.kind == 'postgresql' else '?'}"
     newer = f"SELECT * FROM ({text}) AS new{where} ORDER BY {column}"  # noqa: S608  the operator's query; values are bound
-    bound = () if value is None else (_typed(value, _type_of(connection, text, source.cursor)),)
-    return Pulled(
-        parts=ask(connection, newer, bound), after=lambda rows: {"value": greatest(source.cursor, rows, value)}
-    )
+    bound = () if found.value is None else (_typed(found.value, _type_of(connection, text, source.cursor)),)
+    return Pulled(parts=map(found.passed, ask(connection, newer, bound)), after=lambda _: found.cursor())
 
 
 def ask(connection: Connection, text: str, values: tuple[Any, ...]) -> Iterator[pl.DataFrame]:
