@@ -138,7 +138,7 @@ class Branches(OfProject):
         elif not old - their:
             # Rows that came on both sides, by a pick, came once if they still lie in the same files.
             assert not mine - found
-            assert not their - found
+            assert not (their - old) - found
             assert not found - (mine + (their - old))
         else:
             assert mine == their or not their - old, "a table that both changed was put together"
