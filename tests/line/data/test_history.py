@@ -104,6 +104,29 @@ def test_two_columns_that_bear_one_field_id_are_not_put_together(project: Projec
     assert data.head_of(project, "main") == head
 
 
+def test_a_column_that_was_renamed_once_keeps_nobody_from_merging(project: Project) -> None:
+    data.commit(project, {"t": pl.DataFrame({"x": [1], "old": [10]})}, message="start")
+    data.alter(project, "t", ["rename old new"])
+    data.create_branch(project, "side")
+    ours = data.commit(project, {"t": pl.DataFrame({"x": [2], "new": [20]})}, message="ours")
+    data.commit(project, {"t": pl.DataFrame({"x": [3], "new": [30]})}, branch="side", message="theirs")
+    data.merge(project, "side", message="both")
+    assert data.scan(project, "t").rows() == [(1, 10), (2, 20), (3, 30)]
+    data.revert(project, ours.id)
+    assert data.scan(project, "t").rows() == [(1, 10), (3, 30)]
+
+
+def test_rows_written_under_another_name_keep_their_values_through_a_merge(project: Project) -> None:
+    data.commit(project, {"t": pl.DataFrame({"x": [1], "a": [10]})}, message="start")
+    data.create_branch(project, "side")
+    data.alter(project, "t", ["rename a b"], branch="side")
+    data.commit(project, {"t": pl.DataFrame({"x": [2], "b": [20]})}, branch="side", message="as b")
+    data.alter(project, "t", ["rename b a"], branch="side")
+    data.commit(project, {"t": pl.DataFrame({"x": [3], "a": [30]})}, message="ours")
+    data.merge(project, "side", message="both")
+    assert data.scan(project, "t").rows() == [(1, 10), (3, 30), (2, 20)]
+
+
 def test_a_picked_row_brings_its_column_unless_it_was_dropped_here(project: Project) -> None:
     data.commit(project, {"t": rows(1)}, message="start")
     for name in ("side", "dropped"):

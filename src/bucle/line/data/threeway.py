@@ -139,10 +139,12 @@ class _Joining:
         if base is None or ours is None or theirs is None or _folder(ours) != _folder(theirs):
             return None
         old, mine, their = (load_manifest(self._project, side.manifest) for side in (base, ours, theirs))
-        if mine.by_id or their.by_id:
-            return None
         if self._how == "revert":
             return self._without(ours, mine, added=_added(their, old))
+        # What a field id stands for is known where nobody changed columns; else by its name, if each has one.
+        is_by_id = mine.by_id or their.by_id
+        if is_by_id and not old.columns == mine.columns == their.columns:
+            return None
         added = _added(old, their)
         if added is None or (self._how == "merge" and _added(old, mine) is None):
             return None
@@ -151,10 +153,16 @@ class _Joining:
         columns = _columns_of_both(old, mine, their)
         if not new or columns is None:
             return ours if columns == mine.columns else None
-        return self._with(ours, theirs, columns, new)
+        return self._with(ours, theirs, columns, new, is_by_id=is_by_id)
 
     def _with(
-        self, ours: TableState, theirs: TableState, columns: tuple[Column, ...], new: Sequence[DataFile]
+        self,
+        ours: TableState,
+        theirs: TableState,
+        columns: tuple[Column, ...],
+        new: Sequence[DataFile],
+        *,
+        is_by_id: bool,
     ) -> TableState | None:
         """The table with files of another state of it put at its end; None when they would read as something else."""
         # pyiceberg takes half a second to load; who only reads never needs it.
@@ -168,12 +176,12 @@ class _Joining:
         metadata = with_schemas(table.metadata, other.metadata["schemas"], other.last)
         alike = all(have_spec(table.metadata, other.metadata, spec_id) for spec_id in {file.spec_id for file in new})
         # One field id that each side gave to a column of its own would find the values of either.
-        if gave_names_anew(metadata) or not alike:
+        if (gave_names_anew(metadata) and not is_by_id) or not alike:
             return None
         made = columns if self._how == "merge" else _columns_for(columns, table, other)
         if made is None:
             return None
-        table = replace(table, metadata=metadata)
+        table = replace(table, metadata=metadata, head=replace(table.head, by_id=is_by_id))
         return revise(self._project, self._shelf, table, Revision("append", made, added=new))
 
     def _without(self, ours: TableState, mine: Manifest, added: Sequence[DataFile] | None) -> TableState | None:
