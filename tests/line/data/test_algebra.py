@@ -34,7 +34,7 @@ class Branches(OfProject):
         self.rows: dict[str, Counter[int]] = {}
         self.parents: dict[str, tuple[str, ...]] = {}
         self.heads: dict[str, str] = {}
-        self._took("main", self._append("main", 2, []))
+        self._append("main", 2, [])
         for name in ("one", "two"):
             data.create_branch(self.project, name)
             self.heads[name] = self.heads["main"]
@@ -46,8 +46,7 @@ class Branches(OfProject):
 
     @rule(place=PLACE, count=st.integers(1, 3), columns=st.lists(COLUMN, max_size=2, unique=True))
     def append(self, place: int, count: int, columns: list[str]) -> None:
-        branch = self._branch(place)
-        self._took(branch, self._append(branch, count, columns))
+        self._append(self._branch(place), count, columns)
 
     @rule(place=PLACE, step=st.integers(2, 4))
     def delete(self, place: int, step: int) -> None:
@@ -117,11 +116,13 @@ class Branches(OfProject):
                 looking += self.parents[one]
         return found
 
-    def _append(self, branch: str, count: int, columns: list[str]) -> data.Commit:
+    def _append(self, branch: str, count: int, columns: list[str]) -> None:
         new = range(len(self.written), len(self.written) + count)
         rows = [{"n": n, **{column: 100 * n + place for place, column in enumerate(columns)}} for n in new]
         self.written |= {row["n"]: row for row in rows}
-        return data.commit(self.project, {"t": pl.DataFrame(rows)}, branch=branch, message="append")
+        before = self.rows.get(self.heads.get(branch, ""), Counter[int]())
+        made = data.commit(self.project, {"t": pl.DataFrame(rows)}, branch=branch, message="append")
+        self._took(branch, made, before + Counter(new))
 
     def _three_way(self, branch: str, base: str, theirs: str, act: Any) -> None:
         """What `base` -> `theirs` did is done to the branch, or refused; nothing in between."""
@@ -145,13 +146,9 @@ class Branches(OfProject):
             assert found == mine - (old - their)
         self._took(branch, made, found)
 
-    def _took(self, branch: str, made: data.Commit, expected: Counter[int] | None = None) -> None:
+    def _took(self, branch: str, made: data.Commit, expected: Counter[int]) -> None:
         found = self._read(made)
-        if expected is None:
-            before = self.rows.get(self.heads.get(branch, ""), Counter[int]())
-            assert not before - found
-        else:
-            assert found == expected
+        assert found == expected
         self.rows.setdefault(made.id, found)
         self.parents[made.id] = made.parents
         self.heads[branch] = made.id

@@ -8,14 +8,13 @@ row.
 from __future__ import annotations
 
 from collections import Counter
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 import polars as pl
 
 from bucle.ground.core import digest_of, short
-from bucle.line.sources.pulled import need_column
+from bucle.line.sources.pulled import kept, need_column
 
 __all__ = ["MOST", "Boundary"]
 
@@ -50,9 +49,10 @@ class Boundary:
         if not valued.height:
             return rows
         fresh = rows
-        if self.is_told and _kept(valued[self._column].item(0)) == self.value:
+        if self.is_told and kept(valued[self._column].item(0)) == self.value:
             here = int((valued[self._column] == valued[self._column].item(0)).sum())
-            fresh = valued[[place for place in range(valued.height) if place >= here or self._is_new(valued, place)]]
+            is_new = [self._is_new(row) for row in valued.head(here).iter_rows(named=True)]
+            fresh = pl.concat([valued.head(here).filter(pl.Series(is_new, dtype=pl.Boolean)), valued.slice(here)])
         self._move(fresh, valued[self._column].item(-1))
         return fresh
 
@@ -61,27 +61,20 @@ class Boundary:
         told = {"at": sorted(self._at)} if 0 < len(self._at) <= MOST else {}
         return {"value": self.value, **told}
 
-    def _is_new(self, rows: pl.DataFrame, place: int) -> bool:
-        mark = _mark(rows.row(place, named=True))
+    def _is_new(self, row: dict[str, Any]) -> bool:
+        mark = _mark(row)
         self._known[mark] -= 1
         return self._known[mark] < 0
 
     def _move(self, rows: pl.DataFrame, last: Any) -> None:
         """Note the rows that have the last value; those with one before it are behind."""
-        if _kept(last) != self.value:
-            self.value, self._at, self.is_told = _kept(last), [], False
+        if kept(last) != self.value:
+            self.value, self._at, self.is_told = kept(last), [], False
         kind = rows.schema[self._column]
         if not (kind.is_temporal() or kind == pl.String):
             return
         same = rows.filter(pl.col(self._column) == pl.lit(last, kind))
         self._at += [_mark(row) for row in same.head(MOST + 1 - len(self._at)).iter_rows(named=True)]
-
-
-def _kept(value: Any) -> Any:
-    """A value as JSON keeps it."""
-    if isinstance(value, Decimal):
-        return str(value)
-    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _mark(row: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bucle.line.data import TypeMismatch
 from bucle.line.sources.errors import SourceFailed
 from bucle.line.sources.source import Source
 
-__all__ = ["Desk", "Part", "Pulled", "failed", "greatest", "need_column", "spool"]
+__all__ = ["Desk", "Part", "Pulled", "failed", "greatest", "kept", "need_column", "spool"]
 
 Part = pl.LazyFrame | pl.DataFrame
 
@@ -98,8 +99,13 @@ def greatest(column: str, rows: pl.LazyFrame, before: Any) -> Any:
     """
     need_column(column, rows.collect_schema().names())
     value = rows.select(pl.col(column).max()).collect().item()
-    if value is None:
-        return before
+    return before if value is None else kept(value)
+
+
+def kept(value: Any) -> Any:
+    """A cursor's value as JSON keeps it."""
+    if isinstance(value, Decimal):
+        return str(value)
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
