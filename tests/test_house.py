@@ -22,6 +22,7 @@ LINE = [
     "sources",
     "query",
     "features",
+    "environments",
     "pipelines",
     "datums",
     "tracking",

@@ -238,12 +238,12 @@ def test_a_checkpoint_of_each_step_is_found_by_its_metric(mlflow: Any, data: Any
 
 
 def test_a_project_folder_is_a_tracking_address(places: Places) -> None:
-    """As a path, as a `file:` address, as one of ours; MLflow hands all three to whoever claims them."""
+    """As a `Path`, as a `file:` address, as one of ours; MLflow hands all three to whoever claims them."""
     root = places.root("bucle+sqlite")
     places.uri("bucle+sqlite")
     script = """
-        import sys, mlflow
-        for address in sys.argv[1:]:
+        import pathlib, sys, mlflow
+        for address in [pathlib.Path(sys.argv[1]), *sys.argv[2:]]:
             mlflow.set_tracking_uri(address)
             mlflow.set_experiment("folder")
             with mlflow.start_run() as run:

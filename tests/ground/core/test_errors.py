@@ -44,6 +44,7 @@ ROOMS = {
     "query": "17",
     "sources": "18",
     "datums": "20",
+    "environments": "21",
 }
 
 

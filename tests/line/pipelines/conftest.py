@@ -70,6 +70,7 @@ class Shared:
     def __init__(self, processes: LocalProcesses) -> None:
         self.run = processes.run
         self.cancel = processes.cancel
+        self.environment = processes.environment
 
     def close(self) -> None:
         pass

@@ -1,7 +1,8 @@
 """The entry points by which MLflow finds Bucle; light, because MLflow loads them whenever it is imported.
 
 `bucle:` is a scheme of our own. `file` and `mlflow-artifacts` are MLflow's: they are answered for only where they lead
-to a Bucle project, and handed back to MLflow everywhere else.
+to a Bucle project, and handed back to MLflow everywhere else. A path without a scheme stays MLflow's: an entry point
+for it would have no name, and uv installs no package that has one.
 """
 
 from __future__ import annotations

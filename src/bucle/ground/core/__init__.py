@@ -14,7 +14,7 @@ from bucle.ground.core.config import (
 )
 from bucle.ground.core.digest import Digest, digest_of, digest_of_file, digest_of_value, short
 from bucle.ground.core.duration import duration_of, instant_before
-from bucle.ground.core.environment import Environment, environment
+from bucle.ground.core.environment import Environment, Interpreter, Machine, environment
 from bucle.ground.core.errors import (
     BucleError,
     ConfigError,
@@ -55,6 +55,8 @@ __all__ = [
     "Environment",
     "Field",
     "Grammar",
+    "Interpreter",
+    "Machine",
     "NotAllowed",
     "NotFound",
     "Order",

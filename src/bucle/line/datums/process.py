@@ -118,7 +118,7 @@ def _recipe(project: Project, step: pipelines.Step[..., Any]) -> Digest:
     """What an output depends on besides its datum."""
     code = CodeReader(project.root).read(*step.source)
     purpose = project.config.section("project", ProjectSection).purpose
-    return digest_of_value({"code": code.digest, "environment": environment(), "purpose": purpose})
+    return digest_of_value({"code": code.digest, "environment": environment().digest, "purpose": purpose})
 
 
 def _index_before(project: Project, name: str) -> Index | None:

@@ -53,7 +53,7 @@ class Conductor:
         self._project = project
         self._execution = execution
         self._journal = Journal(project, lease)
-        self._planner = Planner(project, execution)
+        self._planner = Planner(project, execution, executor.environment)
         self._executor = executor
         self._report = report or (lambda run: None)
         self._positions = itertools.count()

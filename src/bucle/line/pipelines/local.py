@@ -18,6 +18,7 @@ from typing import IO
 
 import msgspec
 
+from bucle.ground.core import Environment, Interpreter, environment
 from bucle.ground.store import open_blobs
 from bucle.line.pipelines.execution import Failure
 from bucle.line.pipelines.task import Outcome, Task
@@ -37,15 +38,27 @@ script or a program read from standard input."""
 
 
 class LocalProcesses:
-    """An executor on this machine. The zygote starts with the first task and goes with `close` or with this process."""
+    """An executor on this machine. The zygote starts with the first task and goes with `close` or with this process.
 
-    def __init__(self) -> None:
+    Args:
+        interpreter: the Python that tasks run in; this one unless given.
+    """
+
+    def __init__(self, interpreter: Interpreter | None = None) -> None:
+        self._interpreter = interpreter
         self._lock = threading.Lock()
         self._line: _Line | None = None
         self._owner = os.getpid()
 
+    @property
+    def environment(self) -> Environment:
+        """What tasks run in."""
+        return environment() if self._interpreter is None else self._interpreter.environment
+
     def run(self, task: Task, *, timeout_s: float | None) -> Outcome:
         """Carry out a task and wait for it; see `Executor.run`."""
+        if self._interpreter is not None:
+            task = _for(self._interpreter, task)
         scratch = Path(task.scratch)
         (scratch / WORK).mkdir(parents=True)
         try:
@@ -99,7 +112,8 @@ class LocalProcesses:
             if self._line is None or not self._line.is_open():
                 if self._line is not None:
                     self._line.close()
-                self._line = _Line(sys_path)
+                python = sys.executable if self._interpreter is None else self._interpreter.python
+                self._line = _Line(python, sys_path)
             return self._line
 
 
@@ -110,13 +124,13 @@ class _ZygoteLost(Exception):
 class _Line:
     """The line to one zygote: orders go out under a lock, a thread takes the reports in."""
 
-    def __init__(self, sys_path: tuple[str, ...]) -> None:
+    def __init__(self, python: str, sys_path: tuple[str, ...]) -> None:
         self._channel, theirs = socket.socketpair()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the zygote
         boot = msgspec.json.encode(sys_path).decode()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  our own program
-                [sys.executable, "-c", _BOOT, boot, str(theirs.fileno()), str(os.getpid())],
+                [python, "-c", _BOOT, boot, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
@@ -215,6 +229,18 @@ def _zygote_environment() -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONWARNINGS", "PYTHONSTARTUP")}
     return {"OMP_WAIT_POLICY": "PASSIVE", **kept, "PYTHONHASHSEED": "0"}
+
+
+def _for(interpreter: Interpreter, task: Task) -> Task:
+    """A task as another Python carries it out: the project's modules, then its own, and its programs before others."""
+    programs = str(Path(interpreter.python).parent)
+    kept = {name: value for name, value in task.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    environ = {
+        **kept,
+        "PATH": os.pathsep.join((programs, kept.get("PATH", os.defpath))),
+        "VIRTUAL_ENV": str(Path(programs).parent),
+    }
+    return msgspec.structs.replace(task, sys_path=tuple(dict.fromkeys((task.root, *interpreter.path))), environ=environ)
 
 
 def _read_outcome(scratch: Path) -> Outcome | None:

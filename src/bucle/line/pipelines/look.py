@@ -133,6 +133,9 @@ def _environment_changes(project: Project, before: str, after: str) -> Iterator[
         for name in ("python", "implementation", "system"):
             yield from _changes("environment", {name: getattr(old, name)}, {name: getattr(new, name)})
         yield from _changes("environment", old.packages, new.packages)
+        same = [name for name in old.contents if old.packages[name] == new.packages.get(name)]
+        builds = ({name: short(one.contents.get(name, "")) for name in same} for one in (old, new))
+        yield from _changes("environment", *builds)
 
 
 def _changes(

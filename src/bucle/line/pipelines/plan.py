@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bucle.ground.code import Code, CodeReader
-from bucle.ground.core import Digest, digest_of_value, encode, environment
+from bucle.ground.core import Digest, Environment, digest_of_value, encode
 from bucle.ground.project import Project
 from bucle.line.pipelines.artifact import exact_json, keep_leaf
 from bucle.line.pipelines.errors import ValueNotKept
@@ -47,15 +47,17 @@ class Planner:
     Args:
         project: whose.
         execution: the execution's id.
+        environment: what its tasks run in.
     """
 
-    def __init__(self, project: Project, execution: str) -> None:
+    def __init__(self, project: Project, execution: str, environment: Environment) -> None:
         self._project = project
         self._execution = execution
         self._reader = CodeReader(project.root)
         self._lock = threading.Lock()
         self._codes: dict[str, Digest] = {}
-        self._environment = project.blobs.put(encode(environment()))
+        self._environment = environment
+        self._environment_blob = project.blobs.put(encode(environment))
 
     def plan(self, step: Step[Any, Any], position: int, arguments: Mapping[str, Any]) -> Plan:
         """The plan for one call.
@@ -82,7 +84,7 @@ class Planner:
             execution=self._execution,
             step=step.name,
             position=position,
-            key=key_of(digest, inputs, params, self._environment, self._project.purpose or ""),
+            key=key_of(digest, inputs, params, self._environment.digest, self._project.purpose or ""),
             status="running",
             attempt=0,
             started_at=now,
@@ -92,7 +94,7 @@ class Planner:
             params=params,
             outputs={},
             code=digest,
-            environment=self._environment,
+            environment=self._environment_blob,
             seed=seed,
             log="",
             error=None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from bucle.ground.code import CodeChanged, CodeReader
-from bucle.ground.core import Record, environment
+from bucle.ground.core import Environment, Record, decode, environment
 from bucle.ground.project import Project
 from bucle.line.pipelines.conductor import error_of
 from bucle.line.pipelines.local import LocalProcesses
@@ -64,7 +64,7 @@ def reproduce(project: Project, run: StepRun | str) -> Reproduction:
         expected=recorded.outputs,
         got=outcome.outputs,
         identical=recorded.outputs == outcome.outputs,
-        same_environment=recorded.environment == environment().digest,
+        same_environment=decode(project.blobs.get(recorded.environment), Environment).digest == environment().digest,
     )
     project.ledger.record(
         "pipelines.step_reproduced",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from bucle.ground.core import Record
+from bucle.ground.core import Environment, Record
 from bucle.ground.store import BlobPlace
 from bucle.line.pipelines.execution import Failure
 
@@ -82,6 +82,11 @@ class Executor(Protocol):
     Laws every implementation keeps: `run` raises nothing for what a task does, it tells it in the outcome; outputs that
     an outcome names are durable before it is given; no process of a task outlives `run`, nor the process that called.
     """
+
+    @property
+    def environment(self) -> Environment:
+        """What its tasks run in; it is part of every key."""
+        ...
 
     def run(self, task: Task, *, timeout_s: float | None) -> Outcome:
         """Carry out a task and wait for it. Many threads may call at the same time.

@@ -1,0 +1,20 @@
+"""Environments: what code runs in, locked, compared, and made again."""
+
+from bucle.line.environments.diff import Difference, diff
+from bucle.line.environments.errors import EnvironmentDiffers, NoSuchEnvironment, NotBuilt, NotLocked, UvMissing
+from bucle.line.environments.lock import locked
+from bucle.line.environments.venv import build, build_from_lock, interpreter_at
+
+__all__ = [
+    "Difference",
+    "EnvironmentDiffers",
+    "NoSuchEnvironment",
+    "NotBuilt",
+    "NotLocked",
+    "UvMissing",
+    "build",
+    "build_from_lock",
+    "diff",
+    "interpreter_at",
+    "locked",
+]
