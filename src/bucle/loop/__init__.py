@@ -7,6 +7,7 @@ from bucle.loop.controller import Action, Controller, Outcome, cycles, read_stat
 from bucle.loop.engine import decide, fold, fold_all
 from bucle.loop.errors import BadPolicy, GuardedAlias, LoopBusy, NoSuchLoop, NotYetPromotable
 from bucle.loop.lack import Lack, guard_of, lacks
+from bucle.loop.place import PipelinesSection, executor_of, interpreter_for
 from bucle.loop.policy import Labels, Policy, RetrainPolicy, RolloutPolicy, policy_of
 from bucle.loop.promotion import (
     Promotion,
@@ -18,6 +19,15 @@ from bucle.loop.promotion import (
     retire,
     set_alias,
     transition,
+)
+from bucle.loop.recipe import (
+    Ingredient,
+    Rebuilt,
+    Recipe,
+    rebuild,
+    recipe_of_execution,
+    recipe_of_run,
+    recipe_of_version,
 )
 from bucle.loop.replay import Replay, ReplayedWindow, replay
 from bucle.loop.state import Cycle, Decision, Look, Measurement, Request, State
@@ -35,6 +45,7 @@ __all__ = [
     "Cycle",
     "Decision",
     "GuardedAlias",
+    "Ingredient",
     "Labels",
     "Lack",
     "Look",
@@ -44,9 +55,12 @@ __all__ = [
     "NoSuchPrediction",
     "NotYetPromotable",
     "Outcome",
+    "PipelinesSection",
     "Policy",
     "Promotion",
     "Proof",
+    "Rebuilt",
+    "Recipe",
     "Replay",
     "ReplayedWindow",
     "Request",
@@ -62,9 +76,11 @@ __all__ = [
     "decide",
     "delete_model",
     "delete_version",
+    "executor_of",
     "fold",
     "fold_all",
     "guard_of",
+    "interpreter_for",
     "keep_up",
     "lacks",
     "move",
@@ -72,6 +88,10 @@ __all__ = [
     "promote",
     "promotions",
     "read_state",
+    "rebuild",
+    "recipe_of_execution",
+    "recipe_of_run",
+    "recipe_of_version",
     "rename_model",
     "replay",
     "reproduce",

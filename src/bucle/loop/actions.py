@@ -17,6 +17,7 @@ from bucle.ground.core import BucleError, StoreError, decode, make_ref, to_built
 from bucle.ground.project import Project
 from bucle.line import data, deploy, gates, monitoring, pipelines, registry, serving
 from bucle.loop.controller import Action, Outcome
+from bucle.loop.place import executor_of
 from bucle.loop.policy import Policy
 from bucle.loop.state import Decision, Look, Measurement, State
 from bucle.loop.tail import SHADOW, Tail
@@ -144,7 +145,9 @@ def _retrain(station: _Station, state: State, decision: Decision) -> Outcome:
     until = (decision.until or project.clock.now()).isoformat()
     params = {"commit": decision.commit, "until": until, **asked}
     try:
-        execution = pipelines.run(project, policy.pipeline, params, key=f"{decision.id}/run")
+        execution = pipelines.run(
+            project, policy.pipeline, params, key=f"{decision.id}/run", executor=executor_of(project)
+        )
         made = execution.result
     except StoreError:
         raise

@@ -6,18 +6,18 @@ from typing import Any
 
 import polars as pl
 
-from bucle.ground import governance
-from bucle.ground.core import NotFound, Record, decode, make_ref
+from bucle.ground.core import NotFound, Record, decode
 from bucle.ground.governance import Approval
 from bucle.ground.ledger import Edge
 from bucle.ground.project import Project
-from bucle.line import data, deploy, features, gates, pipelines, registry, serving, tracking
+from bucle.line import data, deploy, features, pipelines, registry, serving
 from bucle.line.data import Commit
 from bucle.line.deploy import Rollout
 from bucle.line.gates import Verdict
 from bucle.line.pipelines import StepRun
 from bucle.line.registry import ModelVersion
 from bucle.line.tracking import Run
+from bucle.loop.recipe import recipe_of_version
 
 __all__ = ["NoSuchPrediction", "Proof", "Trace", "reproduce", "trace"]
 
@@ -119,19 +119,19 @@ def trace(project: Project, prediction: str) -> Trace:
     """
     answer, model, number = _find(project, prediction)
     version = registry.version(project, model, number)
-    ref = make_ref("model", model, number)
+    recipe = recipe_of_version(project, version)
     taken = [r for r in deploy.rollouts(project, answer.endpoint) if r.model == model and r.candidate == number]
     return Trace(
         answer=answer,
         version=version,
-        package=registry.load_package(project, version.digest),
-        run=tracking.run(project, version.run) if version.run else None,
-        steps=tuple(pipelines.step_runs(project, version.execution)) if version.execution else (),
-        commit=data.resolve(project, version.commit) if version.commit else None,
-        verdicts=tuple(gates.verdicts(project, ref)),
-        approvals=tuple(governance.approvals(project, ref, digest=version.digest)),
+        package=recipe.package or registry.load_package(project, version.digest),
+        run=recipe.run,
+        steps=recipe.steps,
+        commit=recipe.commit,
+        verdicts=recipe.verdicts,
+        approvals=recipe.approvals,
         rollout=taken[-1] if taken else None,
-        lineage=tuple(project.ledger.lineage(ref)),
+        lineage=recipe.lineage,
     )
 
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bucle.ground.core import BadName, SimulatedClock, environment
+from bucle.ground.core import BadName, Environment, SimulatedClock, decode, environment
 from bucle.ground.ledger import verify_log
 from bucle.ground.ledger.tables import HEAD
 from bucle.ground.project import Project
@@ -48,7 +48,7 @@ def test_everything_logged_comes_back(any_project: Project, clock: SimulatedCloc
     assert found.artifacts == {"plots/roc.json": digest}
     assert any_project.blobs.get(digest) == b"[]"
     assert (found.started_at, found.ended_at) == (started, started + timedelta(minutes=3))
-    assert found.environment == environment().digest
+    assert decode(any_project.blobs.get(found.environment), Environment) == environment()
     assert "numpy==" in any_project.blobs.get(found.lock).decode()
     curve = tracking.metrics(any_project, live.id, "loss")
     assert [(point.step, point.value) for point in curve] == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]

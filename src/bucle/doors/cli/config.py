@@ -14,7 +14,7 @@ from bucle.ground.core import BucleError, Record
 if TYPE_CHECKING:
     from bucle.ground.project import Project
 
-__all__ = ["VERBS", "Tried", "settings_of", "tried"]
+__all__ = ["VERBS", "Tried", "flat", "settings_of", "tried"]
 
 
 class Tried(Record, frozen=True):
@@ -48,6 +48,7 @@ def settings_of(project: Project) -> dict[str, Any]:
         "project": config.section("project", ProjectSection),
         "store": config.section("store", StoreSection),
         "server": config.section("server", ServerSection),
+        "pipelines": config.section("pipelines", loop.PipelinesSection),
         "serving": config.section("serving", serving.ServingSection),
         "monitoring": monitoring.rules_of(project),
         "loop": {name: loop.policy_of(project, name) for name in config.names("loop")},
@@ -56,13 +57,13 @@ def settings_of(project: Project) -> dict[str, Any]:
     return settings
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Settings by dotted name."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in settings.items():
         nested = isinstance(value, dict) and value
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found
 
 
 def _show(options: Namespace, terminal: Terminal) -> None:
@@ -70,7 +71,7 @@ def _show(options: Namespace, terminal: Terminal) -> None:
 
     with terminal.project() as project:
         settings = settings_of(project)
-    terminal.show(settings, told={name: json.dumps(value) for name, value in _flat(settings).items()})
+    terminal.show(settings, told={name: json.dumps(value) for name, value in flat(settings).items()})
     terminal.next("bucle config check")
 
 

@@ -28,11 +28,13 @@ def _run_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, terminal: Terminal) -> None:
+    from bucle import loop
     from bucle.ground.core import to_builtins
     from bucle.line import datums
 
     with terminal.project() as project:
-        done = [datums.process(project, name) for name in options.names or datums.datum_steps(project)]
+        place = loop.executor_of(project)
+        done = [datums.process(project, name, executor=place) for name in options.names or datums.datum_steps(project)]
     rows = [{**to_builtins(one), "commit": one.commit[:12]} for one in done]
     terminal.show(done, ("name", "datums", "new", "gone", "files", "commit"), told=rows)
 

@@ -37,6 +37,7 @@ NOUNS: dict[str, dict[str, str]] = {
     },
     "Training": {
         "run": "run or resume a pipeline",
+        "env": "what code runs in: look, compare, lock, make again",
         "runs": "tracked runs: list, show, compare, best, watch, export, sync",
     },
     "Models": {
@@ -54,6 +55,8 @@ NOUNS: dict[str, dict[str, str]] = {
         "replay": "another policy over recorded history",
     },
     "Trust": {
+        "why": "how a model, a run or an execution was made",
+        "reproduce": "make a model, a run or an execution again and compare",
         "trace": "why a prediction came out as it did",
         "access": "who may read what, and who sees what is personal",
         "keys": "the keys of encrypted tables: list, rotate, destroy",

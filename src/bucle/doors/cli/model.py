@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_reason
 from bucle.doors.cli.errors import BadUsage
-from bucle.doors.cli.references import execution_of, version_of
+from bucle.doors.cli.references import execution_of, model_and_version, version_of
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import FOUND, Verb
+from bucle.doors.cli.verb import Verb
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
@@ -418,20 +418,19 @@ def _webhooks(options: Namespace, terminal: Terminal) -> None:
 
 
 def _reproduce(options: Namespace, terminal: Terminal) -> int:
-    """Run every step that made a version again, without the cache, and compare bit for bit."""
-    from bucle.line import pipelines
+    """`bucle reproduce` of a version."""
+    from bucle.doors.cli.reproduce import carry_out
 
-    with terminal.project() as project:
-        found = version_of(project, options.version)
-        if not found.execution:
-            raise BadUsage(
-                f"{found.ref} was made by no pipeline here.", fix="Only what `bucle run` made is reproduced."
-            )
-        again = [pipelines.reproduce(project, step) for step in pipelines.step_runs(project, found.execution)]
-    terminal.show(again, ("step", "identical", "same_environment", "step_run"))
-    same = all(one.identical for one in again)
-    terminal.say("Bit for bit the same." if same else "It came out otherwise.")
-    return 0 if same else FOUND
+    name, version = model_and_version(options.version)
+    options.thing = f"model/{name}@{version}"
+    return carry_out(options, terminal)
+
+
+def _reproduce_arguments(parser: ArgumentParser) -> None:
+    from bucle.doors.cli.reproduce import add_how
+
+    _version(parser)
+    add_how(parser)
 
 
 VERBS: tuple[Verb, ...] = (
@@ -456,6 +455,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("delete", "take away a version or a model", _delete, _delete_arguments, "bucle model delete tumours@1"),
     Verb("webhooks", "who is told of changes, and how far", _webhooks, example="bucle model webhooks"),
     Verb("history", "who changed what, when, and why", _history, _history_arguments, "bucle model history tumours"),
-    Verb("reproduce", "make a version again and compare; exit status 7 when it differs", _reproduce, _version,
-         "bucle model reproduce tumours@1"),
+    Verb("reproduce", "make a version again and compare; exit status 7 when it differs", _reproduce,
+         _reproduce_arguments, "bucle model reproduce tumours@1"),
 )  # fmt: skip

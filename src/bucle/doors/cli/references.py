@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 from bucle.ground.core import BucleError, suggest
 
 if TYPE_CHECKING:
+    from bucle import loop
     from bucle.ground.project import Project
     from bucle.line.deploy import Rollout
     from bucle.line.gates import Verdict
     from bucle.line.pipelines import Execution
     from bucle.line.registry import ModelVersion
 
-__all__ = ["chosen", "execution_of", "model_and_version", "rollout_of", "verdict_of", "version_of"]
+__all__ = ["chosen", "execution_of", "model_and_version", "recipe_of", "rollout_of", "verdict_of", "version_of"]
 
 T = TypeVar("T")
 
@@ -48,6 +49,46 @@ def execution_of(project: Project, text: str) -> Execution:
     wanted = text.removeprefix("execution/")
     found = _beginning(wanted, pipelines.executions(project), lambda one: one.id)
     return found or pipelines.execution(project, wanted)
+
+
+def recipe_of(project: Project, text: str) -> loop.Recipe:
+    """How the thing a text names was made: `flights@3`, or the id of a run or an execution, or how it begins.
+
+    Raises:
+        NotFound: there is none.
+    """
+    from bucle import loop
+    from bucle.ground.core import NotFound
+    from bucle.line import registry, tracking
+
+    kind, _, name = text.rpartition("/")
+    if kind == "model" or "@" in text:
+        return loop.recipe_of_version(project, version_of(project, text))
+    if kind in ("", "execution"):
+        found = _optional(execution_of, project, name)
+        if found is not None:
+            return loop.recipe_of_execution(project, found)
+    if kind in ("", "run"):
+        run = _optional(tracking.run, project, name)
+        if run is not None:
+            return loop.recipe_of_run(project, run)
+    if any(one.name == text for one in registry.models(project)):
+        return loop.recipe_of_version(project, version_of(project, text))
+    raise NotFound(
+        f"There is no model version, run or execution {text!r}.",
+        why="A version is named as flights@3, the others by their ids.",
+        fix="See: bucle model list, bucle runs list, bucle run --list",
+        at=text,
+    )
+
+
+def _optional(look: Callable[[Project, str], T], project: Project, name: str) -> T | None:
+    from bucle.ground.core import NotFound
+
+    try:
+        return look(project, name)
+    except NotFound:
+        return None
 
 
 def verdict_of(project: Project, text: str) -> Verdict:

@@ -14,7 +14,7 @@ from bucle.doors.cli.verb import Verb
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
-    from bucle.line.pipelines import Execution, StepRun
+    from bucle.line.pipelines import Execution, Executor, StepRun
 
 __all__ = ["VERBS", "params_of"]
 
@@ -25,6 +25,10 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pipeline", nargs="?", default="", help="which; its `commit` is the head of main unless given")
     add_params(parser)
     parser.add_argument("--key", default=None, help="the same key again is the same execution")
+    parser.add_argument(
+        "--env", default="", metavar="WHAT",
+        help="run its steps in the virtual environment of a lock, or of what is named as for `bucle env build`",
+    )  # fmt: skip
     others = parser.add_mutually_exclusive_group()
     others.add_argument(
         "--resume",
@@ -58,8 +62,27 @@ def _start(project: Project, options: Namespace, terminal: Terminal) -> None:
     from bucle.line import pipelines
 
     params = params_of(project, options.pipeline, options.params)
-    made = pipelines.run(project, options.pipeline, params, key=options.key, report=_reporter(terminal))
+    made = pipelines.run(
+        project,
+        options.pipeline,
+        params,
+        key=options.key,
+        report=_reporter(terminal),
+        executor=_executor(project, options),
+    )
     _ended(made, terminal)
+
+
+def _executor(project: Project, options: Namespace) -> Executor | None:
+    """Where steps run: as asked for, as `[pipelines]` says, or in this Python."""
+    from bucle import loop
+    from bucle.doors.cli.env import environment_named
+    from bucle.line.pipelines import LocalProcesses
+
+    if not options.env:
+        return loop.executor_of(project)
+    interpreter = loop.interpreter_for(project, environment_named(project, options.env))
+    return project.keep(LocalProcesses, lambda: LocalProcesses(interpreter))
 
 
 def params_of(project: Project, name: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
@@ -90,7 +113,8 @@ def _resume(project: Project, options: Namespace, terminal: Terminal) -> None:
     from bucle.line import pipelines
 
     wanted = _newest_lost(project) if options.resume == NEWEST else execution_of(project, options.resume).id
-    _ended(pipelines.resume(project, wanted, report=_reporter(terminal)), terminal)
+    made = pipelines.resume(project, wanted, report=_reporter(terminal), executor=_executor(project, options))
+    _ended(made, terminal)
 
 
 def _newest_lost(project: Project) -> str:

@@ -245,6 +245,23 @@ def _tell_points(points: dict[str, tuple[int, float]], terminal: Terminal, *, wi
         terminal.flush()
 
 
+def _code_arguments(parser: ArgumentParser) -> None:
+    _show_arguments(parser)
+    parser.add_argument("folder", help="does not exist yet, or is empty")
+
+
+def _code(options: Namespace, terminal: Terminal) -> None:
+    """Check out the commit a run ran, with the changes that were not committed."""
+    from pathlib import Path
+
+    from bucle.line import tracking
+
+    with terminal.project() as project:
+        run = tracking.run(project, options.run)
+        folder = tracking.restored(project, run, Path(options.folder))
+    terminal.show({"folder": str(folder), "commit": run.code_commit, "changes": run.code_diff})
+
+
 def _export_arguments(parser: ArgumentParser) -> None:
     _search_arguments(parser)
     parser.add_argument("file", metavar="FILE", help="ends in .csv, .json, .jsonl or .parquet; - for CSV to the screen")
@@ -340,6 +357,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("metrics", "every point of a run's curves", _metrics, _metrics_arguments, "bucle runs metrics RUN"),
     Verb("export", "runs as CSV, JSON or Parquet", _export, _export_arguments,
          "bucle runs export runs.parquet --experiment flights"),
+    Verb("code", "the code a run ran, in a folder of its own", _code, _code_arguments, "bucle runs code RUN code"),
     Verb("delete", "put a run aside; it can be restored", _delete, _show_arguments, "bucle runs delete RUN"),
     Verb("restore", "bring a run back that was put aside", _restore, _show_arguments, "bucle runs restore RUN"),
     Verb("sync", "deliver what waits on this machine for a server; exit status 7 when something still does", _sync,

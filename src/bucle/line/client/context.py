@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from bucle.ground.core import NotFound, SystemClock, environment, to_micros
-from bucle.ground.project import Project, find_root
+from bucle.ground.project import READER, Project, find_root
 from bucle.line.client.active_run import ActiveRun, checked_params, checked_tags
 from bucle.line.client.console import Listening
 from bucle.line.client.data_input import resolve_inputs
@@ -142,6 +142,7 @@ def _start(experiment: str, name: str, project: Project | None, at: datetime, gi
         code_commit=code.commit,
         code_diff=code.diff,
         environment=environment(),
+        within=project.reader if project else os.environ.get(READER, ""),
         **{**given, "tags": {**tags, **given["tags"]}},
     )
 

@@ -46,6 +46,7 @@ def take_start(project: Project, start: Start) -> Run:
         params=start.params,
         circumstances=Circumstances(
             inputs=refs,
+            within=start.within,
             seed=start.seed,
             code_commit=start.code_commit,
             code_diff=blobs.put(start.code_diff) if start.code_diff else "",

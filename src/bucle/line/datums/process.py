@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bucle.ground.code import CodeReader
-from bucle.ground.core import Digest, ProjectSection, Record, decode, digest_of_value, encode, environment, to_builtins
+from bucle.ground.core import (
+    Digest,
+    Environment,
+    ProjectSection,
+    Record,
+    decode,
+    digest_of_value,
+    encode,
+    environment,
+    to_builtins,
+)
 from bucle.ground.project import Project
 from bucle.ground.store import BlobMissing
 from bucle.line import data, pipelines
@@ -71,7 +81,13 @@ def call_for_each(project: Project, name: str, datums: str, at_once: int) -> str
     return project.blobs.put(encode(outputs))
 
 
-def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun], None] | None = None) -> Processed:
+def process(
+    project: Project,
+    name: str,
+    *,
+    report: Callable[[pipelines.StepRun], None] | None = None,
+    executor: pipelines.Executor | None = None,
+) -> Processed:
     """Bring the outputs of `[datums.NAME]` up to the branch's head.
 
     Nothing is called for a datum whose paths and contents are those of an earlier run, by the same code in the same
@@ -80,6 +96,7 @@ def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun]
     Args:
         name: of `[datums.NAME]`.
         report: told of every change of a step, from the thread it happens in.
+        executor: where calls run; the project's own local processes unless given.
     Raises:
         NoSuchDatums, BadDatums, NoSuchBranch: it cannot be carried out.
         StepFailed: a call failed.
@@ -96,11 +113,11 @@ def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun]
     _refuse_file(tree, settings, name)
     inputs = {path: one for path, one in tree.items() if not (path.startswith(prefix) or data.is_own(path))}
     datums = datums_in(inputs, settings.over, at=where)
-    recipe = _recipe(project, step)
+    recipe = _recipe(project, step, executor.environment if executor else environment())
     before = _index_before(project, name)
     known = reusable(project, before, datums) if before is not None and before.recipe == recipe else {}
     new = [datum for datum in datums if datum.key not in known]
-    execution, made = _call(project, name, new, settings.at_once, report)
+    execution, made = _call(project, name, new, settings.at_once, report=report, executor=executor)
     index = Index(
         recipe=recipe, commit=source.id, made={one.key: made.get(one.key) or known[one.key] for one in datums}
     )
@@ -114,11 +131,11 @@ def process(project: Project, name: str, *, report: Callable[[pipelines.StepRun]
     return done
 
 
-def _recipe(project: Project, step: pipelines.Step[..., Any]) -> Digest:
+def _recipe(project: Project, step: pipelines.Step[..., Any], place: Environment) -> Digest:
     """What an output depends on besides its datum."""
     code = CodeReader(project.root).read(*step.source)
     purpose = project.config.section("project", ProjectSection).purpose
-    return digest_of_value({"code": code.digest, "environment": environment().digest, "purpose": purpose})
+    return digest_of_value({"code": code.digest, "environment": place.digest, "purpose": purpose})
 
 
 def _index_before(project: Project, name: str) -> Index | None:
@@ -130,13 +147,19 @@ def _index_before(project: Project, name: str) -> Index | None:
 
 
 def _call(
-    project: Project, name: str, new: list[Datum], at_once: int, report: Callable[[pipelines.StepRun], None] | None
+    project: Project,
+    name: str,
+    new: list[Datum],
+    at_once: int,
+    *,
+    report: Callable[[pipelines.StepRun], None] | None,
+    executor: pipelines.Executor | None,
 ) -> tuple[str, dict[str, Made]]:
     """Ask the step about what is new: the execution, and what each datum gave by its key."""
     if not new:
         return "", {}
     params = {"name": name, "datums": project.blobs.put(encode(new)), "at_once": at_once}
-    execution = pipelines.run(project, call_for_each, params, report=report)
+    execution = pipelines.run(project, call_for_each, params, report=report, executor=executor)
     outputs = decode(project.blobs.get(execution.result), list[dict[str, str]])
     return execution.id, {
         datum.key: Made(

@@ -2,19 +2,25 @@
 
 from bucle.line.environments.diff import Difference, diff
 from bucle.line.environments.errors import EnvironmentDiffers, NoSuchEnvironment, NotBuilt, NotLocked, UvMissing
+from bucle.line.environments.kept import Kept, compare, keep, kept, kept_named
 from bucle.line.environments.lock import locked
 from bucle.line.environments.venv import build, build_from_lock, interpreter_at
 
 __all__ = [
     "Difference",
     "EnvironmentDiffers",
+    "Kept",
     "NoSuchEnvironment",
     "NotBuilt",
     "NotLocked",
     "UvMissing",
     "build",
     "build_from_lock",
+    "compare",
     "diff",
     "interpreter_at",
+    "keep",
+    "kept",
+    "kept_named",
     "locked",
 ]

@@ -1,6 +1,7 @@
 """The belt: steps in processes of their own, computed once, journalled, and gone on with after any crash."""
 
 from bucle.line.pipelines.artifact import Artifact
+from bucle.line.pipelines.deviation import Deviation, Tolerance
 from bucle.line.pipelines.errors import (
     BadParams,
     ExecutionBusy,
@@ -16,9 +17,9 @@ from bucle.line.pipelines.errors import (
 )
 from bucle.line.pipelines.execution import Execution, Failure
 from bucle.line.pipelines.local import LocalProcesses
-from bucle.line.pipelines.look import Change, Why, log_of, step_run, step_runs, value_of, why
+from bucle.line.pipelines.look import Change, Why, computed, log_of, step_run, step_runs, value_of, why
 from bucle.line.pipelines.pipeline import Pipeline, pipeline, pipelines_of
-from bucle.line.pipelines.reproduce import Reproduction, reproduce
+from bucle.line.pipelines.reproduce import Reproduction, code_changed, reproduce
 from bucle.line.pipelines.run import execution, executions, recover, resume, run
 from bucle.line.pipelines.step import Step, step
 from bucle.line.pipelines.step_run import StepRun
@@ -28,6 +29,7 @@ __all__ = [
     "Artifact",
     "BadParams",
     "Change",
+    "Deviation",
     "Execution",
     "ExecutionBusy",
     "ExecutionFailed",
@@ -47,8 +49,11 @@ __all__ = [
     "StepRun",
     "StepTimedOut",
     "Task",
+    "Tolerance",
     "ValueNotKept",
     "Why",
+    "code_changed",
+    "computed",
     "execution",
     "executions",
     "log_of",

@@ -11,9 +11,9 @@ from bucle.line.pipelines.artifact import read_leaf
 from bucle.line.pipelines.errors import NoSuchExecution, NotTyped
 from bucle.line.pipelines.shape import shape_of
 from bucle.line.pipelines.step_run import StepRun
-from bucle.line.pipelines.store import find_previous, find_step_run, find_step_runs
+from bucle.line.pipelines.store import find_computed, find_previous, find_step_run, find_step_runs
 
-__all__ = ["Change", "Why", "log_of", "step_run", "step_runs", "value_of", "why"]
+__all__ = ["Change", "Why", "computed", "log_of", "step_run", "step_runs", "value_of", "why"]
 
 T = TypeVar("T")
 
@@ -70,6 +70,11 @@ def step_run(project: Project, id_: str) -> StepRun:
             at=id_,
         )
     return found
+
+
+def computed(project: Project, key: str) -> list[StepRun]:
+    """The newest step runs that really computed a key, the newest first; empty when none did."""
+    return find_computed(project.database, key)[0]
 
 
 def log_of(project: Project, run: StepRun | str) -> str:

@@ -27,6 +27,7 @@ from bucle.line.tracking.errors import (
     BadToken,
     ExperimentDeleted,
     ExperimentExists,
+    FolderTaken,
     GitFailed,
     NoSuchArtifact,
     NoSuchExperiment,
@@ -102,6 +103,7 @@ from bucle.line.tracking.metric import (
 from bucle.line.tracking.name import Names, names_of
 from bucle.line.tracking.page import Key, Page, beyond, check_limit, make_token, ordering, read_token
 from bucle.line.tracking.point import Point
+from bucle.line.tracking.restore import restored
 from bucle.line.tracking.run import Circumstances, Run, Status, run, run_by_id, runs, runs_by_ids
 from bucle.line.tracking.run_input import Dataset, ModelUse
 from bucle.line.tracking.seal import seal
@@ -142,6 +144,7 @@ __all__ = [
     "Experiment",
     "ExperimentDeleted",
     "ExperimentExists",
+    "FolderTaken",
     "Form",
     "GitFailed",
     "Key",
@@ -234,6 +237,7 @@ __all__ = [
     "rename_experiment",
     "restore_experiment",
     "restore_run",
+    "restored",
     "run",
     "run_by_id",
     "runs",

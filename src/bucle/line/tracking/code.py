@@ -1,17 +1,19 @@
-"""The code a run ran: the git commit and every change that was not committed yet."""
+"""The code a run ran: the git commit and every change that was not committed yet, kept and restored."""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from pathlib import Path
 
 from bucle.ground.core import Record
 from bucle.line.tracking.errors import GitFailed
 
-__all__ = ["Code", "code_of"]
+__all__ = ["Code", "code_of", "place_of_code", "restore_code"]
 
 LARGEST = 1 << 20
 """Bytes; a larger file that git does not know is taken for data, not code."""
@@ -47,6 +49,48 @@ def code_of(root: Path) -> Code:
         return Code(commit=commit.decode().strip(), diff=_diff(root, Path(folder)))
 
 
+def restore_code(root: Path, code: Code, folder: Path) -> Path:
+    """Put the code of a commit, with the changes on top of it, into a folder of its own.
+
+    Args:
+        root: a project's folder, in the repository that has the commit.
+        code: as `code_of` gave it.
+        folder: does not exist yet, or is empty; it gets the repository's files. Submodules stay empty folders.
+    Returns:
+        The project's own folder in there.
+    Raises:
+        GitFailed: the commit is not in this repository, or the changes do not apply; the folder is left as it was.
+        FileExistsError: the folder holds something.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(folder)
+    own = place_of_code(root)
+    top = Path(os.fsdecode(_must(root, {}, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    packed = _must(top, {}, "archive", "--format=tar", code.commit)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".bucle-code-", dir=folder.parent) as scratch:
+        draft = Path(scratch) / "code"
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(draft, filter="data")
+        if code.diff:
+            # Not to be taken for a part of a repository around it, whose rules would leave files out.
+            apart = {"GIT_CEILING_DIRECTORIES": str(Path(scratch).resolve())}
+            _must(draft, apart, "apply", "--whitespace=nowarn", "--binary", "-", given=code.diff)
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
+    return folder / own
+
+
+def place_of_code(root: Path) -> Path:
+    """Where in its repository a folder stands, relative to the top.
+
+    Raises:
+        GitFailed: it is in none.
+    """
+    return Path(os.fsdecode(_must(root, {}, "rev-parse", "--show-prefix").rstrip(b"\n")))
+
+
 def _diff(root: Path, scratch: Path) -> bytes:
     """The changes against HEAD, told by an index and an object store of our own."""
     objects, index = (_path(root, name) for name in ("objects", "index"))
@@ -80,7 +124,7 @@ def _must(root: Path, variables: dict[str, str], *arguments: str, given: bytes =
     if answer is None or answer.returncode != 0:
         reason = "git is gone" if answer is None else answer.stderr.decode(errors="replace").strip()
         raise GitFailed(
-            f"git cannot tell what changed in {root}: {reason}.",
+            f"git {arguments[0]} fails in {root}: {reason}.",
             why="A run keeps the code it ran, the changes not committed included.",
             fix=f"Mend it until this works: git -C {root} status",
         )

@@ -13,6 +13,7 @@ __all__ = [
     "BadToken",
     "ExperimentDeleted",
     "ExperimentExists",
+    "FolderTaken",
     "GitFailed",
     "NoSuchArtifact",
     "NoSuchExperiment",
@@ -47,6 +48,12 @@ class GitFailed(StateError):
     """The project lies in a git repository whose changes cannot be read."""
 
     code = "BU0804"
+
+
+class FolderTaken(UserError):
+    """A folder that should get a run's code holds something else."""
+
+    code = "BU0817"
 
 
 class BadToken(UserError):

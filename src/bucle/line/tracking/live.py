@@ -280,6 +280,7 @@ def _circumstances(project: Project, inputs: Sequence[str], seed: int | None) ->
     code, surroundings = code_of(project.root), environment()
     return Circumstances(
         inputs=tuple(inputs),
+        within=project.reader,
         seed=seed,
         code_commit=code.commit,
         code_diff=project.blobs.put(code.diff) if code.diff else "",

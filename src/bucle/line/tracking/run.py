@@ -58,6 +58,7 @@ class Circumstances(Record, frozen=True, omit_defaults=True):
     seed: int | None = None
     attempt: int = 1
     error: str = ""
+    within: str = ""
 
 
 NONE = Circumstances()
@@ -93,6 +94,7 @@ class Run(Record, frozen=True):
         sealed: whether the ledger holds the digest of all of it, as it is now.
         datasets: as its client described what it read.
         models: the logged models it read or made.
+        within: the ref of the step or execution it was begun in; empty outside of pipelines.
     """
 
     id: str
@@ -120,6 +122,7 @@ class Run(Record, frozen=True):
     sealed: bool = False
     datasets: tuple[Dataset, ...] = ()
     models: tuple[ModelUse, ...] = ()
+    within: str = ""
 
 
 def run(project: Project, id: str) -> Run:  # noqa: A002  the noun says whose id
@@ -296,6 +299,7 @@ def run_of(row: store.RunRow, held: _Held) -> Run:
         metrics=_sorted(held.metrics),
         tags=_sorted(held.tags),
         inputs=about.inputs,
+        within=about.within,
         artifacts=held.artifacts,
         code_commit=about.code_commit,
         code_diff=about.code_diff,

@@ -143,8 +143,11 @@ def _fold_ended(connection: Connection, runs: Sequence[int]) -> None:
 def _enter_edges(tx: Transaction, rows: Sequence[store.RunRow]) -> None:
     refs = {row.seq: make_ref("run", row.id) for row in rows}
     for row in rows:
-        for source in decode(row.circumstances, Circumstances, what="run").inputs:
+        about = decode(row.circumstances, Circumstances, what="run")
+        for source in about.inputs:
             tx.edge(source, refs[row.seq], "used")
+        if about.within:
+            tx.edge(about.within, refs[row.seq], "tracked")
     for file in store.artifact_rows(tx.connection, list(refs.values())):
         tx.edge(file.owner, make_ref("blob", file.digest), f"logged {file.path}")
     for model in store.model_rows(tx.connection, list(refs)):

@@ -386,6 +386,7 @@ def _created(
         artifacts={},
         actor=row["actor"],
         inputs=about.inputs,
+        within=about.within,
         code_commit=about.code_commit,
         code_diff=about.code_diff,
         environment=about.environment,
