@@ -15,7 +15,8 @@ def test_every_public_name_is_there() -> None:
 def test_the_face_is_what_it_was_said_to_be() -> None:
     assert sorted(bucle.__all__) == [
         "BucleError", "Client", "Figure", "Html", "Image", "Project", "SimulatedClock", "Source", "Table",
-        "__version__", "feature_view", "pipeline", "request_view", "run", "start", "step",
+        "__version__", "feature_view", "pipeline", "request_view", "run",
+        "seed_everything", "start", "step",
     ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bucle.version import __version__
 
 if TYPE_CHECKING:
-    from bucle.ground.core import BucleError, SimulatedClock
+    from bucle.ground.core import BucleError, SimulatedClock, seed_everything
     from bucle.ground.project import Project
     from bucle.line.client import Figure, Html, Image, Table
     from bucle.line.client import begin as run
@@ -40,6 +40,7 @@ __all__ = [
     "pipeline",
     "request_view",
     "run",
+    "seed_everything",
     "start",
     "step",
 ]
@@ -47,6 +48,7 @@ __all__ = [
 _HOMES = {
     "BucleError": "bucle.ground.core",
     "SimulatedClock": "bucle.ground.core",
+    "seed_everything": "bucle.ground.core",
     "Project": "bucle.ground.project",
     "Source": "bucle.line.features",
     "feature_view": "bucle.line.features",

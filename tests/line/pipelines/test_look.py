@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import venv
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from bucle.ground.code import CodeChanged
-from bucle.ground.core import NotFound, SimulatedClock
+from bucle.ground.core import Environment, NotFound, SimulatedClock, decode, environment
 from bucle.ground.project import Project
-from bucle.line import pipelines
+from bucle.line import environments, pipelines
 from bucle.line.pipelines import pipeline, step
 
 from .conftest import Flow
@@ -229,3 +233,60 @@ def test_a_step_without_annotations_is_refused(flow: Flow, opened: Opener) -> No
         pipelines.run(project, "line", {})
     with pytest.raises(pipelines.StepFailed, match=r"wrong\.result is a str that cannot be kept"):
         pipelines.run(project, "lie", {})
+
+
+def test_a_result_within_the_tolerance_is_close_and_another_is_not(flow: Flow, opened: Opener) -> None:
+    flow.write("""
+        @step
+        def shaky(size: float) -> dict[str, float]:
+            return {"loss": 1.0 + size * int.from_bytes(os.urandom(4), "big") / 2**32}
+
+        @pipeline
+        def line(size: float) -> dict[str, float]:
+            return shaky(size)
+    """)
+    project = opened()
+    for size, outcome in ((1e-8, "close"), (1.0, "different")):
+        execution = pipelines.run(project, "line", {"size": size})
+        found = pipelines.reproduce(project, f"{execution.id}.0")
+        assert (found.outcome, found.identical) == (outcome, False)
+        assert [one.output for one in found.deviations] == ["result"]
+    tight = pipelines.Tolerance(relative=0, absolute=0)
+    first = pipelines.executions(project)[-1]
+    assert pipelines.reproduce(project, f"{first.id}.0", tolerance=tight).outcome == "different"
+
+
+def test_steps_run_in_another_python_and_their_key_says_so(flow: Flow, opened: Opener, tmp_path: Path) -> None:
+    """A virtual environment that sees the packages of this one, and one more."""
+    flow.write("""
+        import sys
+
+        @step
+        def where() -> list[str]:
+            import extra_thing
+            return [sys.executable, os.environ["VIRTUAL_ENV"], extra_thing.NAME]
+
+        @pipeline
+        def line() -> list[str]:
+            return where()
+    """)
+    venv.create(tmp_path / "venv", symlinks=True)
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "here.pth").write_text("\n".join(path for path in sys.path if path))
+    (site / "extra_thing.py").write_text("NAME = 'extra'\n")
+    about = site / "extra_thing-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: extra-thing\nVersion: 1.0\n")
+    other = environments.interpreter_at(tmp_path / "venv" / "bin" / "python")
+    project = opened()
+    with closing(pipelines.LocalProcesses(other)) as place:
+        execution = pipelines.run(project, "line", {}, executor=place)
+        (step_run,) = pipelines.step_runs(project, execution.id)
+        assert pipelines.reproduce(project, step_run, executor=place).same_environment
+    program, home, name = execution.result
+    assert (Path(program).parent.parent, home, name) == (tmp_path / "venv", str(tmp_path / "venv"), "extra")
+    recorded = decode(project.blobs.get(step_run.environment), Environment)
+    assert recorded == other.environment
+    assert environments.diff(environment(), recorded)[0].name == "extra-thing"
+    with pytest.raises(pipelines.StepFailed):
+        pipelines.run(project, "line", {})

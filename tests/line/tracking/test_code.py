@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from bucle.ground.core import NotFound, SimulatedClock
 from bucle.ground.project import Project
 from bucle.line import tracking
+from bucle.line.tracking.code import restore_code
 
 
 def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
@@ -105,7 +108,7 @@ def test_a_hook_s_variables_do_not_lead_astray(
 def test_a_broken_repository_is_told(repository: Path) -> None:
     (repository / "new.py").write_text("x\n")
     (repository / ".git" / "index").write_bytes(b"broken")
-    with pytest.raises(tracking.GitFailed, match="git cannot tell"):
+    with pytest.raises(tracking.GitFailed, match=r"git .* fails"):
         tracking.code_of(repository)
 
 
@@ -116,3 +119,43 @@ def test_a_run_keeps_the_commit_and_the_diff(repository: Path, project: Project)
     found = tracking.run(project, live.id)
     assert found.code_commit == _git(repository, "rev-parse", "HEAD").decode().strip()
     assert b"+rounds = 200" in project.blobs.get(found.code_diff)
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_the_code_of_a_run_is_restored_with_what_was_not_committed(
+    repository: Path, tmp_path: Path, clock: SimulatedClock, where: str
+) -> None:
+    _change(repository)
+    folder = tmp_path / "restored" if where == "outside" else repository / ".bucle" / "code" / "one"
+    with closing(Project.open(repository, clock=clock)) as project:
+        with tracking.start(project, "e") as live:
+            live.log_params({"a": 1})
+        run = tracking.run(project, live.id)
+        assert tracking.restored(project, run, folder) == folder
+        assert tracking.restored(project, run, folder) == folder
+        other = repository / "other"
+        other.mkdir()
+        (other / "mine.txt").write_text("mine\n")
+        with pytest.raises(tracking.FolderTaken):
+            tracking.restored(project, run, other)
+    assert {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.startswith(".")} == {
+        file.name: file.read_bytes()
+        for file in repository.iterdir()
+        if file.is_file() and file.name not in ("ignored.txt", ".gitignore")
+    }
+    assert (other / "mine.txt").read_text() == "mine\n"
+
+
+def test_a_run_outside_of_git_has_no_code_to_restore(root: Path, tmp_path: Path, clock: SimulatedClock) -> None:
+    with closing(Project.open(root, clock=clock)) as project:
+        with tracking.start(project, "e") as live:
+            pass
+        with pytest.raises(NotFound, match="No commit"):
+            tracking.restored(project, tracking.run(project, live.id), tmp_path / "x")
+
+
+def test_a_commit_that_is_gone_leaves_no_folder(repository: Path, tmp_path: Path) -> None:
+    lost = tracking.Code(commit="0" * 40, diff=b"")
+    with pytest.raises(tracking.GitFailed):
+        restore_code(repository, lost, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

@@ -1,5 +1,6 @@
 """Records, refs, digests, clock, codec, errors, configuration: no I/O stands here but reading one file."""
 
+from bucle.ground.core.chance import seed_everything
 from bucle.ground.core.clock import Clock, SimulatedClock, SystemClock, as_utc, from_micros, to_micros
 from bucle.ground.core.codec import CorruptRecord, Record, decode, encode, to_builtins
 from bucle.ground.core.config import (
@@ -90,6 +91,7 @@ __all__ = [
     "parse_config",
     "parse_filter",
     "parse_order",
+    "seed_everything",
     "short",
     "split_ref",
     "suggest",

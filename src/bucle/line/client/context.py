@@ -20,8 +20,8 @@ from typing import Any
 
 import msgspec
 
-from bucle.ground.core import NotFound, SystemClock, environment, to_micros
-from bucle.ground.project import READER, Project, find_root
+from bucle.ground.core import NotFound, SystemClock, environment, seed_everything, to_micros
+from bucle.ground.project import Project, find_root
 from bucle.line.client.active_run import ActiveRun, checked_params, checked_tags
 from bucle.line.client.console import Listening
 from bucle.line.client.data_input import resolve_inputs
@@ -70,7 +70,8 @@ def begin(
         params, tags: kept as text; a dict within becomes `outer/inner`.
         inputs: the data it reads: `commit/9a0b…`, a branch, `main@2013-03-01T00:00:00Z`, `table/flights@main`; kept
             as the commit it is now. Other refs are kept as they are.
-        seed: what the random numbers begin with.
+        seed: what the random numbers begin with: Python's, numpy's and other libraries' are seeded with it, see
+            `seed_everything`. None leaves them alone.
         project: an open project, or the folder of one; `BUCLE_PROJECT`, or the one this folder is in, unless given.
         server: the address of a Bucle server to log to instead, e.g. `http://127.0.0.1:4242`; `BUCLE_SERVER` unless
             given or a project is. What is logged then waits in a queue on this machine until the server has it.
@@ -88,6 +89,8 @@ def begin(
         ...     run.log({"loss": 0.25})
     """
     address = server if server is not None or project is not None else os.environ.get("BUCLE_SERVER")
+    if seed is not None:
+        seed_everything(seed)
     with ExitStack() as stack:
         opened = None if address else _open(project)
         owned = opened if opened is not project else None
@@ -142,7 +145,6 @@ def _start(experiment: str, name: str, project: Project | None, at: datetime, gi
         code_commit=code.commit,
         code_diff=code.diff,
         environment=environment(),
-        within=project.reader if project else os.environ.get(READER, ""),
         **{**given, "tags": {**tags, **given["tags"]}},
     )
 

@@ -46,7 +46,7 @@ def take_start(project: Project, start: Start) -> Run:
         params=start.params,
         circumstances=Circumstances(
             inputs=refs,
-            within=start.within,
+            within=project.reader,
             seed=start.seed,
             code_commit=start.code_commit,
             code_diff=blobs.put(start.code_diff) if start.code_diff else "",

@@ -37,7 +37,6 @@ class Start(Record, frozen=True, tag="start"):
         code_commit: git commit; empty without git.
         code_diff: what `git apply` needs on top of it.
         environment: Python and every package; None when it was not looked at.
-        within: the ref of the step or execution it is begun in.
     """
 
     run: RunId
@@ -52,7 +51,6 @@ class Start(Record, frozen=True, tag="start"):
     code_commit: Label = ""
     code_diff: bytes = b""
     environment: Environment | None = None
-    within: Label = ""
 
 
 class Stretch(msgspec.Struct, frozen=True, array_like=True):

@@ -97,7 +97,7 @@ def _pairs(then: Any, now: Any) -> Iterator[tuple[Any, Any]]:
         yield np.array([float(then)]), np.array([float(now)])
     elif isinstance(then, bytes | memoryview):
         yield f"{len(then)} bytes", f"other {len(now)} bytes"
-    elif then != now:
+    elif type(then) is not type(now) or then != now:
         yield then, now
 
 

@@ -25,7 +25,7 @@ class Task(Record, frozen=True):
         imports: installed modules that code imports.
         inputs: parameter (or `parameter.part`) -> digest.
         params: parameter -> plain value.
-        seed: what `random` and numpy are seeded with.
+        seed: what every generator of random numbers is seeded with.
         blobs: where the blobs lie.
         scratch: a folder of its own on the same file system; the function works in `scratch/work`.
         database: the project's database, for a parameter that gets the project.

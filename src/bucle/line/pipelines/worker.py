@@ -7,7 +7,6 @@ import faulthandler
 import importlib.machinery
 import logging
 import os
-import random
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -17,11 +16,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.random  # loaded late by numpy itself: 17 ms that no child should spend
+import numpy.random  # noqa: F401  loaded late by numpy itself: 17 ms that no child should spend
 
 from bucle.ground.code import CodeChanged
-from bucle.ground.core import BucleError, SimulatedClock
+from bucle.ground.core import BucleError, SimulatedClock, seed_everything
 from bucle.ground.project import PURPOSE, READER, Project
 from bucle.ground.store import Blobs, open_blobs
 from bucle.line.pipelines.artifact import keep_leaf, read_leaf
@@ -97,8 +95,7 @@ def _settle(task: Task, scratch: Path) -> None:
         # Also for a project that the step, or a program it starts, opens itself.
         os.environ.update({PURPOSE: task.purpose, READER: task.reader})
     os.chdir(scratch / WORK)
-    random.seed(task.seed)
-    np.random.seed(task.seed % 2**32)
+    seed_everything(task.seed)
 
 
 def _compute(task: Task, scratch: Path) -> dict[str, str]:
