@@ -59,6 +59,8 @@ FREE = {"version", "", "__main__"}
 
 
 FACE_NAMES = {
+    "bucle.line.environments.diff",
+    "bucle.line.environments.kept",
     "bucle.line.contracts.yaml_text",
     "bucle.line.files.diff",
     "bucle.line.query.shown",
