@@ -157,3 +157,54 @@ def test_dvc_itself_takes_an_export_for_its_own(project: Project, tmp_path: Path
         dvc(*bring)
         assert "up to date" in dvc("status")
         assert {path: (new / path).read_bytes() for path in files} == files
+
+
+CHAIN: dict[str, bytes] = {
+    ".dvc/config": b"",
+    "dvc.yaml": (
+        b"stages:\n"
+        b"  last:\n    cmd: cat middle/a.txt middle/b.txt > deep/end.txt\n    deps: [middle]\n"
+        b"    outs: [deep/end.txt]\n"
+        b"  split:\n    wdir: work\n    cmd:\n    - mkdir -p ../middle\n    - head -1 ../begin.txt > ../middle/a.txt\n"
+        b"    - tail -1 ../begin.txt > ../middle/b.txt\n    deps: [../begin.txt]\n    outs: [../middle]\n"
+    ),
+    "work/keep": b"",
+    "begin.txt": b"one\ntwo\n",
+}
+
+
+def test_the_stages_of_an_imported_project_run_again_in_their_order(project: Project, tmp_path: Path) -> None:
+    data.add_files(project, lay(tmp_path / "old", CHAIN), "old")
+    first = data.reproduce_dvc(project, "old")
+    assert [(one.stage, one.path, one.outcome) for one in first.made] == [
+        ("split", "middle", "new"),
+        ("last", "deep/end.txt", "new"),
+    ]
+    assert first.made[1].got == hashlib.md5(b"one\ntwo\n", usedforsecurity=False).hexdigest()
+    assert not list(project.state.glob("dvc-*"))
+
+
+def test_an_output_that_comes_out_otherwise_is_named(project: Project, tmp_path: Path) -> None:
+    data.import_dvc(project, lay(tmp_path / "old", DVC3))
+    found = data.reproduce_dvc(project, "old")
+    assert found.is_identical
+    assert {one.outcome for one in found.made} == {"same"}
+    code = DVC3["train.py"] + b"open('model.txt', 'a').write('more')\n"
+    data.import_dvc(project, lay(tmp_path / "new", {**DVC3, "train.py": code}))
+    again = data.reproduce_dvc(project, "new")
+    assert [one.path for one in again.made if one.outcome == "different"] == ["model.txt"]
+
+
+def test_a_stage_that_fails_and_a_circle_are_told(project: Project, tmp_path: Path) -> None:
+    wrong = {**CHAIN, "dvc.yaml": b"stages:\n  s:\n    cmd: echo no such thing; exit 3\n    outs: [x]\n"}
+    data.add_files(project, lay(tmp_path / "wrong", wrong), "wrong")
+    with pytest.raises(data.DvcStageFailed, match="status 3: no such thing"):
+        data.reproduce_dvc(project, "wrong")
+    circle = (
+        b"stages:\n  a:\n    cmd: 'true'\n    deps: [y]\n    outs: [x]\n"
+        b"  b:\n    cmd: 'true'\n    deps: [x]\n    outs: [y]\n"
+    )
+    data.add_files(project, lay(tmp_path / "circle", {**CHAIN, "dvc.yaml": circle}), "circle")
+    with pytest.raises(data.BadDvcProject, match="wait for each other"):
+        data.reproduce_dvc(project, "circle")
+    assert not list(project.state.glob("dvc-*"))

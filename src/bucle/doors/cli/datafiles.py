@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bucle.doors.cli.terminal import Terminal
-from bucle.doors.cli.verb import Verb, nothing
+from bucle.doors.cli.verb import FOUND, Verb, nothing
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
@@ -120,23 +120,25 @@ def _import_url(options: Namespace, terminal: Terminal) -> None:
 
 
 def _dvc_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("action", choices=("import", "export", "stages"))
-    parser.add_argument("folder", metavar="DIR", help="the DVC project")
+    parser.add_argument("action", choices=("import", "export", "stages", "repro"))
+    parser.add_argument("folder", metavar="DIR", help="the DVC project; repro: where it lies in the tree")
     parser.add_argument("--path", default=None, help="where in the tree (default: its name; export: all)")
     parser.add_argument("--branch", default="main", help="import: where they become visible (default: main)")
-    parser.add_argument("--at", default="main", help="export: a branch or commit (default: main)")
+    parser.add_argument("--at", default="main", help="export, repro: a branch or commit (default: main)")
     parser.add_argument("--remote", default="", help="export: a folder or s3://… for `dvc pull`")
     parser.add_argument("--message", default="", metavar="TEXT", help="import: why")
 
 
-def _dvc(options: Namespace, terminal: Terminal) -> None:
+def _dvc(options: Namespace, terminal: Terminal) -> int:
     from bucle.line import data
 
     if options.action == "stages":
         stages = data.read_dvc(Path(options.folder)).stages
         terminal.show(stages, ("name", "command", "deps", "outs"))
-        return
+        return 0
     with terminal.project() as project:
+        if options.action == "repro":
+            return _repro(project, options, terminal)
         if options.action == "import":
             made = data.import_dvc(
                 project, options.folder, options.path, branch=options.branch, message=options.message
@@ -149,6 +151,21 @@ def _dvc(options: Namespace, terminal: Terminal) -> None:
             done = data.export_dvc(project, options.folder, options.path or "", at=options.at, remote=options.remote)
             terminal.show(done)
             terminal.next(f"cd {options.folder} && dvc status")
+    return 0
+
+
+def _repro(project: Project, options: Namespace, terminal: Terminal) -> int:
+    """Run the stages of an imported project again; exit status 7 when an output is not what DVC wrote down."""
+    from bucle.line import data
+
+    done = data.reproduce_dvc(project, options.folder, at=options.at, report=terminal.say)
+    rows = [
+        {"stage": one.stage, "output": one.path, "outcome": one.outcome, "recorded": one.recorded, "got": one.got}
+        for one in done.made
+    ]
+    terminal.show(done, told=rows)
+    terminal.say("Every output is the same." if done.is_identical else "Something came out otherwise.")
+    return 0 if done.is_identical else FOUND
 
 
 class _Progress:
@@ -196,7 +213,7 @@ FILE_VERBS: tuple[Verb, ...] = (
     Verb("pull", "fetch the files of a branch from a remote, verified", _pull, _pull_arguments, "bucle data pull"),
     Verb("import-url", "make a file of the tree what a URL names, without copying its bytes", _import_url,
          _import_url_arguments, "bucle data import-url /data/large.bin large.bin"),
-    Verb("dvc", "import a DVC project, export the tree as one, list a project's stages", _dvc, _dvc_arguments,
+    Verb("dvc", "import a DVC project, run its stages again, export the tree as one", _dvc, _dvc_arguments,
          "bucle data dvc import ../old"),
     Verb("storage", "what all versions of tables and files take, and would take as copies", _storage, nothing,
          "bucle data storage"),

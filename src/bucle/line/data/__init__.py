@@ -51,6 +51,7 @@ from bucle.line.data.diff import TableDiff, diff, diff_files
 from bucle.line.data.draft import TableMetadata, draft_table
 from bucle.line.data.dvc import DvcExport, DvcImport, export_dvc, import_dvc
 from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, read_dvc
+from bucle.line.data.dvcrun import DvcMade, DvcReproduction, reproduce_dvc
 from bucle.line.data.encrypt import destroy_key, encrypt, file_keys
 from bucle.line.data.errors import (
     AmbiguousCommit,
@@ -68,6 +69,7 @@ from bucle.line.data.errors import (
     BranchProtected,
     CommitExpired,
     Conflict,
+    DvcStageFailed,
     EmptyCommit,
     HookCycle,
     HookRefused,
@@ -196,8 +198,11 @@ __all__ = [
     "DropColumn",
     "DvcExport",
     "DvcImport",
+    "DvcMade",
     "DvcOutput",
+    "DvcReproduction",
     "DvcStage",
+    "DvcStageFailed",
     "DvcWorkspace",
     "EmptyCommit",
     "Expiry",
@@ -374,6 +379,7 @@ __all__ = [
     "rename_table",
     "rename_view",
     "replace_view",
+    "reproduce_dvc",
     "resolve",
     "retain",
     "retained_at",

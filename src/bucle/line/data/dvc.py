@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import head_of
 from bucle.line.data.checkout import checkout
 from bucle.line.data.dvcfile import DvcOutput, DvcStage, DvcWorkspace, manifest, parse_manifest, read_dvc
-from bucle.line.data.dvcstore import DvcStore, md5_of, name_of
+from bucle.line.data.dvcstore import DvcStore, hashed, md5_of, md5_of_list, name_of
 from bucle.line.data.errors import BadDvcProject
 from bucle.line.data.remotes import s3_of
 from bucle.line.files import (
@@ -193,8 +192,8 @@ def _members(store: DvcStore, output: DvcOutput, root: Path) -> dict[str, str]:
             members = parse_manifest(listed.read_bytes(), output.md5)
             return {f"{output.path}/{within}": md5 for within, md5 in members.items()}
     folder = root / output.path  # the list itself is lost, but the folder may still be what it listed
-    members = _hashed(folder, is_legacy=output.is_legacy) if folder.is_dir() else {}
-    if _md5_of(manifest(members)) != output.md5:
+    members = hashed(folder, is_legacy=output.is_legacy) if folder.is_dir() else {}
+    if md5_of_list(manifest(members)) != output.md5:
         raise BadDvcProject(
             f"The list of the files of {output.path!r} is nowhere to be had.",
             why=f"{output.md5} is neither in DVC's cache nor in a remote that can be read.",
@@ -222,8 +221,8 @@ class _Objects:
         """Keep an output's bytes under their MD5s."""
         target, legacy = self._root / output.path, output.is_legacy
         if output.md5.endswith(".dir"):
-            members = _hashed(target, is_legacy=legacy)
-            self._check(output, _md5_of(manifest(members)))
+            members = hashed(target, is_legacy=legacy)
+            self._check(output, md5_of_list(manifest(members)))
             for within, md5 in members.items():
                 self._put(name_of(md5, is_legacy=legacy), target / within)
             listed = self._cache / name_of(output.md5, is_legacy=legacy)
@@ -259,9 +258,9 @@ def _describe(root: Path, name: str) -> None:
     """Write the `.dvc` of a file or folder, and keep git's hands off it."""
     target = root / name
     if target.is_dir():
-        members = _hashed(target)
+        members = hashed(target)
         size = sum((target / within).stat().st_size for within in members)
-        told = {"md5": _md5_of(manifest(members)), "size": size, "nfiles": len(members)}
+        told = {"md5": md5_of_list(manifest(members)), "size": size, "nfiles": len(members)}
     else:
         told = {"md5": md5_of(target), "size": target.stat().st_size}
     text = yaml.safe_dump({"outs": [{**told, "hash": "md5", "path": name}]}, sort_keys=False, allow_unicode=True)
@@ -285,15 +284,6 @@ def _settings(root: Path, far: Objects | None) -> None:
         text = f"[core]\n{core}" if core else ""
         text += f"['remote \"bucle\"']\n    url = {far.url}\n" if far is not None else ""
         write_atomically(config, text.encode())
-
-
-def _hashed(folder: Path, *, is_legacy: bool = False) -> dict[str, str]:
-    files = sorted(one for one in folder.rglob("*") if one.is_file())
-    return {one.relative_to(folder).as_posix(): md5_of(one, is_legacy=is_legacy) for one in files}
-
-
-def _md5_of(listed: bytes) -> str:
-    return hashlib.md5(listed, usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _nowhere(path: str, md5: str, found: DvcWorkspace) -> BadDvcProject:

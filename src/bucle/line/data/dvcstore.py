@@ -33,6 +33,17 @@ def md5_of(path: Path, *, is_legacy: bool = False) -> str:
         return hashed.hexdigest()
 
 
+def hashed(folder: Path, *, is_legacy: bool = False) -> dict[str, str]:
+    """Path -> MD5 of the files in a folder; see `md5_of`."""
+    files = sorted(one for one in folder.rglob("*") if one.is_file())
+    return {one.relative_to(folder).as_posix(): md5_of(one, is_legacy=is_legacy) for one in files}
+
+
+def md5_of_list(listed: bytes) -> str:
+    """What DVC calls a folder by, from the list of its files."""
+    return hashlib.md5(listed, usedforsecurity=False).hexdigest() + ".dir"
+
+
 def name_of(md5: str, *, is_legacy: bool = False) -> str:
     """Where DVC files a content, in its cache and in remotes; DVC 2 did so elsewhere than DVC 3."""
     return f"{'' if is_legacy else 'files/md5/'}{md5[:2]}/{md5[2:]}"

@@ -20,6 +20,7 @@ __all__ = [
     "BranchProtected",
     "CommitExpired",
     "Conflict",
+    "DvcStageFailed",
     "EmptyCommit",
     "HookCycle",
     "HookRefused",
@@ -315,6 +316,12 @@ class RemoteMoved(StateError):
     """A branch and its namesake at a remote have gone different ways."""
 
     code = "BU0557"
+
+
+class DvcStageFailed(UserError):
+    """A command of a DVC project's stage failed when it was run again."""
+
+    code = "BU0520"
 
 
 class BadDvcProject(UserError):
