@@ -20,7 +20,7 @@ from bucle.loop.state import Cycle, Decision, DecisionKind, Look, Measurement, R
 
 __all__ = ["DATA_KINDS", "KINDS", "decide", "fold", "fold_all"]
 
-DATA_KINDS = ("data.committed", "data.merged", "data.picked", "data.reverted")
+DATA_KINDS = ("data.committed", "data.merged", "data.picked", "data.restored", "data.reverted")
 """The events by which tables of a branch change."""
 
 KINDS = (*DATA_KINDS, "governance.approved", *registry.ALIAS_EVENTS, "loop.requested", "loop.decided", "loop.done")

@@ -101,6 +101,16 @@ class Branches(OfProject):
             base = self.parents[undone][0]
             self._three_way(branch, undone, base, lambda: data.revert(self.project, undone, branch))
 
+    @rule(place=PLACE, back=PLACE)
+    def restore(self, place: int, back: int) -> None:
+        branch, wanted = self._branch(place), self._commit(back)
+        try:
+            made = data.restore(self.project, wanted, branch)
+        except data.EmptyCommit:
+            return
+        assert made.tables == data.resolve(self.project, wanted).tables
+        self._took(branch, made, self.rows[wanted])
+
     def _branch(self, place: int) -> str:
         return sorted(self.heads)[place % len(self.heads)]
 

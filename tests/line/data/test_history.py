@@ -174,6 +174,25 @@ def test_a_revert_undoes_one_commit_and_keeps_the_others(any_project: Project) -
     assert values(any_project) == [7]
 
 
+def test_a_branch_is_restored_to_the_very_digests_of_a_commit_and_goes_on_from_there(any_project: Project) -> None:
+    good = data.commit(any_project, {"t": rows(1), "u": rows(1)}, files={"a": b"1"}, message="good")
+    data.commit(any_project, {"t": rows(7)}, mode="overwrite", message="wrong", files={"a": b"2", "b": b"3"})
+    data.commit(any_project, {"u": rows(2), "v": rows(3)}, message="more")
+    one = data.restore(any_project, good.id, tables=["t"], key="k")
+    assert data.restore(any_project, good.id, tables=["t"], key="k") == one
+    assert (values(any_project), values(any_project, "u"), set(data.files(any_project))) == ([1], [1, 2], {"a", "b"})
+    made = data.restore(any_project, good.id)
+    assert (made.tables, made.files, made.message) == (good.tables, good.files, "restore: good")
+    with pytest.raises(data.EmptyCommit):
+        data.restore(any_project, good.id)
+    with pytest.raises(data.NoSuchTable, match="has no table 'tt'"):
+        data.restore(any_project, good.id, tables=["tt"])
+    data.commit(any_project, {"t": rows(9)}, message="on")
+    assert values(any_project) == [1, 9]
+    assert len(data.log(any_project)) == 6
+    assert data.verify_files(any_project) == []
+
+
 def test_a_revert_takes_out_the_rows_that_came_and_leaves_those_added_since(any_project: Project) -> None:
     data.commit(any_project, {"t": rows(1)}, message="start")
     wrong = data.commit(any_project, {"t": rows(7, 8)}, message="wrong batch")

@@ -75,6 +75,21 @@ def _revert(options: Namespace, terminal: Terminal) -> None:
     terminal.next(f"bucle data diff {options.commit} {made.id[:12]}")
 
 
+def _restore_arguments(parser: ArgumentParser) -> None:
+    _pick_arguments(parser)
+    parser.add_argument("--table", action="append", default=[], metavar="NAME", help="only this; again for more")
+
+
+def _restore(options: Namespace, terminal: Terminal) -> None:
+    """Give a branch, or some of its tables, the state of a commit; what happened since stays in the history."""
+    from bucle.line import data
+
+    with terminal.project() as project:
+        made = data.restore(project, options.commit, options.into, tables=tuple(options.table), message=options.message)
+    terminal.show(made, told=_commit(made))
+    terminal.next(f"bucle data diff {options.commit} {made.id[:12]}")
+
+
 def _bisect_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("good", help="a commit that is well")
     parser.add_argument("bad", help="a later one that is not")
@@ -369,6 +384,8 @@ HISTORY: tuple[Verb, ...] = (
          "bucle data tag create trained-on"),
     Verb("revert", "undo what one commit did; what happened since stays", _revert, _pick_arguments,
          "bucle data revert main --into trial"),
+    Verb("restore", "a branch, or a table, as it was at a commit", _restore, _restore_arguments,
+         "bucle data restore main@2013-03-01T00:00:00Z --table samples"),
     Verb("cherry-pick", "do on a branch what one commit did elsewhere", _cherry_pick, _pick_arguments,
          "bucle data cherry-pick trial"),
     Verb("bisect", "find the first bad commit with a command; exit status 7", _bisect, _bisect_arguments,

@@ -134,6 +134,7 @@ from bucle.line.data.purpose import Use, check_made_of, uses
 from bucle.line.data.push import Pulled, Pushed, RemoteHead, pull, push, remote_heads
 from bucle.line.data.register import register_table
 from bucle.line.data.remotes import Remote, add_remote, remotes, remove_remote
+from bucle.line.data.restore import restore
 from bucle.line.data.retention import Held, Retained, Retention, retain, retained_at
 from bucle.line.data.review import Review, approve_review, close_review, open_review, review, reviews
 from bucle.line.data.review_report import ReviewReport, inspect_review, merge_review
@@ -381,6 +382,7 @@ __all__ = [
     "replace_view",
     "reproduce_dvc",
     "resolve",
+    "restore",
     "retain",
     "retained_at",
     "revert",
