@@ -19,6 +19,7 @@ from bucle.loop.promotion import (
     set_alias,
     transition,
 )
+from bucle.loop.readiness import Finding, Readiness, RubricItem, Score, attest, check
 from bucle.loop.replay import Replay, ReplayedWindow, replay
 from bucle.loop.state import Cycle, Decision, Look, Measurement, Request, State
 from bucle.loop.takeover import crown, promote, roll
@@ -34,6 +35,7 @@ __all__ = [
     "Controller",
     "Cycle",
     "Decision",
+    "Finding",
     "GuardedAlias",
     "Labels",
     "Lack",
@@ -47,16 +49,21 @@ __all__ = [
     "Policy",
     "Promotion",
     "Proof",
+    "Readiness",
     "Replay",
     "ReplayedWindow",
     "Request",
     "RetrainPolicy",
     "RolloutPolicy",
+    "RubricItem",
+    "Score",
     "State",
     "Trace",
     "actions_for",
     "adopt_model",
+    "attest",
     "audit",
+    "check",
     "crown",
     "cycles",
     "decide",

@@ -16,7 +16,7 @@ from bucle.line.pipelines.errors import (
 )
 from bucle.line.pipelines.execution import Execution, Failure
 from bucle.line.pipelines.local import LocalProcesses
-from bucle.line.pipelines.look import Change, Why, log_of, step_run, step_runs, value_of, why
+from bucle.line.pipelines.look import Change, Why, changes, last_codes, log_of, step_run, step_runs, value_of, why
 from bucle.line.pipelines.pipeline import Pipeline, pipeline, pipelines_of
 from bucle.line.pipelines.reproduce import Reproduction, reproduce
 from bucle.line.pipelines.run import execution, executions, recover, resume, run
@@ -49,8 +49,10 @@ __all__ = [
     "Task",
     "ValueNotKept",
     "Why",
+    "changes",
     "execution",
     "executions",
+    "last_codes",
     "log_of",
     "pipeline",
     "pipelines_of",
