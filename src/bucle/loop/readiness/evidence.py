@@ -13,7 +13,7 @@ from bucle.ground.core import NotFound, decode, make_ref
 from bucle.ground.governance import Approval
 from bucle.ground.ledger import Event
 from bucle.ground.project import STATE, Project
-from bucle.line import contracts, data, deploy, features, gates, monitoring, pipelines, registry, tracking
+from bucle.line import contracts, data, deploy, features, gates, monitoring, pipelines, registry, serving, tracking
 from bucle.loop.controller import cycles, read_state
 from bucle.loop.errors import NoSuchLoop
 from bucle.loop.policy import Policy, policy_of
@@ -145,6 +145,12 @@ class Evidence:
 
     def _watch(self, event: Event) -> monitoring.Watch:
         return decode(self.project.blobs.get(event.data["report"]), monitoring.Watch, what="watch")
+
+    @cached_property
+    def answers(self) -> int:
+        """How many answers of its endpoint are on record, collected or still in the log."""
+        kept = sum(one.rows for one in serving.collected_segments(self.project, self.endpoint))
+        return kept or serving.live(self.project, self.endpoint)[0].height
 
     @cached_property
     def rollouts(self) -> list[tuple[Event, deploy.Rollout]]:

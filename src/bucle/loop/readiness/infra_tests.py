@@ -67,10 +67,10 @@ def _validated(evidence: Evidence) -> Marks:
 def _debuggable(evidence: Evidence) -> Marks:
     if not evidence.steps:
         return Marks(0, "No step that made it is on record: an answer cannot be followed back.")
-    if not evidence.watched:
-        return Marks(0, "No answer of it is on record.")
+    if not evidence.answers:
+        return Marks(0, "No answer of its endpoint is on record.")
     told = "Answers are on record with request, features and output, and so are its steps: bucle trace follows one."
-    return Marks(0.5, told, event_ref(evidence.watched[-1][0].seq))
+    return Marks(0.5, told, make_ref("endpoint", evidence.endpoint))
 
 
 def _canaried(evidence: Evidence) -> Marks:
