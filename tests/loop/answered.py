@@ -50,8 +50,8 @@ class Answers:
         north: float = 0.5,
         broken: str = "",
         shift: float = 0.0,
+        luck: float = 0.0,
         version: int = 1,
-        rows: int = 2000,
     ) -> None:
         """Answers of one window.
 
@@ -59,12 +59,13 @@ class Answers:
             north: the share of rows from there; their truth is a coin's, whatever is said of them.
             broken: the region in which the truth is now the opposite.
             shift: added to x.
+            luck: so much more often it comes true everywhere, whatever was said.
         """
         rows = 2000
         region = np.where(self.random.random(rows) < north, "north", "south")
         x = self.random.normal(size=rows) + shift
         score = 1 / (1 + np.exp(-x))
-        chance = np.where(region == "north", 0.5, score)
+        chance = np.where(region == "north", 0.5, score) + luck
         truth = self.random.random(rows) < np.where(region == broken, 1 - chance, chance)
         ids = [f"{stretch.since:%d}-{n}" for n in range(rows)]
         instants = [stretch.since + n * (DAY / rows) for n in range(rows)]

@@ -66,6 +66,15 @@ def test_another_version_that_answers_comes_first(answers: Answers) -> None:
     assert found.causes[0].evidence[-1] == "see why: bucle model compare m@1 m@2"
 
 
+def test_labels_that_are_true_more_often_are_told_with_what_the_answers_said(answers: Answers) -> None:
+    answers.give(FIRST)
+    answers.give(SECOND, luck=0.3)
+    found = compare(answers)
+    (cause,) = [one for one in found.causes if one.kind == "world"]
+    assert "of the labels are true" in cause.what
+    assert "the answers said" in cause.evidence[0]
+
+
 def test_noise_has_no_cause(answers: Answers) -> None:
     answers.give(FIRST)
     answers.give(SECOND)

@@ -35,7 +35,8 @@ class Cause(Record, frozen=True):
 
     Attributes:
         rank: 1 for the first suspect.
-        kind: `data`, `feature`, `code`, `params`, `environment`, `seed`; between windows also `version` and `world`.
+        kind: `data`, `feature`, `code`, `params`, `environment`, `seed`; between windows also `version`, and `world`
+            for what came true.
         what: in a sentence.
         evidence: what speaks for it, a line each.
         is_sole: whether nothing else differs, so that it must be this.

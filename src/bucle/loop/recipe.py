@@ -22,7 +22,7 @@ __all__ = ["CauseKind", "RecipeDifference", "StepDifference", "Suspect", "recipe
 CauseKind = Literal["data", "feature", "code", "params", "environment", "seed"]
 
 _ORDER: tuple[CauseKind, ...] = ("code", "feature", "params", "environment", "data", "seed")
-"""Suspects of one step in the order in which they are told: what somebody changed by hand comes first."""
+"""Suspects in the order in which they are told."""
 
 _DATA_PARAMS = ("commit", "until")
 """The parameters by which a pipeline is told what data to read."""
@@ -104,7 +104,7 @@ def recipe_difference(
 
 
 def suspects_of(found: RecipeDifference) -> tuple[Suspect, ...]:
-    """What differs and may be the cause, the first step that went apart first.
+    """What differs and may be the cause: what somebody changed by hand first, then data, which differ at each training.
 
     What differs only in steps that gave the same bytes is acquitted. So are commits whose tables, as far as they were
     read, hold the same rows.
@@ -122,8 +122,7 @@ def suspects_of(found: RecipeDifference) -> tuple[Suspect, ...]:
     if "data" in suspects:
         told = tuple(_table_line(one) for one in found.tables)
         suspects["data"] = suspects["data"]._replace(evidence=(*told, *suspects["data"].evidence))
-    places = {step.step: place for place, step in enumerate(found.steps)}
-    return tuple(sorted(suspects.values(), key=lambda one: (places.get(one.step, 0), _ORDER.index(one.kind))))
+    return tuple(sorted(suspects.values(), key=lambda one: _ORDER.index(one.kind)))
 
 
 def _steps(project: Project, version: ModelVersion) -> list[StepRun]:

@@ -4,12 +4,13 @@ another version, or features that moved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bucle.ground.core import NotFound, Record, StateError, decode
@@ -137,7 +138,7 @@ def compare_stretches(
     shifts = _shifts(project, policy, before, after)
     error = float(sum(values.var(ddof=1) / values.size for values in losses if values.size > 1)) ** 0.5
     is_sure = abs(change) > SURE * error
-    causes = _causes(policy.model, slices, shifts, change) if is_sure else ()
+    causes = _causes(policy.model, sides, slices, shifts, change) if is_sure else ()
     return StretchDifference(
         endpoint=policy.endpoint,
         first=(first.since, first.until),
@@ -250,45 +251,67 @@ def _window(side: _Side, profile: monitoring.Profile) -> monitoring.Window:
 _SHIFTED = 0.2
 """A version whose share of the answers changed by more than this counts as another that answers."""
 
+_LEAST_RATE = 0.02
+"""A share of true labels that changed by less is not worth telling, however sure it is."""
+
 
 def _causes(
-    model: str, slices: Mapping[str, Sequence[Contribution]], shifts: Sequence[FeatureShift], change: float
+    model: str,
+    sides: Sequence[_Side],
+    slices: Mapping[str, Sequence[Contribution]],
+    shifts: Sequence[FeatureShift],
+    change: float,
 ) -> tuple[Cause, ...]:
-    """Another version, a slice that grew or fares otherwise, features that moved; in this order."""
-    found = [*_of_version(model, slices.get(VERSION, ()), change)]
+    """Another version, a slice that grew or fares otherwise, another share of true labels, features that moved."""
     rest = {column: parts for column, parts in slices.items() if column != VERSION}
-    where = headline(rest, change)
-    if where is not None:
-        told = (
-            f"{where.slice} holds {where.change / change:.0%} of the change on {where.share_after:.0%} of the answers"
-        )
-        shares = f"its share went from {where.share_before:.0%} to {where.share_after:.0%}: {where.mix:+.4g}"
-        means = f"its loss went from {_number(where.before)} to {_number(where.after)}: {where.within:+.4g}"
-        more = abs(where.mix) > abs(where.within)
-        what = f"there are more or fewer of {where.slice}" if more else f"{where.slice} fares otherwise than before"
-        found.append(Cause(rank=0, kind="data", what=what, evidence=(told, shares, means)))
+    found = [
+        *_of_version(model, slices.get(VERSION, ())),
+        *_of_slice(headline(rest, change), change),
+        *_of_labels(*sides),
+        *_of_features(shifts),
+    ]
+    return tuple(replace(one, rank=rank, is_sole=len(found) == 1) for rank, one in enumerate(found, start=1))
+
+
+def _of_version(model: str, parts: Sequence[Contribution]) -> Iterator[Cause]:
+    """Another version answered; nothing where one version gave all answers."""
+    moved = [part for part in parts if abs(part.share_after - part.share_before) > _SHIFTED]
+    if moved:
+        told = [f"{part.slice}: {part.share_before:.0%} -> {part.share_after:.0%} of the answers" for part in moved]
+        most = max(moved, key=lambda part: part.share_before), max(moved, key=lambda part: part.share_after)
+        old, new = (f"{model}@{part.slice.partition('=')[2]}" for part in most)
+        lines = (*told, f"see why: bucle model compare {old} {new}")
+        yield Cause(rank=0, kind="version", what="another version answers", evidence=lines)
+
+
+def _of_slice(where: Contribution | None, change: float) -> Iterator[Cause]:
+    if where is None:
+        return
+    held, part = where.change / change, where.share_after
+    told = f"{where.slice} holds {held:.0%} of the change on {part:.0%} of the answers"
+    shares = f"its share went from {where.share_before:.0%} to {where.share_after:.0%}: {where.mix:+.4g}"
+    means = f"its loss went from {_number(where.before)} to {_number(where.after)}: {where.within:+.4g}"
+    more = abs(where.mix) > abs(where.within)
+    what = f"there are more or fewer of {where.slice}" if more else f"{where.slice} fares otherwise than before"
+    yield Cause(rank=0, kind="data", what=what, evidence=(told, shares, means))
+
+
+def _of_labels(before: _Side, after: _Side) -> Iterator[Cause]:
+    """Whether more or less came true than before, beyond chance, with what the answers said of it."""
+    was, now = float(before.truth.mean()), float(after.truth.mean())
+    error = sum(rate * (1 - rate) / side.truth.size for rate, side in ((was, before), (now, after))) ** 0.5
+    if abs(now - was) > max(SURE * error, _LEAST_RATE):
+        said = f"the answers said {before.scores.mean():.1%} on average, then {after.scores.mean():.1%}"
+        what = f"{now:.1%} of the labels are true, {was:.1%} were before"
+        yield Cause(rank=0, kind="world", what=what, evidence=(said,))
+
+
+def _of_features(shifts: Sequence[FeatureShift]) -> Iterator[Cause]:
     moved = [one for one in shifts if one.drifted]
     if moved:
         lines = tuple(f"{one.feature}: PSI {one.psi:.3g} between the two" for one in moved[:3])
-        found.append(Cause(rank=0, kind="feature", what=f"{moved[0].feature} moved", evidence=lines))
-    if not found and change:
-        lines = ("no slice holds more of the change than its share", "no feature moved")
-        found.append(Cause(rank=0, kind="world", what="the same rows come out otherwise everywhere", evidence=lines))
-    return tuple(
-        Cause(rank=rank, kind=one.kind, what=one.what, evidence=one.evidence, is_sole=len(found) == 1)
-        for rank, one in enumerate(found, start=1)
-    )
-
-
-def _of_version(model: str, parts: Sequence[Contribution], change: float) -> list[Cause]:
-    """Another version answered; only where versions are what parts the answers."""
-    moved = [part for part in parts if abs(part.share_after - part.share_before) > _SHIFTED]
-    if not moved:
-        return []
-    names = sorted((f"{model}@{part.slice.partition('=')[2]}" for part in moved), key=len)
-    lines = tuple(f"{part.slice}: {part.share_before:.0%} -> {part.share_after:.0%} of the answers" for part in moved)
-    fix = f"see why: bucle model compare {names[0]} {names[-1]}" if len(names) > 1 else ""
-    return [Cause(rank=0, kind="version", what="another version answers", evidence=tuple(filter(None, (*lines, fix))))]
+        more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+        yield Cause(rank=0, kind="feature", what=f"{moved[0].feature}{more} moved", evidence=lines)
 
 
 def _number(value: float | None) -> str:

@@ -52,7 +52,7 @@ def _versions(options: Namespace, terminal: Terminal) -> None:
         found = loop.compare_versions(project, before, after, loss=options.loss, on=on, columns=options.by)
     terminal.show(found, told=_told(found))
     _tell_metrics(found.metrics, terminal)
-    _tell_slices(found.slices, terminal)
+    _tell_slices(found.slices, found.change, terminal)
     terminal.tell_table(_recipe(found), ("step", "part", "name", "before", "after", "effect"), title="what differs")
     _tell_causes(found.causes, terminal)
     for name, text in found.recipe.code.items() if options.code else ():
@@ -121,7 +121,7 @@ def _windows(options: Namespace, terminal: Terminal) -> None:
     }
     terminal.show(found, told=told)
     _tell_metrics(found.metrics, terminal)
-    _tell_slices(found.slices, terminal)
+    _tell_slices(found.slices, found.change, terminal)
     columns = ("feature", "psi", "drifted", "before", "after", "mean_before", "mean_after")
     terminal.tell_table(found.shifts[:MOST], columns, title="what moved, and how far each was from training")
     _tell_causes(found.causes, terminal)
@@ -166,10 +166,15 @@ def _tell_metrics(metrics: Mapping[str, tuple[float, float]], terminal: Terminal
     terminal.tell_table(rows, title="quality")
 
 
-def _tell_slices(slices: Mapping[str, Sequence[Contribution]], terminal: Terminal) -> None:
-    parts = sorted((part for found in slices.values() for part in found), key=lambda part: -abs(part.change))
+def _tell_slices(slices: Mapping[str, Sequence[Contribution]], change: float | None, terminal: Terminal) -> None:
+    """The slices that hold more, or less, of the change than their share of the rows, the farthest first."""
+
+    def beyond(part: Contribution) -> float:
+        return abs(part.change - (change or 0.0) * (part.share_before + part.share_after) / 2)
+
+    parts = sorted((part for found in slices.values() for part in found), key=lambda part: -beyond(part))
     columns = ("slice", "rows_before", "rows_after", "before", "after", "mix", "within", "change")
-    terminal.tell_table(parts[:MOST], columns, title="where it changed; the slices of each column add up to the change")
+    terminal.tell_table(parts[:MOST], columns, title="where it changed most for its size; --json has every slice")
 
 
 def _tell_causes(causes: Sequence[Cause], terminal: Terminal) -> None:

@@ -38,7 +38,9 @@ def _run(options: Namespace, terminal: Terminal) -> int:
         terminal.tell_table(_rows(score), ("test", "points", "detail", "proof", "fix"), title=_title(score))
     terminal.say(f"\nML Test Score {found.score:g}: {found.means}.")
     faults = len(found.faults)
-    terminal.say(f"{faults} of what the project defines is not as it should be." if faults else "Every definition is.")
+    terminal.say(
+        f"Definitions to be mended: {faults}." if faults else "Every definition is documented and has a version."
+    )
     terminal.next(_next(found))
     return FOUND if options.strict and found.faults else 0
 

@@ -42,10 +42,12 @@ def _correlate(evidence: Evidence) -> Marks:
             if found.model == evidence.model and found.auc is not None and found.version in offline:
                 pairs.setdefault(found.version, (offline[found.version], found.auc))
                 proof = proof or event_ref(event.seq)
-    if len(pairs) >= _ENOUGH and (r := _rank_correlation(list(pairs.values()))) > 0:
-        return Marks(1, f"Rank correlation {r:.2f} over {len(pairs)} versions.", proof)
+    if len(pairs) >= _ENOUGH:
+        r = _rank_correlation(list(pairs.values()))
+        told = f"Rank correlation {r:.2f} over {len(pairs)} versions."
+        return Marks(1, told, proof) if r > 0 else Marks(0.5, f"{told} They do not agree.", proof)
     if pairs:
-        return Marks(0.5, f"Both are on record for {len(pairs)} versions; {_ENOUGH} that agree are wanted.", proof)
+        return Marks(0.5, f"Both are on record for {len(pairs)} versions; {_ENOUGH} are wanted.", proof)
     return Marks(0, "No version has both: no label of an answer is known yet.")
 
 

@@ -118,7 +118,7 @@ MONITOR = (
         "monitor-4",
         "models are not too stale",
         _fresh,
-        'Add to bucle.toml: [loop.MODEL.retrain] on = ["schedule"]',
+        'Write in bucle.toml: [loop.MODEL.retrain] on = ["schedule"], and: bucle loop run',
     ),
     RubricTest("monitor-5", "models are numerically stable", _stable, _WATCHED),
     RubricTest("monitor-6", "computing performance has not regressed", _performance, _WATCHED),
