@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-import numpy as np
 import polars as pl
 from msgspec.structs import replace
 
@@ -17,6 +14,7 @@ from bucle.ground.core import BucleError, StoreError, decode, make_ref, to_built
 from bucle.ground.project import Project
 from bucle.line import data, deploy, gates, monitoring, pipelines, registry, serving
 from bucle.loop.controller import Action, Outcome
+from bucle.loop.heldout import evidence_on, labels_of, read_rows
 from bucle.loop.place import executor_of
 from bucle.loop.policy import Policy
 from bucle.loop.state import Decision, Look, Measurement, State
@@ -61,9 +59,6 @@ class _Station:
     def file(self, number: int, name: str) -> bytes:
         return self.project.blobs.get(self.package(number).files[name])
 
-    def staged(self, number: int) -> Path:
-        return registry.stage_package(self.project, self.version(number).digest, self.project.state / "packages")
-
 
 def _watch(station: _Station, state: State, decision: Decision) -> Outcome:
     """Fold the prediction log of a window into summaries, with the labels known by now."""
@@ -72,7 +67,7 @@ def _watch(station: _Station, state: State, decision: Decision) -> Outcome:
     assert decision.until is not None
     serving.collect(project, policy.endpoint)
     frame = serving.predictions(project, policy.endpoint, since=decision.since, until=decision.until)
-    labels = _labels(project, policy, project.clock.now())
+    labels = labels_of(project, policy, project.clock.now())
     profiles = {number: _profile(station, number) for number in sorted(frame["version"].unique().to_list())}
     windows: list[monitoring.Window] = []
     for number, profile in profiles.items():
@@ -196,16 +191,11 @@ def _judge(station: _Station, state: State, decision: Decision) -> Outcome:
     """Score the held-out rows with challenger and champion, and let every gate look."""
     project, policy = station.project, station.policy
     judges = gates.gates_of(policy.gates)
-    rows = pl.read_ipc(io.BytesIO(project.blobs.get(state.holdout)))
-    columns = {column for gate in judges for column in getattr(gate, "columns", ())}
-    evidence = gates.Evidence(
-        labels=rows[policy.labels.label].to_numpy().astype(np.bool_),
-        challenger=serving.score(station.staged(decision.version), rows),
-        champion=serving.score(station.staged(state.champion), rows) if state.champion else None,
-        slices={column: rows[column].to_numpy() for column in sorted(columns)},
-    )
-    against = make_ref("model", policy.model, state.champion) if state.champion else ""
     version = station.version(decision.version)
+    champion = station.version(state.champion) if state.champion else None
+    rows = read_rows(project, state.holdout)
+    evidence = evidence_on(project, policy, rows, version, champion, judges=judges)
+    against = make_ref("model", policy.model, state.champion) if state.champion else ""
     try:
         verdict = gates.judge(
             project,
@@ -367,14 +357,6 @@ _ACTIONS: dict[str, Callable[[_Station, State, Decision], Outcome]] = {
     "promote": _promote,
     "roll_back": _roll_back,
 }
-
-
-def _labels(project: Project, policy: Policy, known_by: datetime) -> pl.DataFrame:
-    names = policy.labels
-    known = pl.col(names.known_at) <= known_by
-    columns = [names.entity, names.label, names.known_at]
-    rows = data.scan(project, names.table, columns=columns, where=known)
-    return rows.rename({names.entity: "entity", names.label: "label", names.known_at: "known_at"})
 
 
 def _profile(station: _Station, number: int) -> monitoring.Profile:

@@ -98,7 +98,7 @@ def _check_arguments(parser: ArgumentParser) -> None:
 
 
 def _check(options: Namespace, terminal: Terminal) -> int:
-    """Prove that no view sees what became known only later."""
+    """Prove that no view sees what became known only later; the ledger keeps what came of it."""
     with terminal.project() as project:
         until = options.until or project.clock.now()
         views = _timed(_views(project, options.views))
@@ -117,7 +117,9 @@ def _peek(project: Project, view: FeatureView, until: datetime, cuts: int, at: s
     try:
         features.check_no_peeking(project, view, until=until, cuts=instants, at=at)
     except features.PeekingView as error:
+        features.checked(project, view, passed=False, cuts=len(instants), at=at)
         return Peek(view=view.name, cuts=len(instants), passed=False, detail=error.what)
+    features.checked(project, view, passed=True, cuts=len(instants), at=at)
     return Peek(view=view.name, cuts=len(instants), passed=True)
 
 

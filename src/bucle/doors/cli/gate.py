@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit
-from bucle.doors.cli.errors import BadUsage
 from bucle.doors.cli.references import verdict_of, version_of
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb
 
 if TYPE_CHECKING:
     from bucle.ground.project import Project
-    from bucle.line.gates import Evidence, Verdict
+    from bucle.line.gates import Verdict
     from bucle.line.registry import ModelVersion
-    from bucle.loop import Policy
 
 __all__ = ["VERBS"]
 
@@ -88,6 +85,7 @@ def _judge(options: Namespace, terminal: Terminal) -> None:
 
     Raises:
         GateRefused: it does not pass.
+        NothingHeldOut: its pipeline kept no rows apart.
     """
     from bucle import loop
     from bucle.line import gates, registry
@@ -96,9 +94,10 @@ def _judge(options: Namespace, terminal: Terminal) -> None:
         challenger = version_of(project, options.version)
         policy = loop.policy_of(project, challenger.model)
         champion = _champion(project, challenger, options.against)
-        evidence = _evidence(project, policy, challenger, champion)
+        judges, rows = gates.gates_of(policy.gates), loop.held_out(project, challenger)
+        evidence = loop.evidence_on(project, policy, rows, challenger, champion, judges=judges)
         found = gates.judge(
-            project, challenger.ref, gates.gates_of(policy.gates), evidence, digest=challenger.digest,
+            project, challenger.ref, judges, evidence, digest=challenger.digest,
             against=champion.ref if champion else "",
         )  # fmt: skip
         if found.passed and challenger.stage == "registered":
@@ -120,43 +119,6 @@ def _champion(project: Project, challenger: ModelVersion, named: str) -> ModelVe
         return version_of(project, named)
     found = next((one for one in registry.versions(project, challenger.model) if "champion" in one.aliases), None)
     return found if found is not None and found.version != challenger.version else None
-
-
-def _evidence(project: Project, policy: Policy, challenger: ModelVersion, champion: ModelVersion | None) -> Evidence:
-    """The rows the challenger's pipeline kept apart, scored by both."""
-    import numpy as np
-    import polars as pl
-
-    from bucle.line import gates, registry, serving
-
-    rows = pl.read_ipc(io.BytesIO(project.blobs.get(_holdout(project, challenger))))
-    columns = {column for gate in gates.gates_of(policy.gates) for column in getattr(gate, "columns", ())}
-    staged = project.state / "packages"
-
-    def scores(version: ModelVersion) -> Any:
-        return serving.score(registry.stage_package(project, version.digest, staged), rows)
-
-    return gates.Evidence(
-        labels=rows[policy.labels.label].to_numpy().astype(np.bool_),
-        challenger=scores(challenger),
-        champion=scores(champion) if champion else None,
-        slices={column: rows[column].to_numpy() for column in sorted(columns)},
-    )
-
-
-def _holdout(project: Project, challenger: ModelVersion) -> str:
-    """The blob of the rows a version's pipeline kept apart. Raises: BadUsage: it kept none."""
-    from bucle.line import pipelines
-
-    result = pipelines.execution(project, challenger.execution).result if challenger.execution else None
-    holdout = result.get("holdout") if isinstance(result, dict) else None
-    if isinstance(holdout, dict) and "blob" in holdout:
-        return str(holdout["blob"])
-    raise BadUsage(
-        f"There are no rows to judge {challenger.ref} on.",
-        why="The gates look at the frame `holdout` that the version's pipeline returned.",
-        fix=f"Let the loop judge it: bucle loop request {challenger.model} --version {challenger.version}",
-    )
 
 
 VERBS: tuple[Verb, ...] = (

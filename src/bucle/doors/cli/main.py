@@ -60,6 +60,7 @@ NOUNS: dict[str, dict[str, str]] = {
         "trace": "why a prediction came out as it did",
         "access": "who may read what, and who sees what is personal",
         "keys": "the keys of encrypted tables: list, rotate, destroy",
+        "check": "is this project fit for production?",
         "audit": "the ledger: list, verify",
         "config": "the project's settings",
         "db": "the database's schema",

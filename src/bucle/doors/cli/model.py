@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_reason
+from bucle.doors.cli.causes import COMPARE_VERSIONS
 from bucle.doors.cli.errors import BadUsage
 from bucle.doors.cli.references import execution_of, model_and_version, version_of
 from bucle.doors.cli.terminal import Terminal
@@ -455,6 +456,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("delete", "take away a version or a model", _delete, _delete_arguments, "bucle model delete tumours@1"),
     Verb("webhooks", "who is told of changes, and how far", _webhooks, example="bucle model webhooks"),
     Verb("history", "who changed what, when, and why", _history, _history_arguments, "bucle model history tumours"),
+    COMPARE_VERSIONS,
     Verb("reproduce", "make a version again and compare; exit status 7 when it differs", _reproduce,
          _reproduce_arguments, "bucle model reproduce tumours@1"),
 )  # fmt: skip

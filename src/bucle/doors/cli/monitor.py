@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, instant
+from bucle.doors.cli.causes import COMPARE_WINDOWS
 from bucle.doors.cli.references import chosen
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import FOUND, Verb
@@ -117,6 +118,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("windows", "quality, errors and latency over time", _windows, _windows_arguments,
          "bucle monitor windows tumours"),
     Verb("signals", "what broke a rule, newest first", _signals, _signals_arguments, "bucle monitor signals"),
+    COMPARE_WINDOWS,
     Verb("check", "signals in the newest windows; exit status 7 when there are any", _check, _check_arguments,
          "bucle monitor check"),
 )  # fmt: skip

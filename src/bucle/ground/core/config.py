@@ -152,6 +152,13 @@ class Config:
         except msgspec.ValidationError as error:
             raise _explain(error, path, kind, self._source) from error
 
+    def given(self, path: str = "") -> dict[str, Any]:
+        """What the file says under a dotted path, as TOML gave it; nothing where it has no such table."""
+        value: Any = self._raw
+        for part in path.split(".") if path else ():
+            value = value.get(part, {}) if isinstance(value, Mapping) else {}
+        return dict(value) if isinstance(value, Mapping) else {}
+
     def names(self, table: str) -> tuple[str, ...]:
         """The sub-tables of a table, e.g. the models that have a `[loop.NAME]`."""
         value = self._raw.get(table, {})

@@ -5,6 +5,7 @@ from bucle.line.features.errors import BadView, NoSuchView, PeekingView, ViewCha
 from bucle.line.features.online import LocalOnline, OnlineStore, Row
 from bucle.line.features.store import (
     check_no_peeking,
+    checked,
     compute,
     encoded,
     local_online,
@@ -32,6 +33,7 @@ __all__ = [
     "ViewChanged",
     "WrongRows",
     "check_no_peeking",
+    "checked",
     "compute",
     "encoded",
     "enricher",

@@ -20,6 +20,7 @@ from bucle.line.features.view import EVENT_AT, FeatureView, RequestView, Source,
 
 __all__ = [
     "check_no_peeking",
+    "checked",
     "compute",
     "encoded",
     "local_online",
@@ -213,6 +214,18 @@ def _known(project: Project, source: Source, at: str, *, since: datetime, until:
         return data.scan(project, source.table, at=at)
     known = pl.col(source.known_at)
     return data.scan(project, source.table, at=at, where=(known >= since) & (known < until))
+
+
+def checked(project: Project, view: FeatureView, *, passed: bool, cuts: int, at: str = "main") -> None:
+    """Put on record that somebody checked a view, as it is defined now, for looking into the future.
+
+    Args:
+        passed: whether its rows stayed the same at every cut.
+        cuts: at how many instants.
+        at: the branch or commit whose tables were read.
+    """
+    found = {"passed": passed, "cuts": cuts, "commit": data.resolve(project, at).id}
+    project.ledger.record("features.checked", subject=view.ref, actor=project.actor, data=found)
 
 
 def _check_names(views: Sequence[View], taken: Sequence[str]) -> None:

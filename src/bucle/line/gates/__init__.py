@@ -19,10 +19,11 @@ from bucle.line.gates.metric import (
     log_loss,
     measure,
     reliability,
+    row_losses,
 )
 from bucle.line.gates.minimum import MinimumMetric
 from bucle.line.gates.policy import GATES, gates_of, policy_bytes
-from bucle.line.gates.slices import Slices
+from bucle.line.gates.slices import Slices, masks_of
 from bucle.line.gates.support import Support
 from bucle.line.gates.verdict import Verdict, demand, judge, judge_again, read_verdicts, verdict, verdicts
 
@@ -62,11 +63,13 @@ __all__ = [
     "judge",
     "judge_again",
     "log_loss",
+    "masks_of",
     "measure",
     "policy_bytes",
     "read_evidence",
     "read_verdicts",
     "reliability",
+    "row_losses",
     "verdict",
     "verdicts",
 ]

@@ -16,7 +16,7 @@ from bucle.line.gates.errors import BadGate
 from bucle.line.gates.evidence import Evidence
 from bucle.line.gates.metric import Bools, Floats, Metric
 
-__all__ = ["Slices"]
+__all__ = ["Slices", "masks_of"]
 
 
 class _Part(NamedTuple):
@@ -63,7 +63,10 @@ class Slices(Record, frozen=True, tag_field="gate", tag="slices", forbid_unknown
         if evidence.champion is None:
             return (*absent, self._check("There is no champion to compare with.", passed=True, rows=evidence.rows))
         masks = [
-            item for column in self.columns if column not in missing for item in _masks(column, evidence.slices[column])
+            item
+            for column in self.columns
+            if column not in missing
+            for item in masks_of(column, evidence.slices[column])
         ]
         large = [(name, mask) for name, mask in masks if self._is_large(evidence.labels[mask])]
         parts = [self._part(evidence, evidence.champion, name, mask) for name, mask in large]
@@ -106,7 +109,8 @@ class Slices(Record, frozen=True, tag_field="gate", tag="slices", forbid_unknown
         return Check(gate="slices", metric=self.metric, slice=slice, passed=passed, rows=rows, detail=detail)
 
 
-def _masks(column: str, values: NDArray[Any]) -> Iterator[tuple[str, Bools]]:
+def masks_of(column: str, values: NDArray[Any]) -> Iterator[tuple[str, Bools]]:
+    """Each value of a column as a slice, `carrier=AA`, with the rows that have it; in the order of the values."""
     # A dictionary is ten times faster than np.unique, which sorts the texts of all rows.
     numbers = {value: number for number, value in enumerate(sorted(set(values.tolist())))}
     place = np.array([numbers[value] for value in values.tolist()])

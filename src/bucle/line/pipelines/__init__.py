@@ -17,7 +17,18 @@ from bucle.line.pipelines.errors import (
 )
 from bucle.line.pipelines.execution import Execution, Failure
 from bucle.line.pipelines.local import LocalProcesses
-from bucle.line.pipelines.look import Change, Why, computed, log_of, step_run, step_runs, value_of, why
+from bucle.line.pipelines.look import (
+    Change,
+    Why,
+    changes,
+    computed,
+    last_codes,
+    log_of,
+    step_run,
+    step_runs,
+    value_of,
+    why,
+)
 from bucle.line.pipelines.pipeline import Pipeline, pipeline, pipelines_of
 from bucle.line.pipelines.reproduce import Reproduction, code_changed, reproduce
 from bucle.line.pipelines.run import execution, executions, recover, resume, run
@@ -52,10 +63,12 @@ __all__ = [
     "Tolerance",
     "ValueNotKept",
     "Why",
+    "changes",
     "code_changed",
     "computed",
     "execution",
     "executions",
+    "last_codes",
     "log_of",
     "pipeline",
     "pipelines_of",

@@ -11,9 +11,26 @@ from bucle.line.pipelines.artifact import read_leaf
 from bucle.line.pipelines.errors import NoSuchExecution, NotTyped
 from bucle.line.pipelines.shape import shape_of
 from bucle.line.pipelines.step_run import StepRun
-from bucle.line.pipelines.store import find_computed, find_previous, find_step_run, find_step_runs
+from bucle.line.pipelines.store import (
+    find_computed,
+    find_last_codes,
+    find_previous,
+    find_step_run,
+    find_step_runs,
+)
 
-__all__ = ["Change", "Why", "computed", "log_of", "step_run", "step_runs", "value_of", "why"]
+__all__ = [
+    "Change",
+    "Why",
+    "changes",
+    "computed",
+    "last_codes",
+    "log_of",
+    "step_run",
+    "step_runs",
+    "value_of",
+    "why",
+]
 
 T = TypeVar("T")
 
@@ -88,6 +105,11 @@ def log_of(project: Project, run: StepRun | str) -> str:
     return project.blobs.get(found.log).decode(errors="replace") if found.log else ""
 
 
+def last_codes(project: Project) -> dict[str, str]:
+    """`file:name` of each step that ever ran -> digest of the code that its last run had."""
+    return find_last_codes(project.database)
+
+
 def value_of(project: Project, digest: str, kind: type[T]) -> T:
     """An output by its digest.
 
@@ -117,13 +139,21 @@ def why(project: Project, run: StepRun | str) -> Why:
     before = find_previous(project.database, found)
     if before is None:
         return Why(step_run=found.id, status=found.status, against="", changes=())
-    changes = [
-        *_code_changes(project, before.code, found.code),
-        *_changes("input", before.inputs, found.inputs),
-        *_changes("param", _texts(before.params), _texts(found.params)),
-        *_environment_changes(project, before.environment, found.environment),
-    ]
-    return Why(step_run=found.id, status=found.status, against=before.id, changes=tuple(changes))
+    return Why(step_run=found.id, status=found.status, against=before.id, changes=changes(project, before, found))
+
+
+def changes(project: Project, before: StepRun, after: StepRun) -> tuple[Change, ...]:
+    """How the keys of two step runs differ; nothing when they are equal. Code is told as its source.
+
+    Raises:
+        BlobMissing: the code or the environment of one was removed.
+    """
+    return (
+        *_code_changes(project, before.code, after.code),
+        *_changes("input", before.inputs, after.inputs),
+        *_changes("param", _texts(before.params), _texts(after.params)),
+        *_environment_changes(project, before.environment, after.environment),
+    )
 
 
 def _code_changes(project: Project, before: str, after: str) -> Iterator[Change]:
@@ -138,8 +168,9 @@ def _environment_changes(project: Project, before: str, after: str) -> Iterator[
         for name in ("python", "implementation", "system"):
             yield from _changes("environment", {name: getattr(old, name)}, {name: getattr(new, name)})
         yield from _changes("environment", old.packages, new.packages)
-        same = [name for name in old.contents if old.packages[name] == new.packages.get(name)]
-        builds = ({name: short(one.contents.get(name, "")) for name in same} for one in (old, new))
+        both = old.contents.keys() & new.contents.keys()
+        same = sorted(name for name in both if old.packages[name] == new.packages[name])
+        builds = ({name: short(one.contents[name]) for name in same} for one in (old, new))
         yield from _changes("environment", *builds)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "find_computed",
     "find_execution",
     "find_executions",
+    "find_last_codes",
     "find_previous",
     "find_running_elsewhere",
     "find_step_run",
@@ -117,6 +118,14 @@ def find_previous(database: Database, run: StepRun) -> StepRun | None:
     with database.reading() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else _step_run(row)
+
+
+def find_last_codes(database: Database) -> dict[str, str]:
+    """Source of a step -> digest of the code that the last run of it had."""
+    newest = sa.func.max(STEP_RUNS.c.started_at).label("newest")
+    query = sa.select(STEP_RUNS.c.source, STEP_RUNS.c.code, newest).group_by(STEP_RUNS.c.source, STEP_RUNS.c.code)
+    with database.reading() as connection:
+        return {row.source: row.code for row in connection.execute(query.order_by(newest, STEP_RUNS.c.code))}
 
 
 def find_running_elsewhere(connection: Connection, key: str, own: str, dead: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from bucle.line.tracking.artifact import (
     tree_digest,
 )
 from bucle.line.tracking.chunk import Points
-from bucle.line.tracking.code import Code, code_of
+from bucle.line.tracking.code import Code, WorkingTree, code_of, working_tree
 from bucle.line.tracking.dataset_summary import DatasetSummary, datasets_of_experiments
 from bucle.line.tracking.errors import (
     AlreadySet,
@@ -172,6 +172,7 @@ __all__ = [
     "Status",
     "Summary",
     "WholeRun",
+    "WorkingTree",
     "active_experiment",
     "adopt_experiments",
     "adopt_logged_models",
@@ -258,4 +259,5 @@ __all__ = [
     "verify_artifacts",
     "verify_runs",
     "whole_runs",
+    "working_tree",
 ]

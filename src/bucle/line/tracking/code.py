@@ -13,7 +13,7 @@ from pathlib import Path
 from bucle.ground.core import Record
 from bucle.line.tracking.errors import GitFailed
 
-__all__ = ["Code", "code_of", "place_of_code", "restore_code"]
+__all__ = ["Code", "WorkingTree", "code_of", "place_of_code", "restore_code", "working_tree"]
 
 LARGEST = 1 << 20
 """Bytes; a larger file that git does not know is taken for data, not code."""
@@ -29,6 +29,41 @@ class Code(Record, frozen=True):
 
     commit: str
     diff: bytes
+
+
+class WorkingTree(Record, frozen=True):
+    """A folder beside what git has of it.
+
+    Attributes:
+        commit: of HEAD.
+        tracked: the files git knows, relative to the folder.
+        changed: those of them that are otherwise than in HEAD, or not in it.
+    """
+
+    commit: str
+    tracked: frozenset[str]
+    changed: frozenset[str]
+
+    def lacks(self, file: str) -> str:
+        """Why the commit does not hold a file as it is; '' when it does."""
+        return "changed since the commit" if file in self.changed else "" if file in self.tracked else "not in git"
+
+
+def working_tree(root: Path) -> WorkingTree | None:
+    """What git has of a folder; None without git, without a commit, or where git ignores the folder.
+
+    Cost: four git processes.
+    """
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    if commit is None or _git(root, "check-ignore", "--quiet", str(root)) is not None:
+        return None
+    tracked = _must(root, {}, "ls-files", "-z", "--", ".")
+    changed = _must(root, {}, "diff", "--name-only", "-z", "--relative", "--no-ext-diff", "HEAD", "--", ".")
+    return WorkingTree(commit=commit.decode().strip(), tracked=_names(tracked), changed=_names(changed))
+
+
+def _names(listed: bytes) -> frozenset[str]:
+    return frozenset(os.fsdecode(name) for name in listed.split(b"\0") if name)
 
 
 def code_of(root: Path) -> Code:
