@@ -179,8 +179,8 @@ def _of_thing(project: Project, text: str) -> Kept:
     except NotFound as error:
         raise NoSuchEnvironment(
             f"There is no environment {text!r}.",
-            why=f"It is {WHAT}; kept are: {', '.join(kept(project)) or 'none'}.",
-            fix=f"Where it runs: bucle env keep {text}",
+            why=f"It is a lock file, {WHAT}; kept are: {', '.join(kept(project)) or 'none'}.",
+            fix="See: bucle env list, bucle model list; a lock is written by: bucle env lock --out requirements.lock",
             at=text,
         ) from error
     if not recipe.environments:

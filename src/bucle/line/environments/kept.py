@@ -42,7 +42,7 @@ def keep(project: Project, name: str, environment: Environment, settings: Mappin
         BadName: the name is none.
     """
     made = Kept(
-        name=check_name(name, "environment's name"),
+        name=check_name(name, "name of an environment"),
         environment=environment,
         settings=dict(settings),
         at=project.clock.now(),
