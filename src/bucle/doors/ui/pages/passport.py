@@ -54,7 +54,7 @@ class Passport(Record, frozen=True):
         changes: what was changed about it, newest first.
         edges: what it directly came from and what came of it.
         neighbours: numbers of the version before and after it.
-        reproduce: the command that makes it again; empty where nothing is known to do so.
+        reproduce: the commands that tell how it was made and make it again; empty where nothing is known to do so.
         problems: what could not be read.
     """
 
@@ -110,7 +110,9 @@ def passport(project: Project, *, model: ModelName, version: ModelName) -> Passp
         changes=tuple(_changes(project, found)),
         edges=(*ledger.edges_of([ref], upstream=True), *ledger.edges_of([ref], upstream=False)),
         neighbours=_neighbours(project, found),
-        reproduce=f"bucle model reproduce {found.model}@{found.version}" if found.execution else "",
+        reproduce=f"bucle why {found.model}@{found.version}\nbucle reproduce {found.model}@{found.version}"
+        if found.execution
+        else "",
         problems=tuple(problems),
     )
 

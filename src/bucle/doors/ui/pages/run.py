@@ -10,7 +10,7 @@ from bucle.doors.ui.columns import SYSTEM, leading, smaller_is_better
 from bucle.doors.ui.pages.files import Folder, folder
 from bucle.doors.ui.parameters import Id, Offset, Text
 from bucle.doors.ui.problems import attempt
-from bucle.ground.core import Record
+from bucle.ground.core import Environment, Record, decode
 from bucle.ground.project import Project
 from bucle.line import tracing, tracking
 from bucle.line.tracing import Trace
@@ -45,12 +45,12 @@ class CodePage(Record, frozen=True):
     Attributes:
         diff: what was not committed.
         lock: the packages, as a requirements file.
-        environment: Python and the machine.
+        environment: Python, every package with its content, and the machine; None when its client told none.
     """
 
     diff: str
     lock: str
-    environment: str
+    environment: Environment | None
 
 
 class RunPage(Record, frozen=True):
@@ -178,7 +178,11 @@ def _code(project: Project, found: Run, problems: list[dict[str, str]]) -> CodeP
     def text(digest: str) -> str:
         return (attempt(problems, lambda: _text(project, digest)) or "") if digest else ""
 
-    return CodePage(diff=text(found.code_diff), lock=text(found.lock), environment=text(found.environment))
+    def environment() -> Environment:
+        return decode(project.blobs.get(found.environment), Environment, what="environment")
+
+    told = attempt(problems, environment) if found.environment else None
+    return CodePage(diff=text(found.code_diff), lock=text(found.lock), environment=told)
 
 
 def _text(project: Project, digest: str) -> str:
