@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from bucle.ground.core import short
 from bucle.ground.project import Project
 from bucle.line.data import store
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
-from bucle.line.data.commit import Commit, make_commit
+from bucle.line.data.commit import Commit, TableState, make_commit
 from bucle.line.data.errors import EmptyCommit
 from bucle.line.data.publish import Move, done_before, publish
 from bucle.line.data.threeway import three_way
 
-__all__ = ["cherry_pick", "revert"]
+__all__ = ["Given", "State", "cherry_pick", "give_state", "revert"]
 
 
 def cherry_pick(
@@ -68,26 +70,62 @@ def _apply(
     base, theirs = (parent, of) if how == "pick" else (of, parent)
     why = message or (of.message if how == "pick" else f"revert: {of.message}")
 
-    def build(head: Commit | None) -> Commit:
+    def state(head: Commit | None) -> State:
         ours = head if head is not None else _nothing(project, why)
-        tables, tree = three_way(project, base, ours, theirs, how=how)
-        if tables == ours.tables and tree == ours.files:
+        return three_way(project, base, ours, theirs, how=how)
+
+    kind = "data.picked" if how == "pick" else "data.reverted"
+    return give_state(project, branch, state, Given(of=of, kind=kind, message=why, key=key))
+
+
+State = tuple[dict[str, TableState], str]
+"""The tables and the file tree of a commit."""
+
+
+class Given(NamedTuple):
+    """What a branch is given the state of, and how that is told.
+
+    Attributes:
+        of: the commit it comes from.
+        kind: of the event.
+        message: why.
+        key: an idempotency key.
+        told: more for the event.
+    """
+
+    of: Commit
+    kind: str
+    message: str
+    key: str | None
+    told: Mapping[str, Any] = MappingProxyType({})
+
+
+def give_state(project: Project, branch: str, state: Callable[[Commit | None], State], given: Given) -> Commit:
+    """Move a branch to a commit with the state that follows from its head.
+
+    Raises:
+        EmptyCommit: the head has it already.
+    """
+
+    def build(head: Commit | None) -> Commit:
+        tables, tree = state(head)
+        if (tables, tree) == ((head.tables, head.files) if head is not None else ({}, "")):
             raise EmptyCommit(
-                f"Nothing of commit {short(of.id)} is left to do on branch {branch!r}.",
+                f"Nothing of commit {short(given.of.id)} is left to do on branch {branch!r}.",
                 why="The branch would stay as it is.",
                 fix=f"See what the commit did: bucle data log --branch {branch}",
-                at=of.id,
+                at=given.of.id,
             )
         parents = (head.id,) if head is not None else ()
-        return make_commit(parents, tables, tree, at=project.clock.now(), author=project.actor, message=why)
+        return make_commit(parents, tables, tree, at=project.clock.now(), author=project.actor, message=given.message)
 
     move = Move(
         branch=branch,
         build=build,
-        describe=lambda _: {"of": of.id},
-        kind="data.picked" if how == "pick" else "data.reverted",
-        message=why,
-        key=key,
+        describe=lambda _: {"of": given.of.id, **given.told},
+        kind=given.kind,
+        message=given.message,
+        key=given.key,
     )
     return publish(project, move)
 

@@ -8,9 +8,10 @@ from bucle.ground.core import short, suggest
 from bucle.ground.project import Project
 from bucle.line.data.branch import MAIN
 from bucle.line.data.branches import resolve
-from bucle.line.data.commit import Commit, TableState, make_commit
-from bucle.line.data.errors import EmptyCommit, NoSuchTable
-from bucle.line.data.publish import Move, done_before, publish
+from bucle.line.data.commit import Commit
+from bucle.line.data.errors import NoSuchTable
+from bucle.line.data.pick import Given, State, give_state
+from bucle.line.data.publish import done_before
 
 __all__ = ["restore"]
 
@@ -46,31 +47,11 @@ def restore(
     for name in tables:
         _check_table(of, name)
     why = message or f"restore: {of.message}"
-
-    def build(head: Commit | None) -> Commit:
-        wanted, files = _state(of, head, tables)
-        if head is not None and (wanted, files) == (head.tables, head.files):
-            raise EmptyCommit(
-                f"Branch {branch!r} is as commit {short(of.id)} already.",
-                why="It would stay as it is.",
-                fix=f"See what happened: bucle data log --branch {branch}",
-                at=of.id,
-            )
-        parents = (head.id,) if head is not None else ()
-        return make_commit(parents, wanted, files, at=project.clock.now(), author=project.actor, message=why)
-
-    move = Move(
-        branch=branch,
-        build=build,
-        describe=lambda _: {"of": of.id, "only": list(tables)},
-        kind="data.restored",
-        message=why,
-        key=key,
-    )
-    return publish(project, move)
+    given = Given(of=of, kind="data.restored", message=why, key=key, told={"only": list(tables)})
+    return give_state(project, branch, lambda head: _state(of, head, tables), given)
 
 
-def _state(of: Commit, head: Commit | None, tables: Sequence[str]) -> tuple[dict[str, TableState], str]:
+def _state(of: Commit, head: Commit | None, tables: Sequence[str]) -> State:
     if not tables:
         return dict(of.tables), of.files
     before = head.tables if head is not None else {}
