@@ -119,7 +119,7 @@ def test_the_passport_of_a_version_leads_to_all_it_came_from(site: Site) -> None
     text = site.get("/models/flights/1").text
     version = registry.version(site.project, "flights", 1)
     for part in (f"/runs/{version.run}", f"/data?at={version.commit}", f"/pipelines/{version.execution}", "/gates/",
-                 "bucle model reproduce flights@1"):  # fmt: skip
+                 "bucle reproduce flights@1"):  # fmt: skip
         assert part in text
 
 

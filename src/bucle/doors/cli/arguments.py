@@ -120,6 +120,6 @@ def add_reason(parser: ArgumentParser) -> None:
 def add_params(parser: ArgumentParser) -> None:
     """`-p name=value`, as often as needed."""
     parser.add_argument(
-        "-p", dest="params", action="append", type=pair, default=[], metavar="NAME=VALUE",
+        "-p", "-P", dest="params", action="append", type=pair, default=[], metavar="NAME=VALUE",
         help="a parameter of the pipeline; the value is JSON, or plain text",
     )  # fmt: skip

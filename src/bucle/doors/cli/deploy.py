@@ -1,17 +1,19 @@
-"""`bucle deploy`: rollouts: list, roll, shift, promote, roll back."""
+"""`bucle deploy`: rollouts: list, roll, shift, promote, roll back; images for elsewhere."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bucle.doors.cli.arguments import add_reason, share, shares
+from bucle.doors.cli.arguments import add_reason, port, share, shares
 from bucle.doors.cli.references import rollout_of, version_of
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
 
 if TYPE_CHECKING:
+    from bucle.ground.core import Environment
     from bucle.ground.project import Project
     from bucle.line.deploy import Rollout
 
@@ -168,6 +170,44 @@ def _history(options: Namespace, terminal: Terminal) -> None:
     terminal.show(found, told=rows)
 
 
+def _image_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("version", help="e.g. tumours@2")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a new folder, for the build context")
+    parser.add_argument("--base", required=True, metavar="IMAGE", help="REPOSITORY[:TAG]@sha256:…, with Python and pip")
+    parser.add_argument("--port", type=port, default=8080, help="the TCP port inside the container (default: 8080)")
+
+
+def _image(options: Namespace, terminal: Terminal) -> None:
+    """Write what a container builder needs. Raises: BadBase, FolderTaken, NotPackaged, NotLocked."""
+    from bucle.line import deploy
+
+    with terminal.project() as project:
+        found = version_of(project, options.version)
+        trained = deploy.trained_in(project, found) or _executed_in(project, found.execution)
+        made = deploy.write_image(project, found, options.folder, base=options.base, port=options.port, trained=trained)
+    told = {
+        "version": made.version,
+        "folder": str(options.folder),
+        "base": made.base,
+        "packages": len(made.packages),
+        "digest": made.digest,
+    }
+    terminal.show(made, told=told)
+    if made.views:
+        terminal.say(f"It joins {', '.join(made.views)} online: mount the project's folder at /project.")
+    terminal.next(f"buildah build -t {found.model}:{found.version} {options.folder}")
+
+
+def _executed_in(project: Project, execution: str) -> Environment | None:
+    """What the last step of an execution ran in."""
+    from bucle.ground.core import Environment, decode
+    from bucle.line import pipelines
+
+    steps = pipelines.step_runs(project, execution) if execution else []
+    kept = next((one.environment for one in reversed(steps) if one.environment), "")
+    return decode(project.blobs.get(kept), Environment, what="environment") if kept else None
+
+
 VERBS: tuple[Verb, ...] = (
     Verb("list", "rollouts, oldest first", _list, _list_arguments, "bucle deploy list"),
     Verb("show", "a rollout, and who answers at its endpoint", _show, _rollout, "bucle deploy show tumours"),
@@ -176,5 +216,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("promote", "give the canary all traffic", _promote, _end_arguments, "bucle deploy promote tumours"),
     Verb("rollback", "take the canary out of the traffic", _roll_back, _end_arguments,
          "bucle deploy rollback tumours --reason 'too slow'"),
+    Verb("image", "write what builds a container image of a version", _image, _image_arguments,
+         "bucle deploy image tumours@1 image --base docker.io/library/python:3.11-slim@sha256:…"),
     Verb("history", "all that happened at an endpoint", _history, _history_arguments, "bucle deploy history tumours"),
 )  # fmt: skip

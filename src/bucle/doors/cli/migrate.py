@@ -91,6 +91,24 @@ def _to_mlflow(options: Namespace, terminal: Terminal) -> int:
     return status
 
 
+def _to_mlproject_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=None, metavar="DIR", help="where to (default: the project's own)"
+    )
+
+
+def _to_mlproject(options: Namespace, terminal: Terminal) -> None:
+    from bucle.doors.migrate import export_to_mlproject
+
+    with terminal.project() as project:
+        made = export_to_mlproject(project, options.folder)
+    rows = [{"entry point": name, "parameters": ", ".join(found)} for name, found in made.entry_points.items()]
+    terminal.show(made, told={"folder": made.folder, "packages": made.packages})
+    terminal.tell_table(rows, ("entry point", "parameters"))
+    first = next(iter(made.entry_points), "PIPELINE")
+    terminal.next(f"mlflow run {made.folder} --env-manager local -e {first}")
+
+
 def _carry(source: Source, terminal: Terminal) -> int:
     import gc
 
@@ -143,5 +161,9 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "to-mlflow", "write an MLflow database with artifacts", _to_mlflow, _to_mlflow_arguments,
         "bucle migrate to-mlflow moved",
+    ),
+    Verb(
+        "to-mlproject", "write an MLproject file whose entry points are the pipelines", _to_mlproject,
+        _to_mlproject_arguments, "bucle migrate to-mlproject",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`bucle run`: run a pipeline, go on with one, look at executions."""
+"""`bucle run`: run a pipeline or an MLflow Project, go on with one, look at executions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bucle.doors.cli.arguments import add_limit, add_params, values
 from bucle.doors.cli.errors import BadUsage, NothingToResume
+from bucle.doors.cli.mlproject import add_mlproject, is_mlproject, run_mlproject
 from bucle.doors.cli.references import execution_of
 from bucle.doors.cli.terminal import Terminal
 from bucle.doors.cli.verb import Verb
@@ -22,7 +23,12 @@ NEWEST = "newest"
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("pipeline", nargs="?", default="", help="which; its `commit` is the head of main unless given")
+    parser.add_argument(
+        "pipeline",
+        nargs="?",
+        default="",
+        help="which; its `commit` is the head of main unless given; or a folder with an MLproject file",
+    )
     add_params(parser)
     parser.add_argument("--key", default=None, help="the same key again is the same execution")
     parser.add_argument(
@@ -43,12 +49,16 @@ def _arguments(parser: ArgumentParser) -> None:
     others.add_argument("--log", default="", metavar="STEP", help="what a step printed, e.g. 4f1c….0")
     others.add_argument("--code", default="", metavar="STEP", help="the source a step was run with")
     add_limit(parser, 20)
+    add_mlproject(parser)
 
 
 def _run(options: Namespace, terminal: Terminal) -> None:
     asked = next((name for name in _OTHERS if getattr(options, name)), "")
     if bool(asked) == bool(options.pipeline):
         raise BadUsage("Name a pipeline, or one of --resume, --list, --show.", fix="bucle run PIPELINE")
+    if is_mlproject(options):
+        run_mlproject(options, terminal)
+        return
     act = _OTHERS[asked] if asked else _start
     with terminal.project() as project:
         try:
@@ -200,4 +210,6 @@ _OTHERS: dict[str, Callable[[Project, Namespace, Terminal], None]] = {
     "code": _code,
 }
 
-VERBS: tuple[Verb, ...] = (Verb("", "run or resume a pipeline", _run, _arguments, "bucle run train -p strength=0.5"),)
+VERBS: tuple[Verb, ...] = (
+    Verb("", "run or resume a pipeline, or run an MLflow Project", _run, _arguments, "bucle run train -p strength=0.5"),
+)

@@ -6,6 +6,7 @@ from bucle.doors.migrate.found import Source
 from bucle.doors.migrate.mlflow_database import MlflowDatabase
 from bucle.doors.migrate.mlflow_export import export_to_mlflow
 from bucle.doors.migrate.mlflow_folder import MlflowFolder
+from bucle.doors.migrate.mlproject import MlprojectFiles, export_to_mlproject
 from bucle.doors.migrate.neptune import NeptuneExport
 from bucle.doors.migrate.report import Report
 from bucle.doors.migrate.wandb import WandbFolder
@@ -14,6 +15,7 @@ __all__ = [
     "BadSource",
     "MlflowDatabase",
     "MlflowFolder",
+    "MlprojectFiles",
     "NeptuneExport",
     "NotEmpty",
     "Report",
@@ -22,4 +24,5 @@ __all__ = [
     "WandbFolder",
     "carry_over",
     "export_to_mlflow",
+    "export_to_mlproject",
 ]

@@ -1,7 +1,9 @@
-"""Deploy: rollouts to targets. It shifts traffic; whether to, others decide."""
+"""Deploy: rollouts to targets, and images for elsewhere. It shifts traffic; whether to, others decide."""
 
 from bucle.line.deploy.errors import (
+    BadBase,
     BadShare,
+    FolderTaken,
     IncompatibleRequest,
     NoSuchRollout,
     NotDeployable,
@@ -9,6 +11,8 @@ from bucle.line.deploy.errors import (
     RolloutOver,
     SameVersion,
 )
+from bucle.line.deploy.image import ImageContext, trained_in, write_image
+from bucle.line.deploy.image_file import read_base
 from bucle.line.deploy.rollout import (
     CANARY,
     Consent,
@@ -28,8 +32,11 @@ from bucle.line.deploy.target import Applied, LocalTarget, Target, apply
 __all__ = [
     "CANARY",
     "Applied",
+    "BadBase",
     "BadShare",
     "Consent",
+    "FolderTaken",
+    "ImageContext",
     "IncompatibleRequest",
     "LocalTarget",
     "NoSuchRollout",
@@ -44,6 +51,7 @@ __all__ = [
     "endpoints",
     "newest_promotion",
     "promote",
+    "read_base",
     "read_routes",
     "roll_back",
     "rollout",
@@ -52,4 +60,6 @@ __all__ = [
     "set_shadows",
     "shift",
     "start",
+    "trained_in",
+    "write_image",
 ]

@@ -3,7 +3,9 @@
 from bucle.ground.core import NotFound, Refused, StateError, UserError
 
 __all__ = [
+    "BadBase",
     "BadShare",
+    "FolderTaken",
     "IncompatibleRequest",
     "NoSuchRollout",
     "NotDeployable",
@@ -53,3 +55,15 @@ class IncompatibleRequest(Refused):
     """The candidate wants columns that clients of the endpoint do not send."""
 
     code = "BU1207"
+
+
+class BadBase(UserError):
+    """A base image is not named by its digest, so that it may be another one tomorrow."""
+
+    code = "BU1208"
+
+
+class FolderTaken(StateError):
+    """The folder for a build context holds something else."""
+
+    code = "BU1209"

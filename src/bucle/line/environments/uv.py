@@ -12,7 +12,7 @@ from bucle.line.environments.errors import UvMissing
 __all__ = ["run_uv"]
 
 
-def run_uv(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run_uv(*arguments: str, cwd: Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run uv and wait for it; what it says is in the answer, also when it fails.
 
     Args:
@@ -27,7 +27,7 @@ def run_uv(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
     return subprocess.run(  # noqa: S603  the program is found by us, its arguments are ours
         [_program(), "--no-progress", "--color", "never", *arguments],
         cwd=cwd,
-        env=kept,
+        env=kept | settings,
         capture_output=True,
         text=True,
         check=False,

@@ -7,15 +7,16 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from bucle.ground.core import CorruptRecord, Digest, Environment, Interpreter, decode, digest_of
 from bucle.line.environments.diff import diff
 from bucle.line.environments.errors import EnvironmentDiffers, NotBuilt
 from bucle.line.environments.uv import run_uv
 
-__all__ = ["build", "build_from_lock", "interpreter_at"]
+__all__ = ["build", "build_from_lock", "build_plain", "interpreter_at"]
 
 _MARK = "bucle-environment.json"
 """Written into a virtual environment when it is whole."""
@@ -39,7 +40,7 @@ def build(wanted: Environment, folder: Path) -> Interpreter:
         UvMissing: uv is not installed.
     Cost: a download of every package that uv does not hold yet; about two seconds when it holds them all.
     """
-    built = _build(folder, wanted.digest, _requirements(wanted), wanted.python)
+    built = _build(folder, wanted.digest, _requirements(wanted), wanted.python, interpreter_at)
     found = [one for one in diff(wanted, built.environment) if one.counts]
     if found:
         shown = "; ".join(f"{one.name} {one.left or 'nothing'} -> {one.right or 'nothing'}" for one in found[:5])
@@ -69,7 +70,23 @@ def build_from_lock(lock: Path, folder: Path, *, python: str) -> Interpreter:
         raise NotBuilt(
             f"The lock {lock} cannot be read: {error.strerror}.", fix="bucle env lock --out requirements.lock"
         ) from error
-    return _build(folder, digest_of(f"{python}\n{text}".encode()), text, python)
+    return _build(folder, digest_of(f"{python}\n{text}".encode()), text, python, interpreter_at)
+
+
+def build_plain(lock: str, folder: Path, *, python: str) -> Path:
+    """A virtual environment for somebody else's program: what a lock pins, and nothing of ours.
+
+    Args:
+        lock: a requirements file's text; hashes in it are checked.
+        folder: where virtual environments are kept, one a digest; what is there and whole is used again.
+        python: the version of Python, e.g. `3.11`.
+    Returns:
+        Its Python.
+    Raises:
+        NotBuilt: it cannot be made, or a hash is wrong.
+        UvMissing: uv is not installed.
+    """
+    return _build(folder, digest_of(f"plain\n{python}\n{lock}".encode()), lock, python, _starting)
 
 
 def interpreter_at(python: Path) -> Interpreter:
@@ -93,21 +110,31 @@ def interpreter_at(python: Path) -> Interpreter:
         ) from error
 
 
-def _build(folder: Path, digest: Digest, requirements: str, python: str) -> Interpreter:
+T = TypeVar("T")
+
+
+def _build(folder: Path, digest: Digest, requirements: str, python: str, look: Callable[[Path], T]) -> T:
     target = folder / digest[:16]
     program = target / "bin" / "python"
     with _alone(folder, target.name):
         if (target / _MARK).is_file():
             with contextlib.suppress(NotBuilt):
-                return interpreter_at(program)
+                return look(program)
         shutil.rmtree(target, ignore_errors=True)
         _uv("venv", str(target), "--python", python, "--no-project")
         lock = target / "requirements.lock"
         lock.write_text(requirements)
         _uv("pip", "sync", str(lock), "--python", str(program), "--allow-empty-requirements")
-        made = interpreter_at(program)
+        made = look(program)
         (target / _MARK).write_text(digest)
         return made
+
+
+def _starting(program: Path) -> Path:
+    """The program itself, if it is there; the Python it leads to may have been removed."""
+    if program.exists():
+        return program
+    raise NotBuilt(f"{program} leads nowhere.", fix="Install that Python again.", at=str(program))
 
 
 def _uv(*arguments: str) -> None:

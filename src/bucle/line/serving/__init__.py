@@ -31,7 +31,7 @@ from bucle.line.serving.model import Enrich, Model, load_model
 from bucle.line.serving.process import Process, ask, find_process, start_process, stop_process
 from bucle.line.serving.route import CHAMPION, Arm, Routes, endpoint_folder, load_routes, pick, save_routes
 from bucle.line.serving.segment import Prediction, PredictionLog, closed_segments, read_live, read_segments
-from bucle.line.serving.server import main, serve
+from bucle.line.serving.server import main, serve, serve_package
 from bucle.line.serving.store import Segment, collected_segments
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "save_routes",
     "score",
     "serve",
+    "serve_package",
     "start_process",
     "stop_process",
 ]

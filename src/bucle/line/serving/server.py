@@ -23,11 +23,12 @@ from bucle.line.serving.app import App
 from bucle.line.serving.config import ServingSection
 from bucle.line.serving.endpoint import Endpoint
 from bucle.line.serving.errors import NoRoutes, PortInUse
+from bucle.line.serving.layout import lay_out
 from bucle.line.serving.model import Enrich
 from bucle.line.serving.process import announce, own_endpoint, retract
 from bucle.line.serving.route import endpoint_folder
 
-__all__ = ["main", "serve"]
+__all__ = ["main", "serve", "serve_package"]
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 0.5
@@ -59,9 +60,49 @@ def serve(
     """
     settings = load_config(root / "bucle.toml").section("serving", ServingSection)
     folder = endpoint_folder(root.resolve() / ".bucle", endpoint)
+    _run(folder, settings, (host, port), clock=clock, enrich=enrich, with_parent=with_parent)
+
+
+def serve_package(
+    package: Path,
+    state: Path,
+    *,
+    name: str,
+    version: int,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    enrich: Enrich | None = None,
+) -> None:
+    """Serve one staged package until SIGTERM or SIGINT. Needs no project: this is what a container does.
+
+    Args:
+        package: what `registry.stage_package` returned.
+        state: where the log of predictions is kept: `state/endpoints/NAME/log`, to be collected from there.
+        name: of the model, and of the endpoint.
+        version: of the model.
+        port: 0 lets the system choose.
+        enrich: adds the columns of feature views.
+    Raises:
+        NoSuchPackage, PackageDamaged: there is none, or it is not as it was made.
+        PortInUse: another program listens there.
+        EndpointRunning: another process serves from this state.
+    """
+    folder = lay_out(package, state, name=name, version=version)
+    _run(folder, ServingSection(), (host, port), enrich=enrich)
+
+
+def _run(
+    folder: Path,
+    settings: ServingSection,
+    place: tuple[str, int],
+    *,
+    clock: Clock | None = None,
+    enrich: Enrich | None = None,
+    with_parent: bool = False,
+) -> None:
     lock = own_endpoint(folder)
     try:
-        listener = _listen(host, port)
+        listener = _listen(*place)
         with contextlib.closing(listener), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             parent = os.getppid() if with_parent else None
             runner.run(_serve(folder, settings, listener, clock=clock or SystemClock(), enrich=enrich, parent=parent))
@@ -70,10 +111,13 @@ def serve(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m bucle.line.serving ROOT ENDPOINT [--host H] [--port P] [--enrich MODULE:FUNCTION]`."""
+    """`python -m bucle.line.serving ROOT ENDPOINT`, or `--package DIR --model NAME@VERSION [ROOT]`."""
     parser = argparse.ArgumentParser(prog="python -m bucle.line.serving", description="Serve one endpoint.")
-    parser.add_argument("root", type=Path, help="the project's folder")
-    parser.add_argument("endpoint", help="the endpoint's name")
+    parser.add_argument("root", type=Path, nargs="?", help="the project's folder; a package needs it for --enrich only")
+    parser.add_argument("endpoint", nargs="?", help="the endpoint's name")
+    parser.add_argument("--package", type=Path, help="serve this staged package; there need be no project")
+    parser.add_argument("--model", default="model@1", help="NAME@VERSION, what the package is called")
+    parser.add_argument("--state", type=Path, default=Path(".bucle"), help="where a package's log is kept")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 lets the system choose")
     parser.add_argument("--enrich", default="", help="MODULE:FUNCTION; called with ROOT, returns what adds features")
@@ -81,14 +125,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        enrich = _named_enrich(given.enrich, given.root) if given.enrich else None
-        serve(
-            given.root, given.endpoint, host=given.host, port=given.port, enrich=enrich, with_parent=given.with_parent
-        )
+        _start(given, parser)
     except BucleError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_status
     return 0
+
+
+def _start(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    if given.package is None and (given.root is None or given.endpoint is None):
+        parser.error("name ROOT and ENDPOINT, or --package DIR")
+    if given.enrich and given.root is None:
+        parser.error("--enrich needs ROOT, the project's folder")
+    enrich = _named_enrich(given.enrich, given.root) if given.enrich else None
+    place = {"host": given.host, "port": given.port}
+    if given.package is None:
+        serve(given.root, given.endpoint, enrich=enrich, with_parent=given.with_parent, **place)
+        return
+    name, _, version = given.model.partition("@")
+    if not version.isdecimal():
+        parser.error(f"--model {given.model} is no NAME@VERSION")
+    serve_package(given.package, given.state, name=name, version=int(version), enrich=enrich, **place)
 
 
 async def _serve(
