@@ -25,6 +25,9 @@ __all__ = ["Ingredient", "Rebuilt", "Recipe", "rebuild", "recipe_of_execution", 
 
 T = TypeVar("T")
 
+DONE = ("succeeded", "cached")
+"""How a step stands that gave its outputs; the others cannot be compared with anything."""
+
 Kind = Literal["data", "environment", "code", "execution", "step", "run", "package", "gate", "approval", "change"]
 
 
@@ -130,7 +133,7 @@ def recipe_of_execution(project: Project, execution: Execution) -> Recipe:
 def rebuild(
     project: Project, recipe: Recipe, *, executor: Executor | None = None, tolerance: Tolerance | None = None
 ) -> Rebuilt:
-    """Compute every step again, from its recorded inputs and with no cache, and compare.
+    """Compute every step that ended well again, from its recorded inputs and with no cache, and compare.
 
     Each step begins with what is on record, so the first that differs is where the difference comes from.
 
@@ -144,14 +147,15 @@ def rebuild(
         BlobMissing: an input is gone.
     Cost: as the first time.
     """
-    if not recipe.steps:
+    done = [run for run in recipe.steps if run.status in DONE]
+    if not done:
         raise NotFound(
             f"{recipe.ref} was made by no pipeline that is on record here.",
             why="Only steps can be computed again: their inputs, parameters and code are kept.",
             fix="Have a pipeline make it: bucle run PIPELINE",
             at=recipe.ref,
         )
-    steps = tuple(pipelines.reproduce(project, run, executor=executor, tolerance=tolerance) for run in recipe.steps)
+    steps = tuple(pipelines.reproduce(project, run, executor=executor, tolerance=tolerance) for run in done)
     differing = [one for one in steps if one.outcome != "exact"]
     outcome: Literal["exact", "close", "different"] = "exact"
     if differing:
@@ -235,9 +239,9 @@ def _optional(look: Callable[[], T]) -> T | None:
 
 
 def _commit(project: Project, ids: Iterable[str]) -> Commit | None:
-    """The first of these that is on record."""
-    found = (_optional(partial(data.resolve, project, one)) for one in ids if one)
-    return next((one for one in found if one is not None), None)
+    """The first of these that is on record. The name of a branch is no id: it may have moved since."""
+    found = ((one, _optional(partial(data.resolve, project, one))) for one in ids if one)
+    return next((commit for one, commit in found if commit is not None and commit.id.startswith(one)), None)
 
 
 def _commits(run: Run | None) -> list[str]:
@@ -270,7 +274,7 @@ def _missing(recipe: Recipe) -> Iterator[str]:
     if recipe.run is not None and not recipe.run.code_commit:
         yield "code: the project was in no git repository; only the source of each step is kept"
     for run in recipe.steps:
-        if run.status not in ("succeeded", "cached"):
+        if run.status not in DONE:
             yield f"step {run.step}: it {run.status}"
 
 

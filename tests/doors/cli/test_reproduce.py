@@ -159,3 +159,19 @@ def test_a_pipeline_runs_in_the_environment_of_a_lock(made: Path) -> None:
     assert done.record["result"].startswith(str(made / ".bucle" / "environments"))
     assert installed("env", "diff", done.record["id"], cwd=made).status == 0
     assert installed("reproduce", done.record["id"], "--here", cwd=made).status == 7
+
+
+def test_of_an_execution_that_failed_the_steps_that_ended_well_are_made_again(made: Path) -> None:
+    failing = '    raise ValueError("no")\n    return {"run": "one", "loss": str(1 / rounds)}'
+    text = FLOW.replace('    return {"run": "one", "loss": str(1 / rounds)}', failing)
+    text = text.replace("    return fit(", '    steady("x")\n    return fit(')
+    text = text.replace(
+        "@pipeline\ndef train", "@step\ndef steady(word: str) -> str:\n    return word\n\n\n@pipeline\ndef train"
+    )
+    (made / "flow.py").write_text(text)
+    assert installed("run", "train", cwd=made).status == 6
+    (execution,) = installed("run", "--list", "--json", cwd=made).record
+    told = installed("why", execution["id"], "--json", cwd=made).record
+    assert "step fit: it failed" in told["missing"]
+    said = installed("reproduce", execution["id"], "--json", cwd=made)
+    assert (said.status, [one["step"] for one in said.record["steps"]]) == (0, ["steady"])
