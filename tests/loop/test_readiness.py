@@ -190,7 +190,7 @@ def test_who_trains_without_saying_what_for_is_an_undeclared_consumer(shop: Proj
 def test_what_nobody_uses_is_told_with_what_mends_it(shop: Project) -> None:
     data.commit(shop, {"sales": pl.DataFrame({"x": [1.0]}), "old": pl.DataFrame({"x": [1.0]})}, message="m")
     contracts.save(contracts.Contract(table="gone"), contracts.path_of(shop, "gone"))
-    (shop.root / "bucle.toml").write_text(TOML + '[features]\nstore = "x"\n[server]\nport = 4242\n')
+    (shop.root / "bucle.toml").write_text(TOML + "[server]\nport = 4242\n")
     again = Project.open(shop.root, clock=shop.clock)
     found = loop.check(again)
     again.close()
@@ -199,7 +199,6 @@ def test_what_nobody_uses_is_told_with_what_mends_it(shop: Project) -> None:
         ("table", "table/old"),
         ("pipeline", "shop_flow.py:train"),
         ("contract", "contracts/gone.yaml"),
-        ("setting", "[features]"),
         ("setting", "[server]"),
     }
     assert all(one.fix for one in debts)

@@ -28,12 +28,10 @@ ROOMS = (
     "store",
     "server",
     "data",
-    "features",
     "pipelines",
     "datums",
     "serving",
     "monitoring",
-    "endpoint",
     "loop",
 )
 """The tables a `bucle.toml` may have."""

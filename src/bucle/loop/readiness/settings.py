@@ -1,4 +1,4 @@
-"""Settings: what `bucle.toml` says in vain: tables that nothing reads, and values that hold anyway."""
+"""Settings: what `bucle.toml` says in vain: values that hold anyway."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ from bucle.loop.policy import Policy, RetrainPolicy, RolloutPolicy
 from bucle.loop.readiness.finding import Finding
 
 __all__ = ["look_at_settings"]
-
-_IDLE = ("features", "endpoint")
-"""Tables that a `bucle.toml` may have, and of which no room reads a key."""
 
 _SECTIONS: dict[str, type[Section]] = {
     "project": ProjectSection,
@@ -40,10 +37,6 @@ def look_at_settings(project: Project) -> Iterator[Finding]:
             f"loop.{name}.retrain": RetrainPolicy,
             f"loop.{name}.rollout": RolloutPolicy,
         }
-    for table in _IDLE:
-        if given := project.config.given(table):
-            detail = f"Nothing reads {', '.join(sorted(given))}."
-            yield _setting(table, detail, f"Remove [{table}] from bucle.toml.")
     for path, kind in sections.items():
         same = _defaults(project.config.given(path), kind)
         if same:
