@@ -34,28 +34,13 @@ class Buildah:
         self.folder = folder
 
     def __call__(self, *arguments: str) -> str:
-        storage = (
-            "--storage-driver",
-            "vfs",
-            "--root",
-            str(self.folder / "root"),
-            "--runroot",
-            str(self.folder / "run"),
-        )
-        done = subprocess.run(["buildah", *storage, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"buildah {' '.join(arguments)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
         return done.stdout.strip()
 
     def command(self, *arguments: str) -> list[str]:
-        storage = (
-            "--storage-driver",
-            "vfs",
-            "--root",
-            str(self.folder / "root"),
-            "--runroot",
-            str(self.folder / "run"),
-        )
-        return ["buildah", *storage, *arguments]
+        places = ("--root", str(self.folder / "root"), "--runroot", str(self.folder / "run"))
+        return ["buildah", "--storage-driver", "vfs", *places, *arguments]
 
     def base(self, root: Path) -> str:
         """Commit a root file system; the answer is what goes behind FROM."""
